@@ -1,0 +1,1 @@
+"""The nouns of the crossing: standard library only, no input or output."""

@@ -1,0 +1,167 @@
+"""What inspectors say: findings, coverage, verdicts. Unknown never passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+
+from weighbridge.core import canonical
+from weighbridge.core.canonical import JsonValue
+
+
+class Severity(IntEnum):
+    """How bad it is if true. The values are the exit codes of `scan` (11 to 14)."""
+
+    LOW = 11
+    MEDIUM = 12
+    HIGH = 13
+    CRITICAL = 14
+
+    @property
+    def label(self) -> str:
+        """The word written in reports."""
+        return self.name.lower()
+
+
+class Confidence(Enum):
+    """How sure the inspector is."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+class Verdict(Enum):
+    """The answer of an inspector about an artifact or a revision."""
+
+    CLEAN = "clean"
+    BAD = "bad"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """One thing an inspector noticed.
+
+    `rule` is a stable kebab-case id; `location` says where inside the artifact (a member, a tensor, an offset);
+    `evidence` never carries a secret; `remedy` says what to do.
+    """
+
+    path: str
+    rule: str
+    severity: Severity
+    confidence: Confidence = field(compare=False)
+    message: str
+    location: str = ""
+    evidence: str = ""
+    remedy: str = ""
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The record of this finding."""
+        return {
+            "path": self.path,
+            "rule": self.rule,
+            "severity": self.severity.label,
+            "confidence": self.confidence.value,
+            "message": self.message,
+            "location": self.location,
+            "evidence": self.evidence,
+            "remedy": self.remedy,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Bytes an inspector accounted for, of the bytes present.
+
+    `inspected` are bytes it understood; structural checks that make the rest inert by the format's own rules (the data
+    section of a safetensors file) count, bytes nobody understands do not.
+    """
+
+    inspected_bytes: int
+    present_bytes: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing was left out."""
+        return self.inspected_bytes >= self.present_bytes
+
+    def __add__(self, other: Coverage) -> Coverage:
+        return Coverage(self.inspected_bytes + other.inspected_bytes, self.present_bytes + other.present_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one inspector says of one artifact."""
+
+    inspector: str
+    path: str
+    verdict: Verdict
+    coverage: Coverage
+    findings: tuple[Finding, ...] = ()
+    kind: str = ""
+    """What the artifact is, by content (`safetensors`, `json`, `pickle`, `unrecognised` …), where the inspector tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """All reports about a revision under one rule set."""
+
+    reports: tuple[Report, ...]
+    rules_version: str
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All findings, worst first."""
+        found = [finding for report in self.reports for finding in report.findings]
+        return tuple(sorted(found, key=lambda f: (-f.severity, f.path, f.rule, f.location)))
+
+    @property
+    def verdict(self) -> Verdict:
+        """`bad` if any report is; `clean` only if every artifact got a clean answer with full coverage; else `unknown`."""
+        return combine(report.verdict for report in self.reports)
+
+    @property
+    def highest_severity(self) -> Severity | None:
+        """The worst severity found."""
+        return max((finding.severity for finding in self.findings), default=None)
+
+    def coverage(self) -> dict[str, Coverage]:
+        """Coverage per inspector."""
+        total: dict[str, Coverage] = {}
+        for report in self.reports:
+            total[report.inspector] = total.get(report.inspector, Coverage(0, 0)) + report.coverage
+        return total
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The stored record: every report, in order of path and inspector."""
+        return {
+            "format": "weighbridge.inspection/1",
+            "rules_version": self.rules_version,
+            "verdict": self.verdict.value,
+            "reports": [
+                {
+                    "inspector": report.inspector,
+                    "path": report.path,
+                    "kind": report.kind,
+                    "verdict": report.verdict.value,
+                    "inspected_bytes": report.coverage.inspected_bytes,
+                    "present_bytes": report.coverage.present_bytes,
+                    "findings": [finding.to_json() for finding in sorted(report.findings)],
+                }
+                for report in sorted(self.reports, key=lambda r: (r.path, r.inspector))
+            ],
+        }
+
+    def to_bytes(self) -> bytes:
+        """The canonical bytes of the record."""
+        return canonical.encode(self.to_json())
+
+
+def combine(verdicts: Iterable[Verdict]) -> Verdict:
+    """The verdict over several: bad wins, then unknown; no verdict at all is unknown."""
+    seen = set(verdicts)
+    if Verdict.BAD in seen:
+        return Verdict.BAD
+    return Verdict.CLEAN if seen == {Verdict.CLEAN} else Verdict.UNKNOWN

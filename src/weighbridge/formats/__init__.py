@@ -1,0 +1,1 @@
+"""Bounded readers of model file formats that never execute what they read."""

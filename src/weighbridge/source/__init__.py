@@ -1,0 +1,1 @@
+"""Where bytes come from: pinned, ranged, length-checked."""

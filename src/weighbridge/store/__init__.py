@@ -1,0 +1,1 @@
+"""Where bytes and history live: object stores, ledger, catalog."""
