@@ -8,6 +8,7 @@
       SourceError                   exit 1   the upstream would not, or could not, hand over the bytes
         RevisionMoved               exit 6   a name points elsewhere than it did when it was pinned
         RepositoryMoved             exit 6   the repository was renamed, redirected or re-created
+        ContentChanged              exit 6   the file changed at its source while it was read (transient)
         Gated                       exit 1   the upstream wants a token or an accepted licence
         NotFound                    exit 1   no such repository, revision or file
         RateLimited                 exit 1   told to wait (transient)
@@ -22,6 +23,7 @@
       InspectError                  exit 4   an inspector could not answer: the verdict is unknown
         InspectorCrashed, InspectorTimedOut
       StoreError                    exit 1   the store would not, or could not, keep or return the bytes
+        StoreUnreachable            exit 1   no connection, server error (transient)
         Conflict, IncompleteUpload, OutOfSpace, AccessRefused, ObjectMissing, Unversioned, Busy
       LedgerError                   exit 6   the history was altered, cut or cannot be written
       TrustError                    exit 7   a signature or statement does not hold
@@ -85,6 +87,13 @@ class RepositoryMoved(SourceError):
     """The repository was renamed, redirected, or re-created under another owner."""
 
     exit_code = 6
+
+
+class ContentChanged(SourceError):
+    """The file changed at its source while it was read, or two answers about it disagree."""
+
+    exit_code = 6
+    transient = True
 
 
 class Gated(SourceError):

@@ -1,0 +1,217 @@
+"""Every setting, its default, its unit and where its value came from.
+
+Values come from one TOML file, overridden by the environment (`WEIGHBRIDGE_<SECTION>_<NAME>`), overridden by flags. This
+module knows the settings and their types; reading files and the environment is the command line's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Final, TypeVar
+
+from weighbridge.core.digests import CHUNK_BYTES
+from weighbridge.core.errors import ConfigError
+
+MIB: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HubSettings:
+    """The upstream Hub."""
+
+    endpoint: str = ""
+    """Base URL; empty: `HF_ENDPOINT`, then the public Hub."""
+    allow_pull_requests: bool = False
+    """Whether `refs/pr/*`, which anyone may open, can be ingested."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Where artifacts and records are kept."""
+
+    quarantine: str = ""
+    """A folder, `s3://bucket/prefix`, `gs://…` or `az://…`; empty: `store` under the home."""
+    s3_endpoint: str = ""
+    """Base URL of an S3-compatible server; empty: what the AWS configuration says."""
+    s3_region: str = ""
+    allow_unversioned: bool = False
+    """Whether a bucket that keeps no versions is good enough."""
+    s3_encryption: str = ""
+    """`aws:kms`, `AES256`, or empty for the bucket's default."""
+    s3_kms_key: str = ""
+    object_lock_mode: str = ""
+    """`GOVERNANCE`, `COMPLIANCE`, or empty for the bucket's default."""
+    object_lock_days: int = 0
+    legal_hold: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TransferSettings:
+    """How bytes are moved."""
+
+    streams: int = 8
+    """Ranges read from the source at once."""
+    uploads: int = 4
+    """Parts sent to the store at once."""
+    part_bytes: int = 32 * MIB
+    """Size of a part; a multiple of the chunk size. Raised by itself where a file would need over 10,000 parts."""
+    memory_bytes: int = 384 * MIB
+    """All part buffers together."""
+    attempts: int = 8
+    """Tries of one range or part without any progress."""
+    retry_wait_seconds: float = 1.0
+    """First wait before trying again; doubled each time, with jitter."""
+    retry_wait_limit_seconds: float = 120.0
+    """No single wait is longer, whatever Retry-After says."""
+    connect_timeout_seconds: float = 10.0
+    read_timeout_seconds: float = 60.0
+    minimum_rate_bytes_per_second: int = 1024
+    """A stream slower than this over the read timeout is cut and tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerSettings:
+    """Where history is kept."""
+
+    url: str = ""
+    """SQLAlchemy URL (`sqlite:///…`, `postgresql+psycopg://…`); empty: `ledger.sqlite` under the home."""
+
+
+@dataclass(frozen=True, slots=True)
+class SigningSettings:
+    """What signs."""
+
+    key: str = ""
+    """Path of a PEM private key (EC); empty: `keys/signing.pem` under the home."""
+    password_file: str = ""
+    """File that holds the key's password; empty: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class InspectionSettings:
+    """When findings fail a command."""
+
+    fail_on: str = "high"
+    """`low`, `medium`, `high`, `critical` or `never`: findings from this severity on make `ingest` exit 11 to 14."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings, resolved once."""
+
+    hub: HubSettings = HubSettings()
+    store: StoreSettings = StoreSettings()
+    transfer: TransferSettings = TransferSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    signing: SigningSettings = SigningSettings()
+    inspection: InspectionSettings = InspectionSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Where each value came from: `default`, `file <path>`, `environment <NAME>` or `flag <--name>`."""
+
+    by_name: Mapping[str, str]
+
+    def of(self, section: str, name: str) -> str:
+        """The origin of one value."""
+        return self.by_name.get(f"{section}.{name}", "default")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Settings from one place, as `section.name` to raw value (text from the environment, typed from TOML)."""
+
+    origin: str
+    values: Mapping[str, object]
+
+
+Section = TypeVar("Section")
+
+_SECRET_NAMES = frozenset({"ledger.url"})
+"""Settings that may carry a password; shown without it."""
+
+
+def resolve(layers: list[Layer]) -> tuple[Config, Origins]:
+    """Lays the layers over the defaults, later ones winning.
+
+    Raises:
+        ConfigError: an unknown name, a value of the wrong type, or one outside its bounds; the message names the origin.
+    """
+    known = {
+        f"{section.name}.{setting.name}": str(setting.type)
+        for section in fields(Config)
+        for setting in fields(getattr(Config(), section.name))
+    }
+    chosen: dict[str, object] = {}
+    origins: dict[str, str] = {}
+    for layer in layers:
+        for name, raw in layer.values.items():
+            if name not in known:
+                raise ConfigError(
+                    f"there is no setting '{name}' ({layer.origin})",
+                    hint="`weighbridge config` lists all settings.",
+                )
+            chosen[name] = _typed(name, known[name], raw, layer.origin)
+            origins[name] = layer.origin if layer.origin.startswith("file ") else f"{layer.origin}"
+    config = Config(
+        hub=_section(HubSettings, "hub", chosen),
+        store=_section(StoreSettings, "store", chosen),
+        transfer=_section(TransferSettings, "transfer", chosen),
+        ledger=_section(LedgerSettings, "ledger", chosen),
+        signing=_section(SigningSettings, "signing", chosen),
+        inspection=_section(InspectionSettings, "inspection", chosen),
+    )
+    _check(config)
+    return config, Origins(origins)
+
+
+def _section(kind: type[Section], prefix: str, chosen: Mapping[str, object]) -> Section:
+    start = f"{prefix}."
+    return kind(**{name[len(start) :]: value for name, value in chosen.items() if name.startswith(start)})
+
+
+def _typed(name: str, kind: str, raw: object, origin: str) -> object:
+    problem = ConfigError(f"'{name}' must be {_KIND_WORDS[kind]}, not {raw!r} ({origin})")
+    if kind == "str":
+        if isinstance(raw, str):
+            return raw
+    elif kind == "bool":
+        if isinstance(raw, bool):
+            return raw
+        if isinstance(raw, str) and raw.lower() in ("1", "true", "yes", "on", "0", "false", "no", "off"):
+            return raw.lower() in ("1", "true", "yes", "on")
+    elif isinstance(raw, int | float | str) and not isinstance(raw, bool):
+        try:
+            return int(raw) if kind == "int" else float(raw)
+        except ValueError:
+            raise problem from None
+    raise problem
+
+
+_KIND_WORDS = {"str": "text", "bool": "true or false", "int": "a whole number", "float": "a number"}
+
+
+def _check(config: Config) -> None:
+    transfer = config.transfer
+    if transfer.part_bytes < CHUNK_BYTES or transfer.part_bytes % CHUNK_BYTES:
+        raise ConfigError(f"'transfer.part_bytes' must be a multiple of {CHUNK_BYTES}")
+    if transfer.memory_bytes < 2 * transfer.part_bytes:
+        raise ConfigError("'transfer.memory_bytes' must hold at least two parts ('transfer.part_bytes')")
+    for name in ("streams", "uploads", "attempts"):
+        if not 1 <= getattr(transfer, name) <= 256:
+            raise ConfigError(f"'transfer.{name}' must lie between 1 and 256")
+    if config.inspection.fail_on not in ("low", "medium", "high", "critical", "never"):
+        raise ConfigError("'inspection.fail_on' must be low, medium, high, critical or never")
+    if config.store.s3_encryption not in ("", "aws:kms", "AES256"):
+        raise ConfigError("'store.s3_encryption' must be aws:kms, AES256 or empty")
+    if config.store.object_lock_mode not in ("", "GOVERNANCE", "COMPLIANCE"):
+        raise ConfigError("'store.object_lock_mode' must be GOVERNANCE, COMPLIANCE or empty")
+    if config.store.object_lock_mode and config.store.object_lock_days < 1:
+        raise ConfigError("'store.object_lock_days' must be at least 1 when a lock mode is set")
+
+
+def may_hold_secret(name: str) -> bool:
+    """Whether the value of a setting must be shown without its password."""
+    return name in _SECRET_NAMES

@@ -1,0 +1,160 @@
+"""Reads a model from a folder: a plain one, a Git checkout, or a snapshot of the Hugging Face cache.
+
+Rules:
+
+1. Symbolic links are followed only where the Hugging Face cache lays them: from `snapshots/<commit>/…` into `blobs/` of
+   the same cached repository. Any other link is refused, in whichever component of the path it stands.
+2. Only regular files are read. `.git` and `.cache` are not part of a model and are left out.
+3. A file that changes while it is read is an error.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from weighbridge.core.errors import ContentChanged, NotFound, SourceError, Truncated, UnsafePath
+from weighbridge.core.names import Address, ModelName, check_paths
+from weighbridge.core.ports import ByteStream
+from weighbridge.core.snapshot import Entry, Origin, Snapshot
+
+LEFT_OUT = frozenset({".git", ".cache", "__pycache__"})
+MAX_ENTRIES = 200_000
+
+
+class FolderSource:
+    """See `core.ports.Source`. The revision is known only once the bytes are."""
+
+    def __init__(self, address: Address, *, as_name: ModelName | None = None) -> None:
+        self._root = Path(address.location)
+        self._address = address
+        self._as_name = as_name
+        self._blobs = _blobs_of(self._root)
+
+    def pin(self) -> Snapshot:
+        """Lists the folder's files.
+
+        Raises:
+            NotFound: it is no readable folder.
+            UnsafePath: a link that leaves it, a special file, or an unsafe name.
+        """
+        if not self._root.is_dir():
+            raise NotFound(
+                f"there is no folder '{self._root}'", hint="Name a folder, or hf://org/name, or s3://bucket."
+            )
+        try:
+            entries = [self._entry(path) for path in self._walk(self._root, "")]
+        except OSError as error:
+            raise SourceError(f"'{error.filename}' cannot be read: {error.strerror}") from error
+        check_paths((entry.path for entry in entries), of=f"'{self._root}'")
+        newest = max((entry.validator for entry in entries), default="0", key=lambda v: int(v.partition("-")[0]))
+        published = datetime.fromtimestamp(int(newest.partition("-")[0]) // 10**9, tz=UTC).isoformat()
+        return Snapshot(
+            model_name=self._as_name or _local_name(self._root),
+            source=self._address,
+            origin=Origin(kind="folder", address=str(self._root.resolve()), published_at=published),
+            entries=tuple(sorted(entries, key=lambda entry: entry.path)),
+        )
+
+    def _walk(self, folder: Path, prefix: str) -> Iterator[str]:
+        for count, item in enumerate(sorted(os.scandir(folder), key=lambda entry: entry.name)):
+            if count >= MAX_ENTRIES:
+                raise SourceError(f"'{folder}' holds more than {MAX_ENTRIES} files")
+            path = f"{prefix}{item.name}"
+            if item.name in LEFT_OUT:
+                continue
+            if item.is_dir(follow_symlinks=False):
+                yield from self._walk(Path(item.path), f"{path}/")
+            elif item.is_file(follow_symlinks=False) or item.is_symlink():
+                yield path
+            else:
+                raise UnsafePath(
+                    f"'{path}' in '{self._root}' is not a regular file", hint="Leave it out of the folder."
+                )
+
+    def _entry(self, path: str) -> Entry:
+        with self._opened(path) as descriptor:
+            found = os.fstat(descriptor)
+        return Entry(path, found.st_size, validator=_validator(found))
+
+    @contextmanager
+    def _opened(self, path: str) -> Iterator[int]:
+        """Opens a file without following links other than the cache's own."""
+        target = self._root / path
+        if target.is_symlink():
+            target = self._resolve_link(target, path)
+        try:
+            descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            raise SourceError(f"'{path}' in '{self._root}' cannot be read: {error.strerror}") from error
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise UnsafePath(f"'{path}' in '{self._root}' is not a regular file")
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _resolve_link(self, link: Path, path: str) -> Path:
+        target = Path(os.path.normpath(link.parent / link.readlink()))
+        if self._blobs is None or target.resolve().parent != self._blobs or target.is_symlink():
+            raise UnsafePath(
+                f"'{path}' in '{self._root}' is a symbolic link out of the folder",
+                hint="Only links inside the Hugging Face cache are followed. Copy the file in place of the link.",
+            )
+        return target
+
+    @contextmanager
+    def open(self, entry: Entry, start: int, end: int) -> Iterator[ByteStream]:
+        """Opens bytes `start` to `end` (excluded) of `entry`."""
+        with self._opened(entry.path) as descriptor:
+            if _validator(os.fstat(descriptor)) != entry.validator:
+                raise ContentChanged(f"'{entry.path}' in '{self._root}' changed while it was ingested")
+            yield _FileStream(descriptor, entry.path, start, end)
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+class _FileStream:
+    def __init__(self, descriptor: int, path: str, start: int, end: int) -> None:
+        self._descriptor = descriptor
+        self._path = path
+        self._offset = start
+        self._end = end
+
+    def readinto(self, view: memoryview, /) -> int:
+        left = self._end - self._offset
+        if not left:
+            return 0
+        count = os.preadv(self._descriptor, [view[:left]], self._offset)
+        if not count:
+            raise Truncated(f"'{self._path}' became shorter while it was read")
+        self._offset += count
+        return count
+
+
+def _validator(found: os.stat_result) -> str:
+    return f"{found.st_mtime_ns}-{found.st_size}-{found.st_ino}"
+
+
+def _blobs_of(root: Path) -> Path | None:
+    """The `blobs` folder beside `snapshots/<commit>`, where `root` is such a snapshot."""
+    real = root.resolve()
+    for parent in (real, *real.parents):
+        if parent.parent.name == "snapshots" and (parent.parent.parent / "blobs").is_dir():
+            return (parent.parent.parent / "blobs").resolve()
+    return None
+
+
+def _local_name(root: Path) -> ModelName:
+    """`local/<folder name>`, or the repository's name where the folder is a snapshot of the Hugging Face cache."""
+    real = root.resolve()
+    if real.parent.name == "snapshots" and real.parent.parent.name.startswith("models--"):
+        _, organisation, name = [*real.parent.parent.name.split("--", 2), "", ""][:3]
+        if organisation and name:
+            return ModelName(organisation, name)
+    return ModelName("local", real.name)

@@ -1,0 +1,70 @@
+"""Decides which hosts a redirect may lead to, so that an upstream cannot point us at what only we can reach.
+
+Rules (server-side request forgery, OWASP SSRF prevention): the scheme stays as safe as it was; no user name in the URL;
+the host must not resolve to a link-local, multicast, reserved or unspecified address, nor to a private or loopback one
+unless the endpoint the user chose lies there too. The name is resolved again when the connection is made, so a resolver
+that changes its answer in between is not excluded; an egress proxy excludes it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from weighbridge.core.errors import SourceError
+from weighbridge.wire.http import place
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def check_redirect(target: str, *, endpoint: str) -> None:
+    """Returns when a request to `endpoint` may be redirected to the absolute URL `target`.
+
+    Raises:
+        SourceError: it may not, and the message says why.
+    """
+    new, old = urlsplit(target), urlsplit(endpoint)
+    if new.scheme not in ("https", old.scheme) or new.scheme not in ("http", "https"):
+        raise _refused(target, f"'{new.scheme}' is not as safe as '{old.scheme}'")
+    if not new.hostname or new.username is not None or new.password is not None:
+        raise _refused(target, "the address has no host or carries a user name")
+    inside = any(_internal(address) for address in _resolve(old.hostname or ""))
+    for address in _resolve(new.hostname):
+        if _never(address) or (_internal(address) and not inside):
+            raise _refused(target, f"{address} is not a public address")
+
+
+def _never(address: Address) -> bool:
+    return (
+        address.is_link_local
+        or address.is_multicast
+        or address.is_unspecified
+        or (address.is_reserved and not address.is_loopback)
+    )
+
+
+def _internal(address: Address) -> bool:
+    return not address.is_global
+
+
+@lru_cache(maxsize=256)
+def _resolve(host: str) -> tuple[Address, ...]:
+    try:
+        answers = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
+    except OSError:
+        return ()  # behind a proxy names may only resolve there; the connection itself will say
+    found: list[Address] = []
+    for answer in answers:
+        address = ipaddress.ip_address(str(answer[4][0]).partition("%")[0])
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        found.append(mapped or address)
+    return tuple(found)
+
+
+def _refused(target: str, reason: str) -> SourceError:
+    return SourceError(
+        f"the upstream redirects to {place(target)}, which is refused: {reason}",
+        hint="Nothing was sent there. If this is your own mirror, make it answer from one network.",
+    )
