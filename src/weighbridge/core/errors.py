@@ -37,8 +37,6 @@ arrived is not what was asked for.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 
 class WeighbridgeError(Exception):
     """Base of all errors of weighbridge.
@@ -47,8 +45,8 @@ class WeighbridgeError(Exception):
     secret: callers pass redacted addresses.
     """
 
-    exit_code: ClassVar[int] = 1
-    transient: ClassVar[bool] = False
+    exit_code: int = 1
+    transient: bool = False
     """Whether trying the same request again may succeed."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:

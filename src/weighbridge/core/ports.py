@@ -62,6 +62,8 @@ class StoredObject:
     version_id: str = ""
     etag: str = ""
     crc64nvme: str = ""
+    modified_at: str = ""
+    """RFC 3339; only in listings."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,9 @@ class FolderStore:
                 path = Path(base) / name
                 key = path.relative_to(self._root).as_posix()
                 if key.startswith(prefix):
-                    found.append(StoredObject(key, path.lstat().st_size))
+                    described = path.lstat()
+                    modified = datetime.fromtimestamp(described.st_ctime, tz=UTC).isoformat()
+                    found.append(StoredObject(key, described.st_size, modified_at=modified))
         return iter(sorted(found, key=lambda item: item.key))
 
     def put(self, key: str, body: Buffer | bytes, *, replace: bool = False) -> StoredObject:

@@ -104,7 +104,13 @@ class S3Store:
                 for item in page.get("Contents", []):
                     key = item["Key"][len(self._prefix) :]
                     if not key.endswith("/"):
-                        yield StoredObject(key, item["Size"], etag=item.get("ETag", "").strip('"'))
+                        modified = item.get("LastModified")
+                        yield StoredObject(
+                            key,
+                            item["Size"],
+                            etag=item.get("ETag", "").strip('"'),
+                            modified_at=modified.isoformat() if modified else "",
+                        )
 
     def put(self, key: str, body: Buffer | bytes, *, replace: bool = False) -> StoredObject:
         """One request; the server checks the CRC64NVME."""

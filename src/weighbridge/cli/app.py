@@ -1,0 +1,109 @@
+"""The `weighbridge` command: finds the subcommand, runs it, and turns what went wrong into words and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from weighbridge import __version__
+from weighbridge.cli.console import Output
+from weighbridge.core.errors import Interrupted, WeighbridgeError
+
+_COMMANDS = {
+    "ingest": "ingest:ingest_command",
+    "ls": "show:ls_command",
+    "show": "show:show_command",
+    "verify": "verify:verify_command",
+    "check": "verify:check_command",
+    "export": "export:export_command",
+    "gc": "housekeeping:gc_command",
+    "rebuild": "housekeeping:rebuild_command",
+    "init": "home:init_command",
+    "config": "home:config_command",
+    "doctor": "home:doctor_command",
+}
+
+EPILOG = """\b
+Exit codes: 0 done · 1 failed · 2 usage · 3 nothing was collected · 4 an inspector could not answer ·
+5 denied by policy · 6 integrity · 7 trust · 11 to 14 the highest severity found · 128+N ended by a signal
+
+\b
+Examples:
+  weighbridge ingest hf://org/name              bring a model in from the Hub
+  weighbridge ingest ./folder --as acme/tiny    or from a folder
+  weighbridge show org/name                     what came in, and what was found
+  weighbridge verify org/name --deep            prove that every byte is still the same
+"""
+
+
+class _LazyGroup(click.Group):
+    """Imports a command's module only when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        where = _COMMANDS.get(cmd_name)
+        if where is None:
+            return None
+        module, _, attribute = where.partition(":")
+        found = getattr(importlib.import_module(f"weighbridge.cli.commands.{module}"), attribute)
+        assert isinstance(found, click.Command)
+        return found
+
+
+@click.group(
+    cls=_LazyGroup,
+    name="weighbridge",
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="weighbridge")
+def cli() -> None:
+    """Brings open-weight models across one bridge: pinned to a commit, streamed once into a private store, proven,
+    inspected, signed, and verified again whenever you ask.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    output = Output(as_json="--json" in given, colour="--no-color" not in given and "NO_COLOR" not in os.environ)
+    try:
+        code = cli.main(args=given, prog_name="weighbridge", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help(), err=True)
+        return 2
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        output.error(Interrupted("stopped"))
+        return Interrupted.exit_code
+    except WeighbridgeError as error:
+        output.error(error)
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:
+        if os.environ.get("WEIGHBRIDGE_DEBUG"):
+            raise
+        output.error(
+            WeighbridgeError(
+                f"weighbridge itself made a mistake ({type(error).__name__})",
+                hint="Please report it, with what WEIGHBRIDGE_DEBUG=1 prints. Nothing was left looking whole.",
+            )
+        )
+        return 1
+
+
+def entry_point() -> None:
+    """What the installed script runs."""
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""`weighbridge ls` and `weighbridge show`: what is there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from weighbridge.cli.console import Output, size
+from weighbridge.cli.options import common
+from weighbridge.cli.settings import Home
+from weighbridge.core.canonical import JsonValue
+from weighbridge.core.names import ModelName
+
+if TYPE_CHECKING:
+    from weighbridge.store.catalog import CataloguedRevision
+    from weighbridge.transfer.records import SealedRevision
+
+SEVERITIES = ("critical", "high", "medium", "low")
+
+
+def summary(row: CataloguedRevision) -> dict[str, JsonValue]:
+    """A catalogued revision as JSON."""
+    return {
+        "model": str(row.model_name),
+        "revision": row.revision,
+        "store": row.store,
+        "source": row.source,
+        "verdict": row.verdict,
+        "findings": dict(row.findings),
+        "artifacts": row.artifact_count,
+        "total_bytes": row.total_bytes,
+        "manifest_digest": row.manifest_digest,
+        "ingested_at": row.ingested_at,
+    }
+
+
+def counted(findings: Iterable[tuple[str, int]]) -> str:
+    """`2 high, 1 medium`, worst first."""
+    by_severity = dict(findings)
+    return ", ".join(f"{by_severity[name]} {name}" for name in SEVERITIES if by_severity.get(name)) or "none"
+
+
+@click.command("ls", epilog="\b\nExamples:\n  weighbridge ls\n  weighbridge ls org/name --json")
+@click.argument("model", required=False, default="")
+@common
+def ls_command(home: Home, output: Output, /, *, model: str) -> int:
+    """List the models in the stores, newest first; or the revisions of one MODEL."""
+    from weighbridge.cli.yard import OpenYard
+
+    with OpenYard(home, output) as yard:
+        name = ModelName.parse(model) if model else None
+        rows = yard.ledger().catalog().revisions(name) if home_is_there(yard) else []
+        if output.as_json:
+            output.document([summary(row) for row in rows])
+            return 0
+        output.table(
+            ("model", "revision", "verdict", "findings", "files", "size", "ingested"),
+            [
+                (
+                    str(row.model_name),
+                    row.revision[:12],
+                    row.verdict,
+                    counted(row.findings.items()),
+                    str(row.artifact_count),
+                    size(row.total_bytes),
+                    row.ingested_at[:19].replace("T", " "),
+                )
+                for row in rows
+            ],
+            right=("files", "size"),
+        )
+        if not rows:
+            output.say("Nothing is here yet. Bring a model in: weighbridge ingest hf://org/name")
+        return 0
+
+
+def home_is_there(yard: object) -> bool:
+    """Whether there is a ledger to read, so that looking does not make one."""
+    from weighbridge.cli.yard import OpenYard
+
+    assert isinstance(yard, OpenYard)
+    return bool(yard.config.ledger.url) or yard.home.ledger.exists()
+
+
+@click.command("show", epilog="\b\nExamples:\n  weighbridge show org/name\n  weighbridge show org/name@1a2b3c --files")
+@click.argument("reference", metavar="MODEL[@REV]")
+@click.option("--files", is_flag=True, help="List every file with its digest.")
+@common
+def show_command(home: Home, output: Output, /, *, reference: str, files: bool) -> int:
+    """Show one revision: where it came from, what was proven, what was found. Its signatures are verified first."""
+    from weighbridge.cli.yard import OpenYard
+    from weighbridge.transfer.records import open_revision
+    from weighbridge.transfer.verify import check_against_ledger
+
+    with OpenYard(home, output) as yard:
+        row = yard.resolve(reference)
+        revision = open_revision(yard.store(row.store), row.model_name, row.revision, yard.trusted)
+        check_against_ledger(revision, row)
+        if output.as_json:
+            output.document(
+                {
+                    **summary(row),
+                    "manifest": json.loads(revision.manifest.to_bytes()),
+                    "inspection": json.loads(revision.inspection),
+                    "seal": {"sealed_at": revision.seal.sealed_at, "key_ids": _signed_by(revision)},
+                }
+            )
+            return 0
+        _facts(output, row, revision)
+        _found(output, revision)
+        if files:
+            output.table(
+                ("file", "size", "SHA-256", "proven by"),
+                [
+                    (artifact.path, size(artifact.size_bytes), artifact.sha256, artifact.proven or "nothing upstream")
+                    for artifact in revision.manifest.artifacts
+                ],
+                right=("size",),
+            )
+        return 0
+
+
+def _signed_by(revision: SealedRevision) -> list[JsonValue]:
+    return [str(signature.get("keyid", "")) for signature in json.loads(revision.seal_bytes).get("signatures", [])]
+
+
+def _facts(output: Output, row: CataloguedRevision, revision: SealedRevision) -> None:
+    manifest, origin = revision.manifest, revision.manifest.origin
+    facts = [
+        ("model", str(manifest.model_name)),
+        ("revision", manifest.revision),
+        ("verdict", row.verdict),
+        ("findings", counted(row.findings.items())),
+        ("files", f"{len(manifest.artifacts)}, {size(manifest.total_bytes)}"),
+        ("from", origin.address + (f" at {origin.endpoint}" if origin.endpoint else "")),
+        ("asked for", origin.requested_ref),
+        ("owner", f"{origin.owner} ({origin.owner_kind or 'kind unknown'}, id {origin.owner_id or 'unknown'})"),
+        ("repository id", origin.repository_id),
+        ("published", origin.published_at),
+        ("ingested", row.ingested_at),
+        ("store", row.store),
+        ("manifest", manifest.digest),
+        ("signed by", ", ".join(str(key) for key in _signed_by(revision))),
+        ("selection", " ".join([*(f"+{p}" for p in manifest.include), *(f"-{p}" for p in manifest.exclude)])),
+    ]
+    hidden = {"owner", "repository id", "asked for"} if origin.kind != "hub" else set()
+    rows = [(label, value) for label, value in facts if value and label not in hidden]
+    if not output.rich:
+        for label, value in rows:
+            output.line(f"{label}\t{value}")
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    from weighbridge.cli.console import _STYLES, printable
+
+    table = Table.grid(padding=(0, 2))
+    for label, value in rows:
+        table.add_row(Text(label, style="dim"), Text(printable(value), style=_STYLES.get(value, "")))
+    output.show(table)
+
+
+def _found(output: Output, revision: SealedRevision) -> None:
+    reports = json.loads(revision.inspection)["reports"]
+    order = {name: number for number, name in enumerate(SEVERITIES)}
+    findings = sorted(
+        (finding for report in reports for finding in report["findings"]),
+        key=lambda finding: (order.get(finding["severity"], 9), finding["path"]),
+    )
+    if findings:
+        output.table(
+            ("severity", "rule", "file", "what"),
+            [(found["severity"], found["rule"], found["path"], found["message"]) for found in findings],
+        )

@@ -1,0 +1,66 @@
+"""Options that every command takes, and the signals that long ones obey."""
+
+from __future__ import annotations
+
+import functools
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Concatenate, ParamSpec, TypeVar
+
+import click
+
+from weighbridge.cli.console import Output
+from weighbridge.cli.settings import Home, find_home
+from weighbridge.core.errors import Interrupted
+
+Rest = ParamSpec("Rest")
+Result = TypeVar("Result")
+
+
+def common(
+    command: Callable[Concatenate[Home, Output, Rest], Result],
+) -> Callable[Rest, Result]:
+    """Adds --home, --json, --quiet and --no-color; the command gets its home and output first."""
+
+    @click.option("--home", default="", metavar="DIR", help="Where settings, keys and the embedded store live.")
+    @click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout; everything else goes to stderr.")
+    @click.option("--quiet", "-q", is_flag=True, help="Say nothing but results and errors.")
+    @click.option("--no-color", "no_colour", is_flag=True, help="Use no colour.")
+    @functools.wraps(command)
+    def with_output(*args: object, **kwargs: object) -> Result:
+        home = find_home(str(kwargs.pop("home")))
+        output = Output(
+            as_json=bool(kwargs.pop("as_json")),
+            quiet=bool(kwargs.pop("quiet")),
+            colour=not kwargs.pop("no_colour"),
+        )
+        return command(home, output, *args, **kwargs)  # type: ignore[arg-type]
+
+    return with_output
+
+
+@contextmanager
+def cancellable(output: Output) -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set, so that work ends cleanly; a second signal ends it at once."""
+    cancelled = threading.Event()
+    received: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+        cancelled.set()
+        output.say("stopping; what was done so far is kept (once more to stop at once)")
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield cancelled
+    except Interrupted as error:
+        error.exit_code = 128 + (received[0] if received else signal.SIGINT)
+        raise
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,113 @@
+"""Finds the home and reads settings: defaults, then the file, then the environment, then flags."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from weighbridge.core.config import Config, Layer, Origins, resolve
+from weighbridge.core.errors import ConfigError
+
+HOME_VARIABLE = "WEIGHBRIDGE_HOME"
+PREFIX = "WEIGHBRIDGE_"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folder that holds the embedded store, ledger, keys and settings."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        """Settings."""
+        return self.path / "config.toml"
+
+    @property
+    def store(self) -> Path:
+        """The embedded quarantine store."""
+        return self.path / "store"
+
+    @property
+    def ledger(self) -> Path:
+        """The embedded ledger."""
+        return self.path / "ledger.sqlite"
+
+    @property
+    def ledger_head(self) -> Path:
+        """The signed head of the ledger, outside of its database."""
+        return self.path / "ledger.head.json"
+
+    @property
+    def keys(self) -> Path:
+        """The signing key, and below it the trusted ones."""
+        return self.path / "keys"
+
+    @property
+    def signing_key(self) -> Path:
+        """The key that signs by default."""
+        return self.keys / "signing.pem"
+
+    @property
+    def trusted_keys(self) -> Path:
+        """Public keys that are trusted besides our own."""
+        return self.keys / "trusted"
+
+    @property
+    def journals(self) -> Path:
+        """How far interrupted ingests came."""
+        return self.path / "journal"
+
+
+def find_home(flag: str = "") -> Home:
+    """The home: `--home`, else `WEIGHBRIDGE_HOME`, else the platform's data directory."""
+    chosen = flag or os.environ.get(HOME_VARIABLE, "")
+    if chosen:
+        return Home(Path(chosen).expanduser())
+    import platformdirs
+
+    return Home(platformdirs.user_data_path("weighbridge"))
+
+
+def load(home: Home, flags: Mapping[str, object]) -> tuple[Config, Origins]:
+    """All settings and where each came from. Flags are `section.name` to value; None means not given.
+
+    Raises:
+        ConfigError: the file is no TOML, or a value is unknown or of the wrong type.
+    """
+    layers = [*_file(home.config_file), *_environment()]
+    for name, value in flags.items():
+        if value is not None:
+            flag = name.partition(".")[2].replace("_", "-")
+            layers.append(Layer(f"flag --{flag}", {name: value}))
+    return resolve(layers)
+
+
+def _file(path: Path) -> list[Layer]:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"'{path}' is not valid TOML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"'{path}' cannot be read: {error.strerror}") from error
+    values: dict[str, object] = {}
+    for section, content in document.items():
+        if not isinstance(content, dict):
+            raise ConfigError(f"'{section}' in '{path}' must be a section, [{section}]")
+        values.update({f"{section}.{name}": value for name, value in content.items()})
+    return [Layer(f"file {path}", values)]
+
+
+def _environment() -> list[Layer]:
+    layers = []
+    for section in (field.name for field in fields(Config)):
+        start = f"{PREFIX}{section.upper()}_"
+        for name, value in sorted(os.environ.items()):
+            if name.startswith(start):
+                layers.append(Layer(f"environment {name}", {f"{section}.{name[len(start) :].lower()}": value}))
+    return layers

@@ -1,0 +1,142 @@
+"""Opens what a command works with: settings, keys, ledger, stores, each only when it is asked for."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from weighbridge import __version__
+from weighbridge.cli.console import Output
+from weighbridge.cli.settings import Home, load
+from weighbridge.core.errors import ConfigError
+from weighbridge.core.names import Address, Reference
+from weighbridge.core.ports import ObjectStore
+
+if TYPE_CHECKING:
+    from weighbridge.attest.keys import LocalKey, TrustedKeys
+    from weighbridge.store.catalog import CataloguedRevision
+    from weighbridge.store.ledger import Ledger
+    from weighbridge.wire.http import Http
+
+
+class OpenYard:
+    """One command's view of one home. A context manager: what was opened is closed."""
+
+    def __init__(self, home: Home, output: Output, flags: Mapping[str, object] | None = None) -> None:
+        self.home = home
+        self.output = output
+        self.config, self.origins = load(home, flags or {})
+        self._closing = ExitStack()
+        self._stores: dict[str, ObjectStore] = {}
+
+    @property
+    def actor(self) -> str:
+        """Who acts, for the ledger: user and host of this process."""
+        try:
+            user = getpass.getuser()
+        except (OSError, KeyError):
+            user = f"uid-{os.getuid()}"
+        return f"{user}@{socket.gethostname()}"
+
+    @cached_property
+    def http(self) -> Http:
+        """The pool of connections."""
+        from weighbridge.wire.http import Http
+
+        transfer = self.config.transfer
+        http = Http(
+            user_agent=f"weighbridge/{__version__}; python/{sys.version_info.major}.{sys.version_info.minor}",
+            connect_timeout_seconds=transfer.connect_timeout_seconds,
+            read_timeout_seconds=transfer.read_timeout_seconds,
+            connections=transfer.streams + transfer.uploads + 16,
+        )
+        self._closing.callback(http.close)
+        return http
+
+    def store(self, address: str = "") -> ObjectStore:
+        """The store at an address; by default the quarantine store of the settings."""
+        chosen = address or self.config.store.quarantine or str(self.home.store)
+        if chosen not in self._stores:
+            from weighbridge.store.opening import open_store
+
+            store = open_store(Address.parse(chosen), self.config.store, self.http)
+            self._closing.callback(store.close)
+            self._stores[chosen] = store
+        return self._stores[chosen]
+
+    @property
+    def key_path(self) -> Path:
+        """Where the signing key is."""
+        return Path(self.config.signing.key).expanduser() if self.config.signing.key else self.home.signing_key
+
+    def _password(self) -> str | None:
+        if not self.config.signing.password_file:
+            return None
+        try:
+            return Path(self.config.signing.password_file).read_text(encoding="utf-8").rstrip("\r\n")
+        except OSError as error:
+            raise ConfigError(f"the key's password file cannot be read: {error.strerror}") from error
+
+    @cached_property
+    def key(self) -> LocalKey:
+        """The signing key; the home's own is made when it is first needed.
+
+        Raises:
+            ConfigError: it cannot be read, or anyone may read it.
+        """
+        from weighbridge.attest.keys import LocalKey
+
+        if not self.config.signing.key and not self.key_path.exists():
+            self.home.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
+            key = LocalKey.create(self.key_path)
+            self.output.say(f"made a signing key: {self.key_path}")
+            return key
+        return LocalKey.load(self.key_path, self._password())
+
+    @cached_property
+    def trusted(self) -> TrustedKeys:
+        """The keys whose signatures count: those in `keys/trusted`, and our own."""
+        from weighbridge.attest.keys import TrustedKeys
+
+        folder = self.home.trusted_keys
+        trusted = TrustedKeys.load(folder) if folder.is_dir() else TrustedKeys()
+        public = self.key_path.with_name(self.key_path.name + ".pub")
+        if public.is_file():
+            return trusted.with_key(public.read_bytes())
+        if self.key_path.exists():
+            return trusted.with_key(self.key.public_pem)
+        return trusted
+
+    def ledger(self, *, writing: bool = False) -> Ledger:
+        """The ledger; opened for reading it needs no key."""
+        from weighbridge.store.ledger import Ledger
+
+        if not self.config.ledger.url:
+            self.home.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        url = self.config.ledger.url or f"sqlite:///{self.home.ledger.absolute()}"
+        signer = self.key if writing else None
+        return self._closing.enter_context(Ledger(url, head_path=self.home.ledger_head, signer=signer))
+
+    def resolve(self, reference: str) -> CataloguedRevision:
+        """The catalogued revision that a reference names.
+
+        Raises:
+            NothingCollected: none. ConfigError: no reference, or several fit.
+        """
+        return self.ledger().catalog().resolve(Reference.parse(reference))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.close()

@@ -1,0 +1,312 @@
+"""What a file is, by its first bytes before its name.
+
+Content decides wherever a format has a signature; the name only tells texts apart (a Python file from a licence).
+Naming a kind is not understanding it: nothing here says that a file is well-formed, or harmless. What has no signature
+and is no text is `unrecognised`. A zip is a zip: whether it is a torch archive, a Keras model or an npz shows only in
+its directory. Kinds whose signature is a guess (`pickle` of protocol 0 or 1, `onnx`, `sentencepiece`) say so below.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from weighbridge.core.errors import Truncated
+from weighbridge.core.ports import RangeReader
+
+HEAD_BYTES = 8 * 1024
+"""How much of a file `kind_of` wants to see."""
+
+Family = Literal[
+    "weights",
+    "code",
+    "config",
+    "text",
+    "media",
+    "archive",
+    "executable",
+    "serialised",
+    "pointer",
+    "empty",
+    "unrecognised",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A stable kebab-case name, and the family that says who should look at such files."""
+
+    name: str
+    family: Family
+
+
+EMPTY = Kind("empty", "empty")
+UNRECOGNISED = Kind("unrecognised", "unrecognised")
+PICKLE = Kind("pickle", "serialised")
+OTHER_TEXT = Kind("other-text", "text")
+
+_MAGIC: Final[tuple[tuple[int, bytes, Kind], ...]] = (
+    (0, b"GGUF", Kind("gguf", "weights")),
+    (0, b"lmgg", Kind("ggml", "weights")),
+    (0, b"fmgg", Kind("ggml", "weights")),
+    (0, b"tjgg", Kind("ggml", "weights")),
+    (4, b"TFL3", Kind("tflite", "weights")),
+    (0, b"\x89HDF\r\n\x1a\n", Kind("hdf5", "weights")),
+    (512, b"\x89HDF\r\n\x1a\n", Kind("hdf5", "weights")),
+    (1024, b"\x89HDF\r\n\x1a\n", Kind("hdf5", "weights")),
+    (2048, b"\x89HDF\r\n\x1a\n", Kind("hdf5", "weights")),
+    (0, b"\x93NUMPY", Kind("npy", "serialised")),
+    (0, b"PK\x03\x04", Kind("zip", "archive")),
+    (0, b"PK\x05\x06", Kind("zip", "archive")),
+    (0, b"PK\x07\x08", Kind("zip", "archive")),
+    (257, b"ustar", Kind("tar", "archive")),
+    (0, b"\x1f\x8b\x08", Kind("gzip", "archive")),
+    (0, b"\xfd7zXZ\x00", Kind("xz", "archive")),
+    (0, b"\x28\xb5\x2f\xfd", Kind("zstd", "archive")),
+    (0, b"\x04\x22\x4d\x18", Kind("lz4", "archive")),
+    (0, b"7z\xbc\xaf\x27\x1c", Kind("7z", "archive")),
+    (0, b"Rar!\x1a\x07", Kind("rar", "archive")),
+    (0, b"SQLite format 3\x00", Kind("sqlite", "archive")),
+    (0, b"PAR1", Kind("parquet", "serialised")),
+    (0, b"ARROW1\x00\x00", Kind("arrow", "serialised")),
+    (0, b"\x7fELF", Kind("elf", "executable")),
+    (0, b"\x00asm", Kind("wasm", "executable")),
+    (0, b"\xfe\xed\xfa\xce", Kind("mach-o", "executable")),
+    (0, b"\xfe\xed\xfa\xcf", Kind("mach-o", "executable")),
+    (0, b"\xce\xfa\xed\xfe", Kind("mach-o", "executable")),
+    (0, b"\xcf\xfa\xed\xfe", Kind("mach-o", "executable")),
+    (0, b"\xca\xfe\xba\xbe", Kind("mach-o", "executable")),
+    (0, b"\xca\xfe\xba\xbf", Kind("mach-o", "executable")),
+    (0, b"\x1bLua", Kind("lua-bytecode", "executable")),
+    (0, b"\x89PNG\r\n\x1a\n", Kind("png", "media")),
+    (0, b"\xff\xd8\xff", Kind("jpeg", "media")),
+    (0, b"GIF87a", Kind("gif", "media")),
+    (0, b"GIF89a", Kind("gif", "media")),
+    (0, b"ID3", Kind("mp3", "media")),
+    (0, b"\xff\xfb", Kind("mp3", "media")),
+    (0, b"\xff\xf3", Kind("mp3", "media")),
+    (4, b"ftyp", Kind("mp4", "media")),
+    (0, b"fLaC", Kind("flac", "media")),
+    (0, b"OggS", Kind("ogg", "media")),
+    (0, b"\x1a\x45\xdf\xa3", Kind("matroska", "media")),
+    (0, b"wOFF", Kind("font", "media")),
+    (0, b"wOF2", Kind("font", "media")),
+    (0, b"OTTO\x00", Kind("font", "media")),
+)
+_RIFF: Final[Mapping[bytes, Kind]] = {
+    b"WEBP": Kind("webp", "media"),
+    b"WAVE": Kind("wav", "media"),
+    b"AVI ": Kind("avi", "media"),
+}
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\n"
+_BZIP2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17\x72\x45\x38\x50\x90)")
+_PYC = re.compile(rb".[\x0c-\x0f]\r\n[\x00-\x03]\x00\x00\x00", re.DOTALL)
+# PROTO with any protocol, then an opcode that a stream can begin with.
+_PICKLE_PROTO = re.compile(rb"\x80[\x00-\x05][\x95\]\}\)\(NKJMILFGUTVXSBCcidlt\x80\x82-\x8e\x96PQ.]")
+# Protocols 0 and 1 have no signature; these are how their streams begin in practice. A guess.
+_PICKLE_TEXT = re.compile(
+    rb"\(?(?:[ci][A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n|[dl]p\d+\n|[\]\}]q[\x00-\xff]|\(?[IFLSV][^\n]{1,80}\n[p0.])"
+)
+_SHEBANG = re.compile(rb"#! ?/[^\n]{1,200}(?:\n|\Z)")
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
+
+_TEXT_BY_SUFFIX: Final[Mapping[str, Kind]] = {
+    **dict.fromkeys((".txt", ".rst", ".log"), Kind("text", "text")),
+    **dict.fromkeys((".md", ".markdown"), Kind("markdown", "text")),
+    **dict.fromkeys((".json", ".jsonl", ".json5"), Kind("json", "config")),
+    **dict.fromkeys((".yaml", ".yml"), Kind("yaml", "config")),
+    **dict.fromkeys((".toml", ".ini", ".cfg", ".conf", ".env"), Kind("settings", "config")),
+    **dict.fromkeys((".jinja", ".jinja2", ".j2"), Kind("jinja", "config")),
+    **dict.fromkeys((".csv", ".tsv"), Kind("table", "config")),
+    **dict.fromkeys((".xml", ".pbtxt", ".prototxt", ".bpe", ".vocab"), Kind("structured-text", "config")),
+    **dict.fromkeys((".py", ".pyi", ".pyw", ".pyx"), Kind("python", "code")),
+    ".ipynb": Kind("notebook", "code"),
+    **dict.fromkeys(
+        (".html", ".htm", ".js", ".mjs", ".ts", ".lua", ".rb", ".pl", ".php", ".r"), Kind("source", "code")
+    ),
+    **dict.fromkeys((".c", ".cc", ".cpp", ".cu", ".cuh", ".h", ".hpp", ".rs", ".go", ".java"), Kind("source", "code")),
+    **dict.fromkeys((".sh", ".bash", ".zsh", ".bat", ".cmd", ".ps1"), Kind("script", "executable")),
+    ".svg": Kind("svg", "media"),
+}
+_PROSE = re.compile(
+    r"(?:readme|licen[cs]e|notice|copying|copyright|authors|contributors|changelog|citation|use_policy|security)"
+    r"(?:[-_][\w-]+)?|\.gitattributes|\.gitignore",
+    re.IGNORECASE,
+)
+# Texts by their ending that a loader reads as something else.
+_NOT_PROSE: Final[Mapping[str, Kind]] = {
+    "merges.txt": Kind("vocabulary", "config"),
+    "vocab.txt": Kind("vocabulary", "config"),
+    "requirements.txt": Kind("requirements", "config"),
+    "dockerfile": Kind("source", "code"),
+    "makefile": Kind("source", "code"),
+}
+
+_TORCH = frozenset(("pickle", "zip", "tar"))
+_ZIP = frozenset(("zip",))
+_EXPECTED: Final[Mapping[str, frozenset[str]]] = {
+    **{suffix: frozenset((kind.name,)) for suffix, kind in _TEXT_BY_SUFFIX.items()},
+    ".safetensors": frozenset(("safetensors",)),
+    ".gguf": frozenset(("gguf",)),
+    ".ggml": frozenset(("ggml",)),
+    **dict.fromkeys((".pt", ".pth", ".ckpt"), _TORCH),
+    **dict.fromkeys((".pkl", ".pickle"), frozenset(("pickle",))),
+    **dict.fromkeys((".npz", ".keras", ".zip", ".whl", ".jar", ".mar"), _ZIP),
+    ".nemo": frozenset(("tar", "gzip")),
+    ".npy": frozenset(("npy",)),
+    **dict.fromkeys((".h5", ".hdf5"), frozenset(("hdf5",))),
+    ".onnx": frozenset(("onnx",)),
+    ".tflite": frozenset(("tflite",)),
+    ".tar": frozenset(("tar",)),
+    **dict.fromkeys((".gz", ".tgz"), frozenset(("gzip",))),
+    ".bz2": frozenset(("bzip2",)),
+    ".xz": frozenset(("xz",)),
+    ".zst": frozenset(("zstd",)),
+    ".lz4": frozenset(("lz4",)),
+    ".7z": frozenset(("7z",)),
+    ".rar": frozenset(("rar",)),
+    ".parquet": frozenset(("parquet",)),
+    ".png": frozenset(("png",)),
+    **dict.fromkeys((".jpg", ".jpeg"), frozenset(("jpeg",))),
+    ".gif": frozenset(("gif",)),
+    ".webp": frozenset(("webp",)),
+    ".pdf": frozenset(("pdf",)),
+    ".mp3": frozenset(("mp3",)),
+    ".mp4": frozenset(("mp4",)),
+    ".wav": frozenset(("wav",)),
+}
+
+
+def kind_of(name: str, head: bytes, size: int) -> Kind:
+    """The kind of a file of `size` bytes, of which `head` are the first (`HEAD_BYTES`, or all there are)."""
+    if size == 0:
+        return EMPTY
+    if is_safetensors(head, size):
+        return Kind("safetensors", "weights")
+    if head.startswith(_LFS_POINTER) and size <= 1024:
+        return Kind("lfs-pointer", "pointer")
+    early = _in_text_or_binary(name, head)
+    if early:
+        return early
+    if is_text(head, whole=len(head) >= size):
+        # A text may begin with the letters of a binary's signature: "GGUF files of ..." is how model cards begin.
+        return _text(name, head)
+    for offset, magic, kind in _MAGIC:
+        if head.startswith(magic, offset):
+            return kind
+    return _binary(name, head) or UNRECOGNISED
+
+
+def expected_kinds(name: str) -> frozenset[str]:
+    """The names of the kinds that a file of that name holds; empty when its ending promises nothing."""
+    base = name.rpartition("/")[2].lower()
+    special = _special(base)
+    if special is not None:
+        return frozenset((special.name,))
+    return _EXPECTED.get(suffix_of(name), frozenset())
+
+
+def suffix_of(name: str) -> str:
+    """The last ending of a file name, lowercase, with its dot; "" when it has none."""
+    stem, dot, suffix = name.rpartition("/")[2].rpartition(".")
+    return f".{suffix.lower()}" if dot and stem else ""
+
+
+def is_safetensors(head: bytes, size: int) -> bool:
+    """Whether a file begins as safetensors do: a length that fits in the file, then JSON's opening brace."""
+    return len(head) > 8 and head[8] == 0x7B and 2 <= int.from_bytes(head[:8], "little") <= size - 8
+
+
+def is_text(data: bytes, *, whole: bool) -> bool:
+    """Whether `data` is UTF-8 without control characters other than those of text; `whole` when nothing follows it."""
+    if _CONTROL.search(data):
+        return False
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        # A character cut by the end of the head is no defect.
+        return not whole and error.reason == "unexpected end of data"
+    return True
+
+
+def read_head(reader: RangeReader) -> bytes:
+    """The first `HEAD_BYTES` of an artifact, or all of a shorter one.
+
+    Raises:
+        Truncated: the reader returned less than the artifact's size promises.
+    """
+    wanted = min(HEAD_BYTES, reader.size_bytes)
+    head = reader.read(0, wanted)
+    if len(head) != wanted:
+        raise Truncated(f"'{reader.path}' gave {len(head)} bytes where it has {wanted}")
+    return head
+
+
+def _in_text_or_binary(name: str, head: bytes) -> Kind | None:
+    """Kinds whose first bytes may all be text and that are more than text."""
+    if _PICKLE_PROTO.match(head) or _PICKLE_TEXT.match(head):
+        return PICKLE
+    if _SHEBANG.match(head) and not (suffix_of(name) == ".py" and b"python" in head.split(b"\n", 1)[0]):
+        return Kind("script", "executable")
+    return Kind("pdf", "media") if head.startswith(b"%PDF-") else None
+
+
+def _binary(name: str, head: bytes) -> Kind | None:
+    """Kinds that a fixed run of bytes does not tell."""
+    if head.startswith(b"RIFF") and head[8:12] in _RIFF:
+        return _RIFF[head[8:12]]
+    if _BZIP2.match(head):
+        return Kind("bzip2", "archive")
+    if _PYC.match(head):
+        return Kind("python-bytecode", "executable")
+    if _is_pe(head):
+        return Kind("pe", "executable")
+    if head[:2] in (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda"):
+        return Kind("zlib", "archive")
+    return _protobuf(name, head)
+
+
+def _is_pe(head: bytes) -> bool:
+    """MZ, and a PE signature where the header says; or a DOS program, which says nothing more than MZ and binary."""
+    if not head.startswith(b"MZ") or len(head) < 64:
+        return False
+    place = int.from_bytes(head[60:64], "little")
+    return head.startswith(b"PE\x00\x00", place) or b"\x00" in head[:64]
+
+
+def _protobuf(name: str, head: bytes) -> Kind | None:
+    """Protobuf has no signature; these are guesses from the first fields of the known messages."""
+    if head.startswith(b"\x0a") and len(head) > 6 and head[2] == 0x0A and head[head[3] + 4 :].startswith(b"\x15"):
+        # SentencePiece's ModelProto: pieces = 1 { piece = 1: text, score = 2: float }.
+        return Kind("sentencepiece", "config")
+    if head.startswith(b"\x08") and len(head) > 4 and 1 <= head[1] <= 20:
+        if suffix_of(name) == ".pb":
+            return Kind("saved-model", "weights")
+        # ONNX's ModelProto: ir_version = 1, then texts (2, 3, 4, 6), model_version (5), graph (7), opset_import (8).
+        if head[2] in (0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42):
+            return Kind("onnx", "weights")
+    return None
+
+
+def _special(base: str) -> Kind | None:
+    """The kind of a text that goes by its whole name."""
+    if base.startswith("requirements") and base.endswith(".txt"):
+        return _NOT_PROSE["requirements.txt"]
+    return _NOT_PROSE.get(base)
+
+
+def _text(name: str, head: bytes) -> Kind:
+    base, suffix = name.rpartition("/")[2].lower(), suffix_of(name)
+    first = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    special = _special(base)
+    if special is not None:
+        return special
+    kind = _TEXT_BY_SUFFIX.get(suffix)
+    if kind is not None:
+        # What a JSON reader cannot begin to read is some other text.
+        return OTHER_TEXT if kind.name in ("json", "notebook") and first not in b'{["' else kind
+    if _PROSE.fullmatch(base):
+        return Kind("text", "text")
+    return Kind("json", "config") if not suffix and first in (b"{", b"[") else OTHER_TEXT

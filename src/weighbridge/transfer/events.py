@@ -1,0 +1,67 @@
+"""What the ledger is told about revisions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+
+from weighbridge.core.canonical import JsonValue
+from weighbridge.core.errors import NothingCollected
+from weighbridge.core.names import Reference
+from weighbridge.core.ports import ObjectStore
+from weighbridge.store.ledger import Ledger
+from weighbridge.transfer.records import SealedRevision
+
+INGESTED = "revision.ingested"
+RECOVERED = "revision.recovered"
+
+
+def record_ingested(
+    ledger: Ledger, store: ObjectStore, revision: SealedRevision, *, actor: str, kind: str = INGESTED
+) -> bool:
+    """Enters a sealed revision, unless it is there; whether it was entered.
+
+    Raises:
+        LedgerError: the event could not be made durable.
+    """
+    seal_digest = hashlib.sha256(revision.seal_bytes).hexdigest()
+    reference = Reference(revision.manifest.model_name, revision.manifest.revision)
+    try:
+        if ledger.catalog().resolve(reference, store=store.address).seal_digest == seal_digest:
+            return False
+    except NothingCollected:
+        pass
+    ledger.append(kind, revision.manifest.reference, _payload(store, revision, seal_digest), actor=actor)
+    return True
+
+
+def _payload(store: ObjectStore, revision: SealedRevision, seal_digest: str) -> dict[str, JsonValue]:
+    manifest = revision.manifest
+    counts = Counter(
+        str(finding["severity"])
+        for report in json.loads(revision.inspection)["reports"]
+        for finding in report["findings"]
+    )
+    return {
+        "store": store.address,
+        "model": str(manifest.model_name),
+        "revision": manifest.revision,
+        "source": manifest.origin.address,
+        "manifest_digest": manifest.digest,
+        "seal_digest": seal_digest,
+        "verdict": revision.seal.verdict.value,
+        "findings": {severity: counts.get(severity, 0) for severity in ("low", "medium", "high", "critical")},
+        "total_bytes": manifest.total_bytes,
+        "artifacts": [
+            {
+                "path": artifact.path,
+                "size_bytes": artifact.size_bytes,
+                "sha256": artifact.sha256,
+                "git_sha1": artifact.git_sha1,
+                "key": revision.placed[artifact.path].key,
+                "version_id": revision.placed[artifact.path].version_id,
+            }
+            for artifact in manifest.artifacts
+        ],
+    }

@@ -1,0 +1,1 @@
+"""Parts that tests, demonstrations and benchmarks share; nothing here is shipped."""
