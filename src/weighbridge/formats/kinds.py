@@ -105,9 +105,18 @@ _BZIP2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17\x72\x45\x38\x50\x90)")
 _PYC = re.compile(rb".[\x0c-\x0f]\r\n[\x00-\x03]\x00\x00\x00", re.DOTALL)
 # PROTO with any protocol, then an opcode that a stream can begin with.
 _PICKLE_PROTO = re.compile(rb"\x80[\x00-\x05][\x95\]\}\)\(NKJMILFGUTVXSBCcidlt\x80\x82-\x8e\x96PQ.]")
-# Protocols 0 and 1 have no signature; these are how their streams begin in practice. A guess.
+# Protocols 0 and 1 have no signature; these are how their streams begin in practice. A guess, narrow enough that a list
+# of words is not one.
 _PICKLE_TEXT = re.compile(
-    rb"\(?(?:[ci][A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n|[dl]p\d+\n|[\]\}]q[\x00-\xff]|\(?[IFLSV][^\n]{1,80}\n[p0.])"
+    rb"""\(?(?:
+      c[A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n(?:p\d+\n|q[\x00-\x1f]|[(\])}.])   # GLOBAL, then memo or arguments
+    | \(?i[A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n(?:p\d+\n|[.0])                # INST
+    | [dl]p\d+\n | [\]}]q[\x00-\x1f]                                      # an empty dict or list, memoised
+    | (?:I-?\d+ | F-?[\d.e+-]+ | L-?\d+L?)\n(?:p\d+\n|[.0(])
+    | S(?:'[^\n]{0,200}'|"[^\n]{0,200}")\n(?:p\d+\n|[.0(ISic])
+    | V[^\n]{0,200}\np\d+\n
+    )""",
+    re.VERBOSE,
 )
 _SHEBANG = re.compile(rb"#! ?/[^\n]{1,200}(?:\n|\Z)")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")

@@ -1,0 +1,151 @@
+"""Fixtures that most tests share: a home, a Hub, an S3 server, the R1-shaped fixture, and the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import deepseek, seaweed
+from tests.support.hub import HubServer
+
+FAST = {
+    "WEIGHBRIDGE_TRANSFER_RETRY_WAIT_SECONDS": "0.01",
+    "WEIGHBRIDGE_TRANSFER_READ_TIMEOUT_SECONDS": "2",
+    "WEIGHBRIDGE_TRANSFER_CONNECT_TIMEOUT_SECONDS": "2",
+}
+
+
+@pytest.fixture(scope="session")
+def r1_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The DeepSeek-R1-shaped repository: 163 shards, remote code, real layout."""
+    return deepseek.build(tmp_path_factory.mktemp("r1") / "DeepSeek-R1")
+
+
+@pytest.fixture
+def hub() -> Iterator[HubServer]:
+    """A Hub of its own for each test."""
+    with HubServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[seaweed.S3Server]:
+    """The real S3 server."""
+    with seaweed.running() as server:
+        yield server
+
+
+@dataclass
+class Ran:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one JSON document on stdout."""
+        return json.loads(self.out)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The JSON lines on stdout."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    def event(self, name: str) -> dict[str, Any]:
+        """The last event with that name."""
+        found = [event for event in self.events if event.get("event") == name]
+        assert found, f"no event {name!r} in:\n{self.out}\n{self.err}"
+        return found[-1]
+
+
+@dataclass
+class Command:
+    """The installed command, run as a user runs it, against a home of its own."""
+
+    home: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def environ(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The whole environment of a run; nothing of the tester's own Hub or AWS settings leaks in."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("WEIGHBRIDGE_", "HF_", "AWS_", "HUGGING"))
+        }
+        return {
+            **kept,
+            "WEIGHBRIDGE_HOME": str(self.home),
+            "HF_HOME": str(self.home / "hf"),
+            "NO_COLOR": "1",
+            "PYTHONUNBUFFERED": "1",
+            **FAST,
+            **self.environment,
+            **(extra or {}),
+        }
+
+    def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """Starts the command and returns at once."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "weighbridge", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            env=self.environ(env),
+        )
+
+    def __call__(self, *arguments: str, env: Mapping[str, str] | None = None, code: int | None = 0) -> Ran:
+        """Runs the command to its end; `code` is the exit code it must have, or None."""
+        process = self.start(*arguments, env=env)
+        out, err = process.communicate(timeout=150)
+        ran = Ran(process.returncode, out, err)
+        assert "Traceback" not in err, err
+        if code is not None:
+            assert ran.code == code, f"exit {ran.code}, not {code}\nstdout: {out}\nstderr: {err}"
+        return ran
+
+
+@pytest.fixture
+def weighbridge(tmp_path: Path) -> Command:
+    """The command line with a fresh home."""
+    return Command(tmp_path / "home")
+
+
+@pytest.fixture
+def on_hub(weighbridge: Command, hub: HubServer) -> Command:
+    """The command line pointed at the test's Hub."""
+    weighbridge.environment["HF_ENDPOINT"] = hub.endpoint
+    return weighbridge
+
+
+@pytest.fixture
+def on_s3(weighbridge: Command, s3_server: seaweed.S3Server) -> Command:
+    """The command line with the real S3 server's credentials."""
+    weighbridge.environment.update(s3_server.environment)
+    return weighbridge
+
+
+def folder_files(folder: Path) -> dict[str, Path]:
+    """All files below a folder by relative path."""
+    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def publish(hub: HubServer) -> Callable[..., str]:
+    """Publishes a folder on the test's Hub and returns the commit."""
+
+    def publish_folder(name: str, folder: Path, **more: Any) -> str:
+        repository = hub.repository(name)
+        return repository.commit(folder_files(folder), **more)
+
+    return publish_folder
