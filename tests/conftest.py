@@ -80,7 +80,7 @@ class Command:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("WEIGHBRIDGE_", "HF_", "AWS_", "HUGGING"))
+            if not name.startswith(("WEIGHBRIDGE_", "HF_", "AWS_", "HUGGING", "PYTHONDONTWRITE"))
         }
         return {
             **kept,

@@ -101,7 +101,7 @@ def test_selection_by_patterns(on_hub: Command, hub: HubServer) -> None:
 
 
 def test_a_second_ingest_changes_nothing(on_hub: Command, hub: HubServer) -> None:
-    hub.repository("acme/tiny").commit({"config.json": b"{}", "w.bin": os.urandom(50_000)}, lfs="*.bin")
+    hub.repository("acme/tiny").commit({"config.json": b"{}", "w.bin": os.urandom(50_000)}, lfs=("*.bin",))
     first = on_hub("ingest", "hf://acme/tiny", "--json").event("ingested")
     hub.forget_requests()
     second = on_hub("ingest", "hf://acme/tiny", "--json").event("ingested")
@@ -114,9 +114,9 @@ def test_a_second_ingest_changes_nothing(on_hub: Command, hub: HubServer) -> Non
 def test_what_the_store_holds_is_not_fetched_again(on_hub: Command, hub: HubServer) -> None:
     weights = os.urandom(300_000)
     repository = hub.repository("acme/tiny")
-    repository.commit({"README.md": b"one", "w.bin": weights}, lfs="*.bin")
+    repository.commit({"README.md": b"one", "w.bin": weights}, lfs=("*.bin",))
     on_hub("ingest", "hf://acme/tiny")
-    repository.commit({"README.md": b"two", "renamed.bin": weights}, lfs="*.bin")
+    repository.commit({"README.md": b"two", "renamed.bin": weights}, lfs=("*.bin",))
     hub.forget_requests()
     done = on_hub("ingest", "hf://acme/tiny", "--json").event("ingested")
     assert done["how"] == {"streamed": 1, "copied": 1, "kept": 0}
@@ -128,7 +128,7 @@ def test_what_the_store_holds_is_not_fetched_again(on_hub: Command, hub: HubServ
 
 
 def test_the_token_goes_to_the_hub_and_nowhere_else(on_hub: Command, hub: HubServer) -> None:
-    hub.repository("acme/closed", private=True).commit({"w.bin": os.urandom(9_000)}, lfs="*.bin")
+    hub.repository("acme/closed", private=True).commit({"w.bin": os.urandom(9_000)}, lfs=("*.bin",))
     hub.token("hf_letmein", user="alice", access={"acme/closed"})
     refused = on_hub("ingest", "hf://acme/closed", code=1)
     assert "without a token" in refused.err
@@ -149,7 +149,7 @@ def test_a_gated_model_says_what_to_do(on_hub: Command, hub: HubServer) -> None:
 
 def test_xet_backed_files_come_by_plain_ranges(on_hub: Command, hub: HubServer) -> None:
     data = os.urandom(100_000)
-    commit = hub.repository("acme/xet", xet=True).commit({"w.bin": data}, lfs="*.bin")
+    commit = hub.repository("acme/xet", xet=True).commit({"w.bin": data}, lfs=("*.bin",))
     on_hub("ingest", "hf://acme/xet")
     assert (on_hub.home / "store/models/acme/xet" / commit / "w.bin").read_bytes() == data
 
@@ -162,7 +162,7 @@ def test_small_files_behind_the_resolve_cache(weighbridge: Command) -> None:
 
 def test_an_empty_file_and_many_parts(on_hub: Command, hub: HubServer) -> None:
     big = os.urandom(40 * 1024 * 1024 + 17)
-    commit = hub.repository("acme/big").commit({"empty": b"", "w.bin": big}, lfs="*.bin")
+    commit = hub.repository("acme/big").commit({"empty": b"", "w.bin": big}, lfs=("*.bin",))
     part = ["--part-bytes", str(8 * 1024 * 1024), "--memory-bytes", str(32 * 1024 * 1024)]
     on_hub("ingest", "hf://acme/big", *part)
     assert (on_hub.home / "store/models/acme/big" / commit / "w.bin").read_bytes() == big
@@ -172,7 +172,7 @@ def test_an_empty_file_and_many_parts(on_hub: Command, hub: HubServer) -> None:
 
 
 def test_dry_run_reads_no_file(on_hub: Command, hub: HubServer) -> None:
-    hub.repository("acme/tiny").commit({"config.json": b"{}", "w.bin": b"x" * 5_000}, lfs="*.bin")
+    hub.repository("acme/tiny").commit({"config.json": b"{}", "w.bin": b"x" * 5_000}, lfs=("*.bin",))
     plan = on_hub("ingest", "hf://acme/tiny", "--dry-run", "--json").json
     assert plan["total_bytes"] == 5_002
     assert not [asked for asked in hub.requests if "/resolve/" in asked.path]

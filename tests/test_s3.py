@@ -29,7 +29,7 @@ def model(hub: HubServer) -> Callable[..., dict[str, bytes]]:
 
     def publish(size_bytes: int = 20 * MIB, name: str = "acme/tiny") -> dict[str, bytes]:
         files = {"config.json": b"{}", "empty.txt": b"", "w.bin": os.urandom(size_bytes)}
-        hub.repository(name).commit(files, lfs="*.bin")
+        hub.repository(name).commit(files, lfs=("*.bin",))
         return files
 
     return publish
@@ -255,9 +255,9 @@ def test_what_the_bucket_holds_is_copied_on_the_server(both: Command, s3_server:
     weights = os.urandom(20 * MIB)
     repository = hub.repository("acme/tiny")
     bucket = s3_server.bucket()
-    repository.commit({"README.md": b"one", "w.bin": weights}, lfs="*.bin")
+    repository.commit({"README.md": b"one", "w.bin": weights}, lfs=("*.bin",))
     both("ingest", "hf://acme/tiny", "--to", f"s3://{bucket}", *SMALL_PARTS)
-    repository.commit({"README.md": b"two", "w.bin": weights}, lfs="*.bin")
+    repository.commit({"README.md": b"two", "w.bin": weights}, lfs=("*.bin",))
     hub.forget_requests()
     done = both("ingest", "hf://acme/tiny", "--to", f"s3://{bucket}", *SMALL_PARTS, "--json").event("ingested")
     assert done["how"] == {"streamed": 1, "copied": 1, "kept": 0}

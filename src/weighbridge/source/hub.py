@@ -13,9 +13,9 @@ Rules:
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from weighbridge.core.errors import (
@@ -40,6 +40,8 @@ from weighbridge.wire.targets import check_redirect
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, ModelInfo
+
+Answer = TypeVar("Answer")
 
 MAX_ENTRIES = 200_000
 MAX_REDIRECTS = 3
@@ -95,7 +97,7 @@ class HubSource:
         from huggingface_hub import HfApi
 
         api = HfApi(endpoint=self._endpoint, token=self._token, library_name="weighbridge")
-        info = self._ask(api)
+        info = self._asked(lambda: self._info(api))
         if info.id != str(self._repository):
             raise RepositoryMoved(
                 f"{self._repository} is now {info.id!r} at {self._endpoint}",
@@ -106,7 +108,7 @@ class HubSource:
             raise SourceError(f"{self._endpoint} answers no commit for {self._address}")
         if is_revision(self._address.ref) and commit != self._address.ref:
             raise RevisionMoved(f"{self._endpoint} answers commit {commit} when asked for {self._address.ref}")
-        entries = self._entries(info)
+        entries = self._asked(lambda: self._entries(api, commit))
         self._commit = commit
         return Snapshot(
             model_name=self._model_name,
@@ -116,16 +118,16 @@ class HubSource:
             revision=commit,
         )
 
-    def _ask(self, api: HfApi) -> ModelInfo:
+    def _info(self, api: HfApi) -> ModelInfo:
+        ref = self._address.ref or None
+        return api.model_info(str(self._repository), revision=ref, timeout=METADATA_TIMEOUT_SECONDS)
+
+    def _asked(self, question: Callable[[], Answer]) -> Answer:
+        """Asks through `huggingface_hub` and turns its errors into ours."""
         from huggingface_hub.errors import OfflineModeIsEnabled
 
         try:
-            return api.model_info(
-                str(self._repository),
-                revision=self._address.ref or None,
-                files_metadata=True,
-                timeout=METADATA_TIMEOUT_SECONDS,
-            )
+            return question()
         except OfflineModeIsEnabled as error:
             raise SourceError(
                 "the Hub is switched off by HF_HUB_OFFLINE", hint="Unset it for this command to ingest from the Hub."
@@ -184,17 +186,20 @@ class HubSource:
             return Unreachable(f"{self._endpoint} {answer} for {what}{suffix}", hint="Try again later.")
         return SourceError(f"{self._endpoint} answers status {status} for {what}{suffix}")
 
-    def _entries(self, info: ModelInfo) -> tuple[Entry, ...]:
-        siblings = info.siblings or []
-        if len(siblings) > MAX_ENTRIES:
-            raise SourceError(f"{self._repository} lists {len(siblings)} files, more than {MAX_ENTRIES}")
+    def _entries(self, api: HfApi, commit: str) -> tuple[Entry, ...]:
+        """The tree at the commit; unlike the model's own list of files it is complete for repositories of any size."""
+        from huggingface_hub.hf_api import RepoFile
+
         entries: list[Entry] = []
-        for sibling in siblings:
-            if sibling.size is None:
-                raise SourceError(f"{self._endpoint} gives no size for '{sibling.rfilename}' of {self._repository}")
-            sha256 = sibling.lfs.sha256 if sibling.lfs else ""
-            git_sha1 = "" if sibling.lfs else (sibling.blob_id or "")
-            entries.append(Entry(sibling.rfilename, int(sibling.size), sha256, git_sha1, validator=sha256 or git_sha1))
+        for item in api.list_repo_tree(str(self._repository), revision=commit, recursive=True):
+            if not isinstance(item, RepoFile):
+                continue
+            if len(entries) >= MAX_ENTRIES:
+                raise SourceError(f"{self._repository} lists more than {MAX_ENTRIES} files")
+            sha256 = item.lfs.sha256 if item.lfs else ""
+            git_sha1 = "" if item.lfs else item.blob_id
+            size = int(item.lfs.size if item.lfs else item.size)
+            entries.append(Entry(item.path, size, sha256, git_sha1, validator=sha256 or git_sha1))
         check_paths((entry.path for entry in entries), of=f"{self._repository}")
         return tuple(sorted(entries, key=lambda entry: entry.path))
 
