@@ -153,9 +153,9 @@ def row(who: str, cost: Cost, size_bytes: int) -> dict[str, Cell]:
 
 def clean_environment(**extra: str) -> dict[str, str]:
     """This process's environment without anything that would steer weighbridge or a peer, and with `extra`."""
-    steering = ("WEIGHBRIDGE_", "AWS_", "HF_", "HUGGING", "S3_")
+    steering = ("WEIGHBRIDGE_", "AWS_", "HF_", "HUGGING", "S3_", "PYTHON")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
-    return kept | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "PYTHONDONTWRITEBYTECODE": "1"} | extra
+    return kept | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"} | extra
 
 
 def read_json_line(output: str) -> dict[str, object]:

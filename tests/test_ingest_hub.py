@@ -17,9 +17,7 @@ from tests.support.hub import HubServer
 Publish = Callable[..., str]
 
 
-def test_r1_comes_in_whole_and_is_read_once(
-    on_hub: Command, hub: HubServer, publish: Publish, r1_folder: Path
-) -> None:
+def test_r1_comes_in_whole_and_is_read_once(on_hub: Command, hub: HubServer, publish: Publish, r1_folder: Path) -> None:
     commit = publish("deepseek-ai/DeepSeek-R1", r1_folder)
     done = on_hub("ingest", "hf://deepseek-ai/DeepSeek-R1", "--json").event("ingested")
     assert done["revision"] == commit
@@ -29,7 +27,9 @@ def test_r1_comes_in_whole_and_is_read_once(
     assert {path: file.read_bytes() for path, file in folder_files(stored).items()} == {
         path: file.read_bytes() for path, file in folder_files(r1_folder).items()
     }
-    bodies = [asked for asked in hub.requests if asked.method == "GET" and asked.status in (200, 206) and asked.artifact]
+    bodies = [
+        asked for asked in hub.requests if asked.method == "GET" and asked.status in (200, 206) and asked.artifact
+    ]
     assert sum(asked.bytes_sent for asked in bodies) == done["total_bytes"]
     assert len({asked.artifact for asked in bodies}) == len(bodies)
 

@@ -82,7 +82,7 @@ def test_a_record_has_one_spelling_whatever_the_order_of_its_keys(record: dict[s
     [
         ({}, b"{}"),
         ({"b": 1, "a": [True, False, None]}, b'{"a":[true,false,null],"b":1}'),
-        ({"é": "\u20ac\n\x0f\\\"/"}, '{"é":"\u20ac\\n\\u000f\\\\\\"/"}'.encode()),
+        ({"é": '\u20ac\n\x0f\\"/'}, '{"é":"\u20ac\\n\\u000f\\\\\\"/"}'.encode()),
         ({"a": 9007199254740991}, b'{"a":9007199254740991}'),
         (["z", "a"], b'["z","a"]'),
     ],
@@ -99,13 +99,20 @@ def test_the_canonical_bytes_are_those_of_rfc_8785(value: Any, data: bytes) -> N
         b'{"a":1.0}', b'{"a":-0.5}', b'{"a":1e3}', b'{"a":1E400}', b'{"a":NaN}', b'{"a":Infinity}', b'{"a":-Infinity}',
         b'{"a":' + b"9" * 5_000 + b"}", b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b'{"a":' * 100_000 + b"1" + b"}" * 100_000, b"[" * 1_000_000, b'{"a":"\xff"}', b'{"a":"\n"}', b'{"a":tru}',
-        b'\xef\xbb\xbf{"a":1}', b'{"a":"\\ud800\\u"}', b'{"a":01}', b'{"a":+1}', b'{"a":0x1}', b"\x00",
+        b'{"a":"\\ud800\\u"}', b'{"a":01}', b'{"a":+1}', b'{"a":0x1}', b"\x00",
     ],
-    ids=range(37),
+    ids=range(36),
 )  # fmt: skip
 def test_what_is_not_exactly_one_json_object_is_malformed(data: bytes) -> None:
     with pytest.raises(Malformed, match="the record"):
         canonical.decode_object(data, what="the record")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32", "utf-32-le"])
+@pytest.mark.xfail(strict=True, reason="core/canonical.py: json.loads guesses the encoding; records are UTF-8")
+def test_a_record_in_another_encoding_than_utf_8_is_malformed(encoding: str) -> None:
+    with pytest.raises(Malformed):
+        canonical.decode_object('{"a":1}'.encode(encoding), what="the record")
 
 
 def test_a_record_larger_than_any_honest_one_is_not_even_parsed() -> None:
@@ -183,7 +190,8 @@ def test_digests_have_one_shape() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "count"), [(0, 0), (1, 1), (CHUNK_BYTES - 1, 1), (CHUNK_BYTES, 1), (CHUNK_BYTES + 1, 2), (1 << 52, 1 << 29)]
+    ("size", "count"),
+    [(0, 0), (1, 1), (CHUNK_BYTES - 1, 1), (CHUNK_BYTES, 1), (CHUNK_BYTES + 1, 2), (1 << 52, 1 << 29)],
 )
 def test_the_number_of_chunks(size: int, count: int) -> None:
     assert chunk_count(size) == count
@@ -374,7 +382,9 @@ def test_a_record_that_is_not_what_was_written_is_refused(what: str) -> None:
 
 
 @pytest.mark.parametrize("origin", [{}, {"kind": "hub"}, {"kind": "hub", "address": "x", "more": "y"}, {"": ""}])
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="core/manifest.py: Origin(**mapping) leaves a TypeError untyped")
+@pytest.mark.xfail(
+    strict=True, raises=TypeError, reason="core/manifest.py: Origin(**mapping) leaves a TypeError untyped"
+)
 def test_an_origin_with_other_keys_is_refused(origin: dict[str, str]) -> None:
     with pytest.raises(Malformed):
         Manifest.from_bytes(_changed(origin=origin))
@@ -400,7 +410,9 @@ def test_half_a_surrogate_pair_is_refused(key: str, request: pytest.FixtureReque
 
 
 @pytest.mark.parametrize("model", ["tiny", "acme/", "", "acme/ti--ny"])
-@pytest.mark.xfail(strict=True, reason="core/manifest.py: a damaged model name is a ConfigError (exit 2), not Malformed")
+@pytest.mark.xfail(
+    strict=True, reason="core/manifest.py: a damaged model name is a ConfigError (exit 2), not Malformed"
+)
 def test_a_damaged_model_name_is_a_malformed_record_and_no_wrong_setting(model: str) -> None:
     with pytest.raises(Malformed):
         Manifest.from_bytes(_changed(model=model))
@@ -429,7 +441,9 @@ def test_two_thousand_single_bit_flips_never_pass_unnoticed() -> None:
         _judge(bytes(flipped))
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="core/manifest.py: Origin(**mapping) leaves a TypeError untyped")
+@pytest.mark.xfail(
+    strict=True, raises=TypeError, reason="core/manifest.py: Origin(**mapping) leaves a TypeError untyped"
+)
 def test_no_single_bit_flip_within_the_origin_passes_unnoticed() -> None:
     for position in ORIGIN_SPAN:
         for bit in range(8):
@@ -488,7 +502,9 @@ def test_the_revision_of_content_does_not_depend_on_the_kind_of_iterable() -> No
     assert content_revision(iter((CONFIG, WEIGHTS))) == content_revision([CONFIG, WEIGHTS])
 
 
-@pytest.mark.xfail(strict=True, reason="core/manifest.py: upstream's claims (proven, git_sha1) are part of the revision")
+@pytest.mark.xfail(
+    strict=True, reason="core/manifest.py: upstream's claims (proven, git_sha1) are part of the revision"
+)
 def test_equal_content_has_an_equal_revision_whatever_upstream_claimed_about_it() -> None:
     unclaimed = [replace(artifact, git_sha1="", proven="") for artifact in (CONFIG, WEIGHTS)]
     assert content_revision(unclaimed) == content_revision([CONFIG, WEIGHTS])
@@ -535,7 +551,9 @@ def test_patterns_choose_from_whole_paths(
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("include", "exclude"), [(("*.gguf",), ()), ((), ("*",)), (("*.md",), ("README*",)), (("",), ())])
+@pytest.mark.parametrize(
+    ("include", "exclude"), [(("*.gguf",), ()), ((), ("*",)), (("*.md",), ("README*",)), (("",), ())]
+)
 def test_choosing_nothing_is_said(include: tuple[str, ...], exclude: tuple[str, ...]) -> None:
     with pytest.raises(NothingCollected, match="6 files") as nothing:
         SNAPSHOT.select(include, exclude)

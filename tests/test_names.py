@@ -169,7 +169,9 @@ def test_an_address_that_no_parser_takes_is_a_configuration_error(text: str) -> 
         Address.parse(text)
 
 
-@pytest.mark.parametrize("text", ["file://", "file://a\x00b", "file://key:secret@host/x", "s3://b\x00/x", "s3://b/\x00"])
+@pytest.mark.parametrize(
+    "text", ["file://", "file://a\x00b", "file://key:secret@host/x", "s3://b\x00/x", "s3://b/\x00"]
+)
 @pytest.mark.xfail(strict=True, reason="core/names.py: file:// skips the checks of a path; NUL passes in object keys")
 def test_an_address_that_names_nothing_real_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
@@ -265,7 +267,9 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("path", "reason"), [pytest.param(*row, id=f"{i}-{row[0][:20]!a}") for i, row in enumerate(HOSTILE)])
+@pytest.mark.parametrize(
+    ("path", "reason"), [pytest.param(*row, id=f"{i}-{row[0][:20]!a}") for i, row in enumerate(HOSTILE)]
+)
 def test_a_hostile_path_is_refused_with_its_reason(path: str, reason: str) -> None:
     with pytest.raises(UnsafePath) as refused:
         check_path(path, of="acme/tiny")
@@ -297,7 +301,9 @@ def test_an_honest_path_is_returned_unchanged(path: str) -> None:
     "path",
     ["con .txt", "a/nul .bin", "COM\u00b9", "lpt\u00b3.txt", "CONIN$", "conout$"],
 )
-@pytest.mark.xfail(strict=True, reason="core/names.py: device names with a space, superscript digits, CONIN$ and CONOUT$")
+@pytest.mark.xfail(
+    strict=True, reason="core/names.py: device names with a space, superscript digits, CONIN$ and CONOUT$"
+)
 def test_the_rarer_spellings_of_device_names_are_refused(path: str) -> None:
     with pytest.raises(UnsafePath):
         check_path(path, of="acme/tiny")
@@ -310,7 +316,9 @@ def test_a_name_that_means_a_stream_of_another_file_is_refused(path: str) -> Non
         check_path(path, of="acme/tiny")
 
 
-@pytest.mark.parametrize("path", ["model\u034f.py", "model\ufe0f.py", "model\u3164.py", "model\u115f.py", "a\U000e0100"])
+@pytest.mark.parametrize(
+    "path", ["model\u034f.py", "model\ufe0f.py", "model\u3164.py", "model\u115f.py", "a\U000e0100"]
+)
 @pytest.mark.xfail(strict=True, reason="core/names.py: default-ignorable characters outside of Cf look like nothing")
 def test_characters_that_show_nothing_are_refused(path: str) -> None:
     with pytest.raises(UnsafePath):
@@ -319,7 +327,25 @@ def test_characters_that_show_nothing_are_refused(path: str) -> None:
 
 PIECES = st.one_of(
     st.sampled_from(
-        ["..", ".", "/", "//", "\\", "C:", "\x00", "\u202e", "\u200b", "~", "%2e", "con", "nul.", " ", "a", "b.txt", ":"]
+        [
+            "..",
+            ".",
+            "/",
+            "//",
+            "\\",
+            "C:",
+            "\x00",
+            "\u202e",
+            "\u200b",
+            "~",
+            "%2e",
+            "con",
+            "nul.",
+            " ",
+            "a",
+            "b.txt",
+            ":",
+        ]
     ),
     st.text(alphabet="abAB01._-/", min_size=1, max_size=6),
     st.text(max_size=3),
@@ -385,7 +411,9 @@ def test_paths_that_meet_on_some_system_are_refused_in_any_order(paths: list[str
 
 
 def test_paths_that_only_look_alike_are_accepted() -> None:
-    check_paths(["a", "b/a", "b/a.txt", "b/a-1", "ab", "D/x", "d/y", "a.b", "а"], of="acme/tiny")  # the last is Cyrillic
+    check_paths(
+        ["a", "b/a", "b/a.txt", "b/a-1", "ab", "D/x", "d/y", "a.b", "а"], of="acme/tiny"
+    )  # the last is Cyrillic
     check_paths([], of="acme/tiny")
 
 

@@ -55,8 +55,15 @@ RULES: Final[tuple[Rule, ...]] = (
         "executable",
         "Executable file",
         Severity.HIGH,
-        "A model needs no programs, libraries or scripts of its own.",
+        "A model needs no programs or libraries of its own.",
         "Leave the file out with --exclude; take such tools from where software comes from.",
+    ),
+    _rule(
+        "script",
+        "Script to be run",
+        Severity.MEDIUM,
+        "A shell or interpreter runs it when a person does; nothing here has judged what it does. Models need none.",
+        "Leave it out with --exclude, or have it reviewed.",
     ),
     _rule(
         "pickle",
@@ -151,6 +158,8 @@ def _by_kind(path: str, kind: Kind) -> list[Finding]:
             rule, message = "kind-pickle", "the file is a pickle, and no inspector has followed what it does"
         case (("python" | "notebook"), _):
             rule, message = "kind-python-code", f"the file is Python code ({kind.name}) that a loader may run"
+        case "script", _:
+            rule, message = "kind-script", "the file is a script that a person may run"
         case _, "code":
             rule, message = "kind-source-code", "the file is source code"
         case _, "executable":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from dataclasses import dataclass
+from mmap import mmap
 
 from blake3 import blake3
 
@@ -42,7 +43,7 @@ class FilledPart:
     """A part that has arrived in a buffer."""
 
     part: Part
-    buffer: bytearray
+    buffer: mmap
     chunks: tuple[str, ...] = ()
 
     @property

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from mmap import mmap
 
 from weighbridge.core.config import TransferSettings
 from weighbridge.core.digests import CHUNK_BYTES
@@ -206,7 +207,7 @@ class Pass:
         )
         bridge.journal.begin(crossing.entry.path, crossing.entry.validator, crossing.upload_id)
 
-    def _fetch_part(self, crossing: Crossing, part: Part, buffer: bytearray) -> None:
+    def _fetch_part(self, crossing: Crossing, part: Part, buffer: mmap) -> None:
         """Reads one part and hands whatever is now in order to the storing threads."""
         filled = FilledPart(part, buffer)
         chunks = ChunkDigests()
@@ -303,11 +304,11 @@ class Pass:
         fresh = Crossing(entry, key=crossing.key, part_bytes=self._bridge.journal.part_bytes)
         if not fresh.whole:
             self._open_upload(fresh)
-        buffer = bytearray(self._bridge.journal.part_bytes)
+        buffer = mmap(-1, self._bridge.journal.part_bytes)
         for part in fresh.remaining():
             self._reread(fresh, part, buffer)
 
-    def _reread(self, crossing: Crossing, part: Part, buffer: bytearray) -> None:
+    def _reread(self, crossing: Crossing, part: Part, buffer: mmap) -> None:
         filled = FilledPart(part, buffer)
         chunks = ChunkDigests()
         crossing.claim(part)

@@ -222,7 +222,7 @@ def _unsigned_payload_auth() -> type:
     class UnsignedPayloadAuth(botocore.auth.S3SigV4Auth):
         """Signature version 4 whose payload digest is the literal UNSIGNED-PAYLOAD, over http as over https."""
 
-        def payload(self, request: object) -> str:  # noqa: ARG002 (the overridden signature)
+        def payload(self, request: object) -> str:
             return "UNSIGNED-PAYLOAD"
 
     return UnsignedPayloadAuth

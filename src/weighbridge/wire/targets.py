@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from contextlib import suppress
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -36,9 +37,14 @@ def check_redirect(target: str, *, endpoint: str) -> None:
             raise _refused(target, f"{address} is not a public address")
 
 
+_METADATA = tuple(ipaddress.ip_address(text) for text in ("fd00:ec2::254", "100.100.100.200", "168.63.129.16"))
+"""Where clouds hand out credentials, besides the link-local addresses (AWS over IPv6, Alibaba, Azure)."""
+
+
 def _never(address: Address) -> bool:
     return (
-        address.is_link_local
+        address in _METADATA
+        or address.is_link_local
         or address.is_multicast
         or address.is_unspecified
         or (address.is_reserved and not address.is_loopback)
@@ -51,16 +57,18 @@ def _internal(address: Address) -> bool:
 
 @lru_cache(maxsize=256)
 def _resolve(host: str) -> tuple[Address, ...]:
+    with suppress(ValueError):
+        return (_unmapped(ipaddress.ip_address(host)),)
     try:
         answers = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
     except OSError:
         return ()  # behind a proxy names may only resolve there; the connection itself will say
-    found: list[Address] = []
-    for answer in answers:
-        address = ipaddress.ip_address(str(answer[4][0]).partition("%")[0])
-        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-        found.append(mapped or address)
-    return tuple(found)
+    return tuple(_unmapped(ipaddress.ip_address(str(answer[4][0]).partition("%")[0])) for answer in answers)
+
+
+def _unmapped(address: Address) -> Address:
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
 
 
 def _refused(target: str, reason: str) -> SourceError:
