@@ -1,0 +1,43 @@
+# Everything installs into .venv; nothing global. `make setup` prepares it, the other words use it.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.ready
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: help setup run test check bench fault fuzz docs clean
+
+help:            ## show these words
+	@grep -E '^[a-z]+: .*##|^[a-z]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+setup: $(STAMP)  ## prepare .venv with all that running and testing need
+
+$(STAMP): pyproject.toml scripts/setup
+	PYTHON=$(PYTHON) scripts/setup
+
+run: setup       ## bring two models across, end to end, and show the result
+	$(BIN)/python -m examples.crossing
+
+test: setup      ## run the whole suite
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -q
+
+check: setup     ## ruff, mypy, import-linter, generated docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	if [ -f docs/generate.py ]; then $(BIN)/python docs/generate.py --check; fi
+
+bench: setup     ## compare with the named peers; see benchmarks/README.md
+	$(BIN)/python -m benchmarks
+
+fault: setup     ## only the fault injection
+	$(BIN)/python -m pytest -q -m fault
+
+fuzz: setup      ## property tests with many more examples
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -q tests/test_safetensors.py tests/test_names.py tests/test_manifest.py tests/test_transfer_parts.py
+
+docs: setup      ## write the generated reference pages
+	$(BIN)/python docs/generate.py
+
+clean:           ## remove .venv and what runs left
+	rm -rf .venv .run .mypy_cache .ruff_cache .pytest_cache .hypothesis
