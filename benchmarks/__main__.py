@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = tools()
         setting = Setting(workspace, folder, chosen.gigabytes, chosen.rounds, chosen.large)
         outcomes = [_run(name, setting) for name in names]
-        document = _document(chosen, outcomes, folder)
+        document = _document(chosen, outcomes)
         _write(document, chosen.json, chosen.plot, folder)
     return 0
 
@@ -92,11 +92,11 @@ def table(rows: Sequence[Mapping[str, Cell]]) -> str:
     return "\n".join(lines)
 
 
-def _document(chosen: argparse.Namespace, outcomes: Sequence[Outcome], folder: Path) -> dict[str, object]:
+def _document(chosen: argparse.Namespace, outcomes: Sequence[Outcome]) -> dict[str, object]:
     return {
         "taken_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "machine": machine(),
-        "versions": versions(folder) | {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "versions": versions() | {name: importlib.metadata.version(name) for name in LIBRARIES},
         "gigabytes": chosen.gigabytes,
         "rounds": chosen.rounds,
         "results": {outcome.name: outcome.to_json() for outcome in outcomes},
@@ -104,10 +104,9 @@ def _document(chosen: argparse.Namespace, outcomes: Sequence[Outcome], folder: P
 
 
 def machine() -> dict[str, Cell]:
-    """What it ran on, without its name."""
-    processor = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").open() if line.startswith("model name")), ""
-    )
+    """What it ran on, without a host name."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
     return {
         "processor": processor or platform.machine(),
         "cores": len(os.sched_getaffinity(0)),

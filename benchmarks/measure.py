@@ -126,7 +126,9 @@ def run(
         if process.returncode not in codes:
             complained.seek(0)
             told = complained.read().decode("utf-8", "replace")
-            raise BenchmarkFailed(f"{' '.join(words)} ended with {process.returncode}\n{output[-1000:]}\n{told[-3000:]}")
+            raise BenchmarkFailed(
+                f"{' '.join(words)} ended with {process.returncode}\n{output[-1000:]}\n{told[-3000:]}"
+            )
     return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, output)
 
 
@@ -152,7 +154,7 @@ def row(who: str, cost: Cost, size_bytes: int) -> dict[str, Cell]:
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
-    """This process's environment without anything that would steer weighbridge or a peer, and with `extra`."""
+    """The environment of this process without anything that would steer weighbridge or a peer, and with `extra`."""
     steering = ("WEIGHBRIDGE_", "AWS_", "HF_", "HUGGING", "S3_", "PYTHON")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
     return kept | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"} | extra

@@ -88,7 +88,11 @@ class Kept:
 
     def headers(self) -> dict[str, str]:
         """As S3 sends them with an object."""
-        found = {"ETag": f'"{self.etag}"', "x-amz-version-id": self.version_id, "Last-Modified": formatdate(usegmt=True)}
+        found = {
+            "ETag": f'"{self.etag}"',
+            "x-amz-version-id": self.version_id,
+            "Last-Modified": formatdate(usegmt=True),
+        }
         if self.checksum:
             found |= {_CHECKSUM: self.checksum, "x-amz-checksum-type": "FULL_OBJECT"}
         return found

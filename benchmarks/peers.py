@@ -73,7 +73,16 @@ def long_route(setting: Setting, home: Path, named: dict[str, str], digests: dic
         environment=named,
         codes=frozenset({0, MODELSCAN_SKIPPED_ALL}),
     )
-    upload = ["s3", "cp", "--recursive", "--only-show-errors", "--exclude", ".cache/*", model, f"s3://{bucket}/model"]
+    upload: list[str | Path] = [
+        "s3",
+        "cp",
+        "--recursive",
+        "--only-show-errors",
+        "--exclude",
+        ".cache/*",
+        model,
+        f"s3://{bucket}/model",
+    ]
     costs["aws s3 cp"] = run([setting.tools / "aws", *upload], environment=named)
     return costs
 
@@ -87,7 +96,15 @@ def short_route(setting: Setting, home: Path, named: dict[str, str], digests: di
     costs["openssl dgst"] = run(["openssl", "dgst", "-sha256", "-r", *shards], environment=named)
     lines = (line.split(" *") for line in costs["openssl dgst"].output.splitlines())
     _check({Path(path).name: digest for digest, path in lines}, digests)
-    upload = ["--endpoint-url", named["AWS_ENDPOINT_URL"], "cp", "--exclude", ".cache/*", f"{model}/", f"s3://{bucket}/"]
+    upload = [
+        "--endpoint-url",
+        named["AWS_ENDPOINT_URL"],
+        "cp",
+        "--exclude",
+        ".cache/*",
+        f"{model}/",
+        f"s3://{bucket}/",
+    ]
     costs["s5cmd cp"] = run([setting.tools / "s5cmd", *upload], environment=named)
     return costs
 

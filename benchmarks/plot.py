@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import matplotlib as mpl
+import matplotlib as mpl  # type: ignore[import-not-found, unused-ignore] # only in the peers' environment
 
 mpl.use("svg")
 mpl.rcParams["svg.hashsalt"] = "weighbridge"
 mpl.rcParams["font.size"] = 8.5
 
-from matplotlib import pyplot  # noqa: E402 (the backend is chosen first)
+from matplotlib import pyplot  # type: ignore[import-not-found, unused-ignore] # noqa: E402 (the backend is chosen first)
 
 OURS = "#1b6ca8"
 OTHER = "#b8bec6"

@@ -47,7 +47,9 @@ def weighbridge(*words: str | Path) -> list[str | Path]:
     return [Path(sys.executable).parent / "weighbridge", *words]
 
 
-def environment(home: Path, *, source: Server | None = None, sink: Server | None = None, **extra: str) -> dict[str, str]:
+def environment(
+    home: Path, *, source: Server | None = None, sink: Server | None = None, **extra: str
+) -> dict[str, str]:
     """Points weighbridge and all peers at the servers, with everything that they write under `home`."""
     found = clean_environment(
         HOME=str(home),

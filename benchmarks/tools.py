@@ -25,7 +25,7 @@ def tools() -> Path:
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = folder / "bin" / "python"
     uv = shutil.which("uv")
-    installer = [uv, "pip", "install", "--python", python] if uv else [python, "-m", "pip", "install"]
+    installer: list[str | Path] = [uv, "pip", "install", "--python", python] if uv else [python, "-m", "pip", "install"]
     subprocess.run([*installer, "--quiet", "-r", REQUIREMENTS], check=True)
     # Without compiled modules a peer would be charged for compiling itself.
     subprocess.run([python, "-m", "compileall", "-q", folder / "lib"], check=False, stdout=subprocess.DEVNULL)
@@ -33,7 +33,7 @@ def tools() -> Path:
     return folder / "bin"
 
 
-def versions(folder: Path) -> dict[str, str]:
+def versions() -> dict[str, str]:
     """What is compared, by the peers' own words and `peers.txt`."""
     found = dict(
         line.split("==") for line in REQUIREMENTS.read_text().splitlines() if "==" in line and not line.startswith("#")
