@@ -281,8 +281,8 @@ class Connection:
             try:
                 while (asked := self._read_head()) is not None:
                     self._send(asked, self._answer(asked))
-            except (ConnectionError, BrokenPipeError):
-                return
+            except ConnectionError as error:
+                print(f"null S3: a connection was cut: {error!r}", file=sys.stderr, flush=True)
 
     def _answer(self, asked: Asked) -> Reply:
         try:

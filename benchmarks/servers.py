@@ -57,6 +57,8 @@ def _server(module: Sequence[str]) -> Iterator[Server]:
         said = json.loads(line)
         yield Server(said["endpoint"], said.get("commits", {}), process.pid)
     finally:
+        if process.poll() is not None:
+            print(f"{module[0]} had ended by itself with {process.returncode}", file=sys.stderr)
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(10)

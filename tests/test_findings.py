@@ -70,9 +70,6 @@ def test_more_verdicts_never_make_it_better(some: list[Verdict], more: list[Verd
         assert combine([combine(some), combine(more)]) is combine(some + more)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="core/finding.py: Inspection.verdict does not look at coverage, as it says it does"
-)
 def test_a_clean_answer_about_a_part_of_the_bytes_is_no_clean_answer() -> None:
     reports = (report(CLEAN), report(CLEAN, path="b.bin", coverage=Coverage(9, 10)))
     assert Inspection(reports, "1").verdict is UNKNOWN
@@ -212,9 +209,6 @@ def test_the_record_says_under_which_rules_it_was_made() -> None:
     assert Inspection(reports, "2025.2").to_bytes() != Inspection(reports, "2025.1").to_bytes()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="core/finding.py: confidence is left out of the order, so ties keep the input's order"
-)
 def test_findings_that_differ_only_in_confidence_have_an_order_too() -> None:
     sure, unsure = finding(confidence=Confidence.HIGH), finding(confidence=Confidence.LOW)
     one = Inspection((report(BAD, findings=(sure, unsure)),), "1").to_bytes()
@@ -222,9 +216,6 @@ def test_findings_that_differ_only_in_confidence_have_an_order_too() -> None:
     assert one == other
 
 
-@pytest.mark.xfail(
-    strict=True, reason="core/finding.py: two answers of one inspector about one path keep the input's order"
-)
 def test_two_answers_about_one_artifact_have_an_order_too() -> None:
     clean, bad = report(CLEAN), report(BAD, findings=(finding(),))
     assert Inspection((clean, bad), "1").to_bytes() == Inspection((bad, clean), "1").to_bytes()

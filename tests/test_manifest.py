@@ -109,7 +109,6 @@ def test_what_is_not_exactly_one_json_object_is_malformed(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32", "utf-32-le"])
-@pytest.mark.xfail(strict=True, reason="core/canonical.py: json.loads guesses the encoding; records are UTF-8")
 def test_a_record_in_another_encoding_than_utf_8_is_malformed(encoding: str) -> None:
     with pytest.raises(Malformed):
         canonical.decode_object('{"a":1}'.encode(encoding), what="the record")
@@ -382,9 +381,6 @@ def test_a_record_that_is_not_what_was_written_is_refused(what: str) -> None:
 
 
 @pytest.mark.parametrize("origin", [{}, {"kind": "hub"}, {"kind": "hub", "address": "x", "more": "y"}, {"": ""}])
-@pytest.mark.xfail(
-    strict=True, raises=TypeError, reason="core/manifest.py: Origin(**mapping) leaves a TypeError untyped"
-)
 def test_an_origin_with_other_keys_is_refused(origin: dict[str, str]) -> None:
     with pytest.raises(Malformed):
         Manifest.from_bytes(_changed(origin=origin))
@@ -392,14 +388,6 @@ def test_an_origin_with_other_keys_is_refused(origin: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("key", ["created_at", "include", "path"])
 def test_half_a_surrogate_pair_is_refused(key: str, request: pytest.FixtureRequest) -> None:
-    if key != "path":
-        request.applymarker(
-            pytest.mark.xfail(
-                strict=True,
-                raises=UnicodeEncodeError,
-                reason="core/canonical.py: an escaped lone surrogate is decoded and cannot be encoded again",
-            )
-        )
     data = {
         "created_at": DATA.replace(b"2025-01-21", rb"\ud800", 1),
         "include": DATA.replace(b'"include":["*"]', rb'"include":["\udfff"]', 1),
@@ -410,9 +398,6 @@ def test_half_a_surrogate_pair_is_refused(key: str, request: pytest.FixtureReque
 
 
 @pytest.mark.parametrize("model", ["tiny", "acme/", "", "acme/ti--ny"])
-@pytest.mark.xfail(
-    strict=True, reason="core/manifest.py: a damaged model name is a ConfigError (exit 2), not Malformed"
-)
 def test_a_damaged_model_name_is_a_malformed_record_and_no_wrong_setting(model: str) -> None:
     with pytest.raises(Malformed):
         Manifest.from_bytes(_changed(model=model))
@@ -441,9 +426,6 @@ def test_two_thousand_single_bit_flips_never_pass_unnoticed() -> None:
         _judge(bytes(flipped))
 
 
-@pytest.mark.xfail(
-    strict=True, raises=TypeError, reason="core/manifest.py: Origin(**mapping) leaves a TypeError untyped"
-)
 def test_no_single_bit_flip_within_the_origin_passes_unnoticed() -> None:
     for position in ORIGIN_SPAN:
         for bit in range(8):
@@ -482,7 +464,6 @@ def test_no_splice_of_the_bytes_passes_unnoticed(splices: list[tuple[int, int, b
 def test_the_revision_of_content_follows_the_content() -> None:
     revision = content_revision([CONFIG, WEIGHTS])
     assert len(revision) == 40
-    assert revision == canonical.digest([CONFIG.to_json(), WEIGHTS.to_json()])[:40]
     others = [
         content_revision(artifacts)
         for artifacts in (
@@ -502,9 +483,6 @@ def test_the_revision_of_content_does_not_depend_on_the_kind_of_iterable() -> No
     assert content_revision(iter((CONFIG, WEIGHTS))) == content_revision([CONFIG, WEIGHTS])
 
 
-@pytest.mark.xfail(
-    strict=True, reason="core/manifest.py: upstream's claims (proven, git_sha1) are part of the revision"
-)
 def test_equal_content_has_an_equal_revision_whatever_upstream_claimed_about_it() -> None:
     unclaimed = [replace(artifact, git_sha1="", proven="") for artifact in (CONFIG, WEIGHTS)]
     assert content_revision(unclaimed) == content_revision([CONFIG, WEIGHTS])

@@ -78,7 +78,6 @@ def test_what_makes_no_sense_is_no_advice(value: str | None) -> None:
 @pytest.mark.parametrize(
     "value", ["Mon, 20 Jan 2025 12:00:00 +99999999999999999", "Mon, 20 Jan 2025 99999999999999999999:00:00 GMT"]
 )
-@pytest.mark.xfail(strict=True, raises=OverflowError, reason="wire/retry_after.py: only ValueError is caught")
 def test_a_date_with_endless_numbers_is_no_advice(value: str) -> None:
     assert retry_after.seconds(value, now=NOW) is None
 
@@ -235,9 +234,6 @@ def test_an_address_is_judged_the_same_in_every_spelling(address: ipaddress.IPv4
         "http://1.1.1.1:99999/", "https://a..b/", f"https://{'a' * 64}.example/", "https://b\u2100/",
     ],
 )  # fmt: skip
-@pytest.mark.xfail(
-    strict=True, raises=ValueError, reason="wire/targets.py: ValueError of urlsplit, port and IDNA is untyped"
-)
 def test_a_redirect_that_no_parser_takes_is_refused(target: str) -> None:
     with pytest.raises(SourceError):
         check_redirect(target, endpoint=PUBLIC)
@@ -254,7 +250,6 @@ def test_a_zone_id_does_not_hide_a_link_local_address(target: str) -> None:
 @pytest.mark.parametrize(
     "target", ["https://[2002:7f00:1::]/", "https://[2002:a9fe:a9fe::1]/", "https://[2002:a00:1::1]/"]
 )
-@pytest.mark.xfail(strict=True, reason="wire/targets.py: the IPv4 address inside a 6to4 address is not looked at")
 def test_an_address_tunnelled_by_6to4_is_judged_by_what_it_carries(target: str) -> None:
     with pytest.raises(SourceError):
         check_redirect(target, endpoint=PUBLIC)
@@ -342,12 +337,7 @@ def test_a_failure_within_the_block_closes_the_connection(http: Http) -> None:
     "error",
     [
         (Truncated, Unreachable),
-        pytest.param(
-            Truncated,
-            marks=pytest.mark.xfail(
-                strict=True, raises=Unreachable, reason="wire/http.py: urllib3 wraps IncompleteRead in a ProtocolError"
-            ),
-        ),
+        Truncated,
     ],
 )
 def test_an_announced_body_that_ends_early_is_truncated_after_what_came(
@@ -379,9 +369,6 @@ def test_a_whole_body_that_is_shorter_than_the_range_is_truncated(http: Http, le
 
 
 @pytest.mark.parametrize("ending", ["close", "stall"])
-@pytest.mark.xfail(
-    strict=True, reason="wire/http.py: looking past the range's end raises after all its bytes have come"
-)
 def test_what_happens_after_the_range_does_not_matter(http: Http, ending: str) -> None:
     given = Answer(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + BODY[:40], ending)  # type: ignore[arg-type]
     with scripted(given) as server, http.request("GET", server.address) as response:

@@ -51,6 +51,7 @@ class Scripted:
     connections: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
     stopped: threading.Event = field(default_factory=threading.Event)
+    streams: list[socket.socket] = field(default_factory=list)
 
     def take(self, asked: Asked) -> Answer:
         """Notes a request and returns its answer."""
@@ -66,7 +67,6 @@ def scripted(*answers: Answer, tls: ssl.SSLContext | None = None) -> Iterator[Sc
     scheme = "https" if tls else "http"
     server = Scripted(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}", answers)
     threads: list[threading.Thread] = []
-    sockets: list[socket.socket] = []
 
     def accept() -> None:
         while True:
@@ -79,7 +79,6 @@ def scripted(*answers: Answer, tls: ssl.SSLContext | None = None) -> Iterator[Sc
                 return
             with server.lock:
                 server.connections += 1
-            sockets.append(connection)
             thread = threading.Thread(target=_serve, args=(server, connection, tls), daemon=True)
             threads.append(thread)
             thread.start()
@@ -94,7 +93,7 @@ def scripted(*answers: Answer, tls: ssl.SSLContext | None = None) -> Iterator[Sc
             socket.create_connection(listener.getsockname(), timeout=5).close()
         accepting.join(timeout=5)
         listener.close()
-        for connection in sockets:
+        for connection in server.streams:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         for thread in threads:
@@ -106,6 +105,7 @@ def _serve(server: Scripted, connection: socket.socket, tls: ssl.SSLContext | No
         (lambda plain: tls.wrap_socket(plain, server_side=True)) if tls else (lambda plain: plain)
     )
     with contextlib.suppress(OSError), wrap(connection) as stream, stream.makefile("rb") as lines:
+        server.streams.append(stream)
         while True:
             line = lines.readline().decode("latin-1").rstrip("\r\n")
             if not line:

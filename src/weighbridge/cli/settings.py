@@ -91,7 +91,7 @@ def _file(path: Path) -> list[Layer]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return []
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"'{path}' is not valid TOML: {error}") from error
     except OSError as error:
         raise ConfigError(f"'{path}' cannot be read: {error.strerror}") from error
@@ -99,6 +99,8 @@ def _file(path: Path) -> list[Layer]:
     for section, content in document.items():
         if not isinstance(content, dict):
             raise ConfigError(f"'{section}' in '{path}' must be a section, [{section}]")
+        if not content and section not in {field.name for field in fields(Config)}:
+            raise ConfigError(f"there is no section [{section}] ({path})", hint="`weighbridge config` lists all.")
         values.update({f"{section}.{name}": value for name, value in content.items()})
     return [Layer(f"file {path}", values)]
 

@@ -42,7 +42,10 @@ def decode_object(data: bytes, *, what: str) -> dict[str, JsonValue]:
     if len(data) > MAX_RECORD_BYTES:
         raise LimitExceeded(f"{what} is {len(data)} bytes, more than {MAX_RECORD_BYTES}")
     try:
-        value = json.loads(data, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_no_constant)
+        value = json.loads(
+            data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_no_constant
+        )
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise Malformed(
             f"{what} is not valid JSON ({type(error).__name__}: {error})",

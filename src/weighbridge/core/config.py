@@ -54,15 +54,15 @@ class TransferSettings:
     """Ranges read from the source at once."""
     uploads: int = 4
     """Parts sent to the store at once."""
-    part_bytes: int = 32 * MIB
+    part_bytes: int = 16 * MIB
     """Size of a part; a multiple of the chunk size. Raised by itself where a file would need over 10,000 parts."""
-    memory_bytes: int = 384 * MIB
+    memory_bytes: int = 256 * MIB
     """All part buffers together."""
     attempts: int = 8
     """Tries of one range or part without any progress."""
     retry_wait_seconds: float = 1.0
     """First wait before trying again; doubled each time, with jitter."""
-    retry_wait_limit_seconds: float = 120.0
+    retry_wait_limit_seconds: float = 300.0
     """No single wait is longer, whatever Retry-After says."""
     connect_timeout_seconds: float = 10.0
     read_timeout_seconds: float = 60.0
@@ -184,32 +184,48 @@ def _typed(name: str, kind: str, raw: object, origin: str) -> object:
             return raw.lower() in ("1", "true", "yes", "on")
     elif isinstance(raw, int | float | str) and not isinstance(raw, bool):
         try:
-            return int(raw) if kind == "int" else float(raw)
-        except ValueError:
+            if kind == "int" and not (isinstance(raw, float) and raw != int(raw)):
+                return int(raw)
+            if kind == "float":
+                return float(raw)
+        except (ValueError, OverflowError):
             raise problem from None
     raise problem
 
+
+_BOUNDS = (
+    ("streams", 1, 256),
+    ("uploads", 1, 256),
+    ("attempts", 1, 256),
+    ("retry_wait_seconds", 0.0, 3_600.0),
+    ("retry_wait_limit_seconds", 0.0, 86_400.0),
+    ("connect_timeout_seconds", 0.001, 3_600.0),
+    ("read_timeout_seconds", 0.001, 86_400.0),
+    ("minimum_rate_bytes_per_second", 0, 10**12),
+)
+"""Least and most of the transfer's counts, waits and rates; what is no number at all lies outside of every bound."""
 
 _KIND_WORDS = {"str": "text", "bool": "true or false", "int": "a whole number", "float": "a number"}
 
 
 def _check(config: Config) -> None:
-    transfer = config.transfer
+    transfer, store = config.transfer, config.store
     if transfer.part_bytes < CHUNK_BYTES or transfer.part_bytes % CHUNK_BYTES:
         raise ConfigError(f"'transfer.part_bytes' must be a multiple of {CHUNK_BYTES}")
     if transfer.memory_bytes < 2 * transfer.part_bytes:
         raise ConfigError("'transfer.memory_bytes' must hold at least two parts ('transfer.part_bytes')")
-    for name in ("streams", "uploads", "attempts"):
-        if not 1 <= getattr(transfer, name) <= 256:
-            raise ConfigError(f"'transfer.{name}' must lie between 1 and 256")
-    if config.inspection.fail_on not in ("low", "medium", "high", "critical", "never"):
-        raise ConfigError("'inspection.fail_on' must be low, medium, high, critical or never")
-    if config.store.s3_encryption not in ("", "aws:kms", "AES256"):
-        raise ConfigError("'store.s3_encryption' must be aws:kms, AES256 or empty")
-    if config.store.object_lock_mode not in ("", "GOVERNANCE", "COMPLIANCE"):
-        raise ConfigError("'store.object_lock_mode' must be GOVERNANCE, COMPLIANCE or empty")
-    if config.store.object_lock_mode and config.store.object_lock_days < 1:
-        raise ConfigError("'store.object_lock_days' must be at least 1 when a lock mode is set")
+    for name, least, most in _BOUNDS:
+        if not least <= getattr(transfer, name) <= most:
+            raise ConfigError(f"'transfer.{name}' must lie between {least:g} and {most:g}")
+    for name, value, allowed in (
+        ("inspection.fail_on", config.inspection.fail_on, ("low", "medium", "high", "critical", "never")),
+        ("store.s3_encryption", store.s3_encryption, ("", "aws:kms", "AES256")),
+        ("store.object_lock_mode", store.object_lock_mode, ("", "GOVERNANCE", "COMPLIANCE")),
+    ):
+        if value not in allowed:
+            raise ConfigError(f"'{name}' must be {', '.join(filter(None, allowed))}{' or empty' * ('' in allowed)}")
+    if store.object_lock_days < bool(store.object_lock_mode):
+        raise ConfigError("'store.object_lock_days' must be at least 1 when a lock mode is set, and never negative")
 
 
 def may_hold_secret(name: str) -> bool:

@@ -57,6 +57,10 @@ class Finding:
     evidence: str = ""
     remedy: str = ""
 
+    def sort_key(self) -> bytes:
+        """An order over everything that is written down, so that equal sets give equal records."""
+        return canonical.encode(self.to_json())
+
     def to_json(self) -> dict[str, JsonValue]:
         """The record of this finding."""
         return {
@@ -120,7 +124,10 @@ class Inspection:
     @property
     def verdict(self) -> Verdict:
         """`bad` if any report is; `clean` only if every artifact got a clean answer with full coverage; else `unknown`."""
-        return combine(report.verdict for report in self.reports)
+        return combine(
+            Verdict.UNKNOWN if report.verdict is Verdict.CLEAN and not report.coverage.complete else report.verdict
+            for report in self.reports
+        )
 
     @property
     def highest_severity(self) -> Severity | None:
@@ -136,22 +143,23 @@ class Inspection:
 
     def to_json(self) -> dict[str, JsonValue]:
         """The stored record: every report, in order of path and inspector."""
+        reports: list[dict[str, JsonValue]] = [
+            {
+                "path": report.path,
+                "inspector": report.inspector,
+                "kind": report.kind,
+                "verdict": report.verdict.value,
+                "inspected_bytes": report.coverage.inspected_bytes,
+                "present_bytes": report.coverage.present_bytes,
+                "findings": [finding.to_json() for finding in sorted(report.findings, key=Finding.sort_key)],
+            }
+            for report in self.reports
+        ]
         return {
             "format": "weighbridge.inspection/1",
             "rules_version": self.rules_version,
             "verdict": self.verdict.value,
-            "reports": [
-                {
-                    "inspector": report.inspector,
-                    "path": report.path,
-                    "kind": report.kind,
-                    "verdict": report.verdict.value,
-                    "inspected_bytes": report.coverage.inspected_bytes,
-                    "present_bytes": report.coverage.present_bytes,
-                    "findings": [finding.to_json() for finding in sorted(report.findings)],
-                }
-                for report in sorted(self.reports, key=lambda r: (r.path, r.inspector))
-            ],
+            "reports": sorted(reports, key=_report_key),
         }
 
     def to_bytes(self) -> bytes:
@@ -165,3 +173,7 @@ def combine(verdicts: Iterable[Verdict]) -> Verdict:
     if Verdict.BAD in seen:
         return Verdict.BAD
     return Verdict.CLEAN if seen == {Verdict.CLEAN} else Verdict.UNKNOWN
+
+
+def _report_key(record: dict[str, JsonValue]) -> tuple[str, str, bytes]:
+    return str(record["path"]), str(record["inspector"]), canonical.encode(record)

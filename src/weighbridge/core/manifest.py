@@ -6,6 +6,7 @@ tomorrow, ends at the same digest; its *bytes*, times included, are what the sea
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
@@ -18,7 +19,7 @@ from weighbridge.core.digests import (
     is_sha1,
     is_sha256,
 )
-from weighbridge.core.errors import Malformed
+from weighbridge.core.errors import ConfigError, Malformed
 from weighbridge.core.names import ModelName, check_paths, is_revision
 from weighbridge.core.snapshot import Origin
 
@@ -154,10 +155,11 @@ class Manifest:
         chunk = fields.fields("chunk")
         if chunk.text("algorithm") != CHUNK_ALGORITHM or chunk.integer("size_bytes") != CHUNK_BYTES:
             raise Malformed("the manifest has chunks this version does not read")
+        chunk.done()
         manifest = cls(
-            model_name=ModelName.parse(fields.text("model")),
+            model_name=_model_name(fields.text("model")),
             revision=fields.text("revision"),
-            origin=Origin(**fields.mapping("origin")),
+            origin=_origin(fields.fields("origin")),
             artifacts=tuple(Artifact.from_json(item) for item in fields.items("artifacts")),
             include=fields.texts("include"),
             exclude=fields.texts("exclude"),
@@ -169,9 +171,33 @@ class Manifest:
         return manifest
 
 
-def content_revision(artifacts: Iterable[Artifact]) -> str:
-    """The revision of a model whose source has no commits: 40 hex of the SHA-256 of its canonical artifact list.
+def _model_name(text: str) -> ModelName:
+    try:
+        return ModelName.parse(text)
+    except ConfigError as error:
+        raise Malformed(f"the manifest is of no model: {error.message}") from error
 
-    Equal content has an equal revision wherever it lay and whenever it came.
+
+def _origin(record: Fields) -> Origin:
+    origin = Origin(**{field.name: record.text(field.name) for field in dataclasses.fields(Origin)})
+    record.done()
+    return origin
+
+
+def content_revision(artifacts: Iterable[Artifact]) -> str:
+    """The revision of a model whose source has no commits: 40 hex of the SHA-256 of its artifacts in canonical form.
+
+    Paths, sizes and digests count; what upstream claimed about them does not. Equal content has an equal revision
+    wherever it lay and whenever it came.
     """
-    return canonical.digest([artifact.to_json() for artifact in artifacts])[:40]
+    return canonical.digest(
+        [
+            {
+                "path": artifact.path,
+                "size_bytes": artifact.size_bytes,
+                "sha256": artifact.sha256,
+                "chunks": list(artifact.chunks),
+            }
+            for artifact in artifacts
+        ]
+    )[:40]

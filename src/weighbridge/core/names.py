@@ -22,7 +22,14 @@ from weighbridge.core.errors import ConfigError, UnsafePath
 _PART = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
 _REVISION = re.compile(r"[0-9a-f]{40}")
 _REFERENCE = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._/-]{0,198}[A-Za-z0-9_])?")
-_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
+_DEVICE = re.compile(
+    r"(?:con|prn|aux|nul|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3]|conin\$|conout\$)\s*(?:\..*)?",
+    re.IGNORECASE,
+)
+_SHOWS_NOTHING = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""Default-ignorable characters outside of the general category Cf (Unicode, DerivedCoreProperties)."""
 MAX_PATH_BYTES = 1_024
 MAX_PATH_COMPONENTS = 64
 SOURCE_SCHEMES = ("hf", "s3", "gs", "az")
@@ -108,13 +115,14 @@ class Address:
         Raises:
             ConfigError: an unknown scheme, credentials or a query in the address, or an empty location.
         """
-        if "://" not in text:
-            if not text or "\x00" in text:
-                raise ConfigError("the address is empty", hint="Name a folder or hf://org/name.")
-            return cls("folder", text)
-        scheme, _, rest = text.partition("://")
-        if scheme == "file":
-            return cls("folder", rest)
+        if any(unicodedata.category(character) == "Cc" for character in text):
+            raise ConfigError("an address holds no control characters, line breaks or tabs")
+        scheme, separator, rest = text.partition("://")
+        if not separator or scheme == "file":
+            location = rest if separator else text
+            if not location or (separator and not location.startswith("/")):
+                raise ConfigError("the address names no folder", hint="Name a folder or hf://org/name.")
+            return cls("folder", location)
         if scheme not in SOURCE_SCHEMES:
             raise ConfigError(
                 f"'{scheme}://' is not a kind of address",
@@ -122,7 +130,10 @@ class Address:
             )
         if scheme == "hf":
             return cls._parse_hub(text, rest)
-        parts = urlsplit(text)
+        try:
+            parts = urlsplit(text)
+        except ValueError as error:
+            raise ConfigError(f"the '{scheme}://' address cannot be read") from error
         if parts.query or parts.fragment or "@" in parts.netloc or not parts.netloc:
             raise ConfigError(
                 f"'{scheme}://' addresses are {scheme}://bucket/prefix and nothing more",
@@ -133,6 +144,11 @@ class Address:
     @classmethod
     def _parse_hub(cls, text: str, rest: str) -> Address:
         name, at, ref = rest.partition("@")
+        if ":" in name:
+            raise ConfigError(
+                "'hf://' addresses are hf://org/name[@ref] and nothing more",
+                hint="Give tokens through HF_TOKEN or `hf auth login`, not in the address.",
+            )
         ModelName.parse(name.rstrip("/"))
         if at and (not _REFERENCE.fullmatch(ref) or ".." in ref or "//" in ref):
             raise ConfigError(f"'{text}' names no ref after '@'", hint="Give a branch, a tag or a 40-hex commit.")
@@ -181,9 +197,11 @@ def _unsafe(path: str) -> str:
         return "is empty or too long"
     if unicodedata.normalize("NFC", path) != path:
         return "is not in Unicode's normal form C"
-    if "\\" in path or (len(path) > 1 and path[1] == ":"):
-        return "has a backslash or a drive letter"
-    if any(unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") for character in path):
+    if "\\" in path or ":" in path:
+        return "has a backslash, a drive letter or the name of a stream"
+    if _SHOWS_NOTHING.search(path) or any(
+        unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") for character in path
+    ):
         return "has an invisible or control character"
     for component in components:
         if component in ("", ".", ".."):

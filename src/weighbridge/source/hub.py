@@ -254,7 +254,10 @@ class HubSource:
         raise SourceError(f"{self._endpoint} redirects without end for '{entry.path}' of {self._repository}")
 
     def _next(self, entry: Entry, url: str, response: Response) -> str:
-        target = urljoin(url, response.headers.get("location", ""))
+        try:
+            target = urljoin(url, response.headers.get("location", ""))
+        except ValueError as error:
+            raise SourceError(f"{self._endpoint} redirects '{entry.path}' to an address that cannot be read") from error
         if _same_origin(target, self._endpoint):
             path = unquote(urlsplit(target).path)
             home = urlsplit(self._endpoint).path
@@ -341,5 +344,8 @@ def _is_pull_request(ref: str) -> bool:
 
 
 def _same_origin(url: str, endpoint: str) -> bool:
-    one, other = urlsplit(url), urlsplit(endpoint)
-    return (one.scheme, one.hostname, one.port) == (other.scheme, other.hostname, other.port)
+    try:
+        one, other = urlsplit(url), urlsplit(endpoint)
+        return (one.scheme, one.hostname, one.port) == (other.scheme, other.hostname, other.port)
+    except ValueError:
+        return False

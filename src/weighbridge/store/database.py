@@ -30,7 +30,7 @@ from weighbridge.core.errors import (
     StoreUnreachable,
     WeighbridgeError,
 )
-from weighbridge.store.tables import SCHEMA_VERSIONS, VERSION_TABLE
+from weighbridge.store.tables import SCHEMA_VERSIONS, VERSION_TABLE, create_schema
 
 _LOCK = int.from_bytes(hashlib.sha256(b"weighbridge ledger").digest()[:8], "big", signed=True)
 _WRITE = "weighbridge_write"
@@ -180,7 +180,11 @@ class Database:
                 if driver is not None:
                     driver.execute("PRAGMA journal_mode = WAL")
         with self.writing() as connection:
-            if self._version(connection) != SCHEMA_VERSIONS[-1]:
+            version = self._version(connection)
+            if not version:
+                # Nothing to migrate from. Importing Alembic would double the time that a first command takes.
+                create_schema(connection)
+            elif version != SCHEMA_VERSIONS[-1]:
                 from weighbridge.store.migrations import migrate
 
                 migrate(connection)

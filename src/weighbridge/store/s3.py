@@ -86,7 +86,9 @@ class S3Store:
         try:
             with self._bucket.request("GET", self._key(key), query=query, headers=headers) as response:
                 length = response.headers.get("content-length", "")
-                if (response.status != 206 and start) or (length.isdigit() and int(length) < end - start):
+                if (end > start and response.status != 206 and start) or (
+                    length.isdigit() and int(length) < end - start
+                ):
                     raise LengthMismatch(f"'{key}' in {self.address} is shorter than its record says")
                 yield ExactStream(response, end - start)
         except Unreachable as error:
@@ -136,7 +138,7 @@ class S3Store:
         return found
 
     def _protection(self) -> dict[str, str]:
-        """Encryption and object lock, as boto3 names them."""
+        """Encryption and object lock, as botocore names them."""
         settings = self._settings
         chosen: dict[str, str] = {}
         if settings.s3_encryption:
@@ -166,7 +168,7 @@ class S3Store:
             )
         return answer["UploadId"]
 
-    def _boto_protection(self) -> Any:  # boto3's generated argument types cannot be built from a mapping
+    def _boto_protection(self) -> Any:  # botocore's generated argument types cannot be built from a mapping
         return self._protection()
 
     def put_part(self, key: str, upload_id: str, number: int, offset: int, body: memoryview) -> PartReceipt:

@@ -7,7 +7,19 @@ exactly the bytes that were hashed, which no JSON column type promises.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 SCHEMA_VERSIONS = ("0001",)
 """Every schema version this code knows, oldest first; the last is current."""
@@ -84,3 +96,11 @@ CHANNELS = Table(
 )
 
 CATALOG_TABLES = (ARTIFACTS, REVISIONS, CHANNELS)
+
+
+def create_schema(connection: Connection) -> None:
+    """Creates all tables in their current form and notes the version, as running every migration would."""
+    versions = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True))
+    METADATA.create_all(connection)
+    versions.create(connection)
+    connection.execute(versions.insert().values(version_num=SCHEMA_VERSIONS[-1]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from mmap import mmap
 
@@ -155,16 +156,12 @@ class Crossing:
         if self._git is not None:
             self._git.update(view)
 
-    def arrived(self, filled: FilledPart, *, hashed: bool) -> list[tuple[FilledPart, str | None]]:
-        """Takes a part that is complete; returns the parts now hashed, each with the saved hash state after it."""
+    def arrived(self, filled: FilledPart, *, hashed: bool, emit: Callable[[FilledPart, str | None], object]) -> None:
+        """Takes a part that is complete; emits every part now hashed, in order, with the saved hash state after it."""
         if filled.part.number == 1:
             self.head = bytes(filled.view[:HEAD_BYTES])
-        ready: list[tuple[FilledPart, str | None]] = []
         if hashed:
-            ready.append((filled, self._sha256.state()))
-            with self._lock:
-                self._next += 1
-                self._hashing = False
+            self._emit(filled, emit)
         else:
             with self._lock:
                 self._early[filled.part.number] = filled
@@ -172,13 +169,17 @@ class Crossing:
             with self._lock:
                 early = None if self._hashing else self._early.pop(self._next, None)
                 if early is None:
-                    return ready
+                    return
                 self._hashing = True
             self.hash(early.view)
-            ready.append((early, self._sha256.state()))
-            with self._lock:
-                self._next += 1
-                self._hashing = False
+            self._emit(early, emit)
+
+    def _emit(self, filled: FilledPart, emit: Callable[[FilledPart, str | None], object]) -> None:
+        """Hands a hashed part on before the next one may be claimed, so that parts are handed on in order."""
+        emit(filled, self._sha256.state())
+        with self._lock:
+            self._next += 1
+            self._hashing = False
 
     def acknowledged(self, receipt: PartReceipt, chunks: tuple[str, ...]) -> bool:
         """Notes a stored part; whether it was the last one missing."""

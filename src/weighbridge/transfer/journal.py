@@ -8,7 +8,6 @@ revision is sealed.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import threading
 import zlib
@@ -18,8 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from weighbridge.core.canonical import Fields, JsonObject, JsonValue, encode
-from weighbridge.core.errors import Busy, ConfigError, Malformed
+from weighbridge.core.canonical import Fields, JsonObject, JsonValue, decode_object, encode
+from weighbridge.core.errors import Busy, ConfigError, FormatError, Malformed, OutOfSpace, StoreError
 from weighbridge.core.manifest import Artifact
 from weighbridge.core.ports import PartReceipt, StoredObject
 
@@ -45,7 +44,10 @@ class Journal:
     """
 
     def __init__(self, folder: Path, identity: str, *, started_at: str, part_bytes: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise ConfigError(f"'{folder}' cannot be made: {error.strerror}") from error
         self.identity = identity
         self.started_at = started_at
         self.part_bytes = part_bytes
@@ -70,7 +72,7 @@ class Journal:
                 break
             try:
                 self._apply(fact)
-            except Malformed:
+            except (Malformed, KeyError):
                 break
             whole += len(line)
         if whole < len(data):
@@ -114,8 +116,16 @@ class Journal:
 
     def _write(self, fact: JsonObject) -> None:
         body = encode(fact)
+        line = b"%08x %s\n" % (zlib.crc32(body), body)
         with self._lock:
-            os.write(self._descriptor, b"%08x %s\n" % (zlib.crc32(body), body))
+            end = os.fstat(self._descriptor).st_size
+            try:
+                written = os.write(self._descriptor, line)
+            except OSError as error:
+                raise StoreError(f"the journal '{self._path}' cannot be written: {error.strerror}") from error
+            if written < len(line):
+                os.ftruncate(self._descriptor, end)
+                raise OutOfSpace(f"there is no room for the journal '{self._path}'", hint="Free space in the home.")
 
     def of(self, path: str, validator: str) -> Progress:
         """What is known of an artifact, when the source still shows it with the same validator."""
@@ -186,8 +196,10 @@ def _parse(line: bytes) -> dict[str, JsonValue] | None:
     body = line[9:-1]
     if line[:8] != b"%08x" % zlib.crc32(body):
         return None
-    fact = json.loads(body)
-    return fact if isinstance(fact, dict) else None
+    try:
+        return decode_object(body, what="a line of the journal")
+    except FormatError:
+        return None
 
 
 def running(folder: Path) -> Iterator[str]:

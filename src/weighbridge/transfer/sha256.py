@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import re
 import ssl
+import struct
 import sys
 from functools import cache
 
 _CONTEXT_BYTES = 112
 """`sizeof(SHA256_CTX)`: 8 state words, 64-bit length, 16 words of pending block, two counters (openssl/sha.h)."""
 
+_BLOCK_BYTES = 64
+_DIGEST_BYTES = 32
 _ROOM_BYTES = 256
 
 
@@ -65,12 +69,12 @@ class ResumableSha256:
         """A hash that goes on from a saved state; None when the state is from another kind of library."""
         tag, _, data = state.partition(":")
         hasher = cls()
-        if hasher._library is None or tag != _tag() or len(data) != 2 * _CONTEXT_BYTES:
+        if hasher._library is None or tag != _tag() or not re.fullmatch(f"[0-9a-f]{{{2 * _CONTEXT_BYTES}}}", data):
             return None
-        try:
-            raw = bytes.fromhex(data)
-        except ValueError:
-            return None
+        raw = bytes.fromhex(data)
+        pending, digest_bytes = struct.unpack("=II", raw[-8:])
+        if pending >= _BLOCK_BYTES or digest_bytes != _DIGEST_BYTES:
+            return None  # OpenSSL believes these counters and would write beyond its structure
         hasher._context = ctypes.create_string_buffer(raw, _ROOM_BYTES)
         return hasher
 

@@ -228,8 +228,11 @@ class Pass:
         filled.chunks = chunks.finish()
         storing = self._storing
         assert storing is not None
-        for ready, state in crossing.arrived(filled, hashed=hashing):
-            storing.submit(self._store_part, crossing, ready, state)
+        crossing.arrived(
+            filled,
+            hashed=hashing,
+            emit=lambda ready, state: storing.submit(self._store_part, crossing, ready, state),
+        )
 
     def _store_part(self, crossing: Crossing, filled: FilledPart, state: str | None) -> None:
         """One storing thread's task: sends a hashed part; the last one completes its artifact."""
@@ -321,11 +324,15 @@ class Pass:
         patience = self._patience(crossing.entry.path)
         fetch(self._bridge, crossing.entry, part.offset, filled.view, arrived, patience, self._stop)
         filled.chunks = chunks.finish()
-        ((_, state),) = crossing.arrived(filled, hashed=True)
+        last: list[bool] = []
+
+        def store(ready: FilledPart, state: str | None) -> None:
+            last.append(not crossing.whole and self._send(crossing, ready, state))
+
+        crossing.arrived(filled, hashed=True, emit=store)
         if crossing.whole:
             self._store_whole(crossing, filled)
-            return
-        if self._send(crossing, filled, state):
+        elif last[0]:
             self._complete(crossing)
 
     def _land(self, crossing: Crossing, artifact: Artifact, stored: StoredObject) -> None:

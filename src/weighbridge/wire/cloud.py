@@ -33,7 +33,7 @@ from weighbridge.core.errors import (
 from weighbridge.core.names import Address
 
 if TYPE_CHECKING:
-    from obstore import GetOptions, GetResult, ObjectMeta
+    from obstore import GetOptions, GetResult, ObjectMeta, PutMode
     from obstore.store import AzureStore, ClientConfig, GCSStore
 
 READ_BYTES = 1024 * 1024
@@ -44,7 +44,9 @@ EARLY_WAIT_SECONDS = 300.0
 """How long a part waits for the ones before it once that many are kept; only a caller that lost one gets there."""
 _RETRIES = 4
 _CODE = re.compile(r"<Code>([A-Za-z]{1,64})</Code>")
+_CAUSE = re.compile(r"^\s*source: (TokenRequest|InvalidRangeRequest|BadScheme|Missing[A-Za-z]+)\b", re.MULTILINE)
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
+_UNSET = ("MissingAccount", "MissingBucketName", "MissingContainerName")
 _BY_STATUS: Mapping[int, type[WeighbridgeError]] = {
     401: AccessRefused,
     403: AccessRefused,
@@ -145,9 +147,9 @@ class CloudBucket:
         """Stores an object in one request; its ETag and version. Raises Conflict if it exists and may not be replaced."""
         import obstore
 
-        mode = "overwrite" if replace else "create"
+        mode: PutMode = "overwrite" if replace else "create"
         with self.translated(what):
-            put = obstore.put(self._store, path, body, mode=mode, use_multipart=False)  # type: ignore[arg-type]
+            put = obstore.put(self._store, path, body, mode=mode, use_multipart=False)
             return (put["e_tag"] or "").strip('"'), put["version"] or ""
 
     def put_stream(self, path: str, pieces: Iterator[bytes], *, piece_bytes: int, uploads: int, what: str) -> None:
@@ -158,9 +160,7 @@ class CloudBucket:
         import obstore
 
         with self.translated(what):
-            obstore.put(
-                self._store, path, pieces, use_multipart=True, chunk_size=piece_bytes, max_concurrency=uploads
-            )
+            obstore.put(self._store, path, pieces, use_multipart=True, chunk_size=piece_bytes, max_concurrency=uploads)
 
     def copy(self, source: str, target: str, *, what: str) -> None:
         """Copies within the bucket where `target` does not exist. Raises Conflict, ObjectMissing."""
@@ -194,11 +194,15 @@ class CloudBucket:
         text = str(error)
         code = _CODE.search(text)
         status = _STATUS.search(text)
+        cause = _CAUSE.search(text)
+        why = cause[1] if cause else ""
         number = int(status[1]) if status else 0
         said = " ".join(found[1] for found in (status, code) if found) or type(error).__name__
-        if "token request" in text and number < 500:
+        if why == "TokenRequest" and number < 500:
             return ConfigError(f"{what} failed: no usable credentials were found", hint=_CREDENTIALS[self.scheme])
-        if "BadScheme" in text:
+        if why == "InvalidRangeRequest":
+            return LengthMismatch(f"{what}: the object ends before the range begins")
+        if why == "BadScheme":
             return ConfigError(
                 f"{what} failed: the endpoint is plain HTTP, which is not allowed",
                 hint="For an emulator set AZURE_ALLOW_HTTP=true or GOOGLE_ALLOW_HTTP=true.",
@@ -207,7 +211,7 @@ class CloudBucket:
             return Conflict(f"{what} failed: {said}")
         if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
             return AccessRefused(f"{what} failed: {said}", hint=_HINTS[AccessRefused])
-        if isinstance(error, exceptions.UnknownConfigurationKeyError) or "must be specified" in text:
+        if isinstance(error, exceptions.UnknownConfigurationKeyError) or why in _UNSET:
             return ConfigError(
                 f"{what} failed: the environment does not say which account", hint=_CREDENTIALS[self.scheme]
             )
@@ -353,7 +357,8 @@ class OrderedUpload:
                 yield part[start : start + self._piece_bytes]
 
     def _run(self) -> None:
-        stored, failure = False, None
+        stored = False
+        failure: WeighbridgeError | None = None
         try:
             self._send(self._pieces())
             stored = True

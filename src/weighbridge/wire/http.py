@@ -7,8 +7,10 @@ is noticed. Redirects are never followed here: whoever asks decides what a redir
 
 from __future__ import annotations
 
+import http.client
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -45,6 +47,8 @@ class Response:
         except ReadTimeoutError as error:
             raise Unreachable(f"{self.place} stopped sending") from error
         except (HTTPError, OSError) as error:
+            if isinstance(error.__cause__, http.client.IncompleteRead):
+                raise Truncated(f"{self.place} closed the connection before the body was complete") from error
             raise Unreachable(f"the connection to {self.place} broke ({type(error).__name__})") from error
         if not data:
             self._whole = True
@@ -65,7 +69,13 @@ class Response:
 
     def finish(self) -> bool:
         """Whether the body ends here; if it does, the connection can be used again."""
-        return self._whole or not self.readinto(memoryview(bytearray(1)))
+        if self._whole:
+            return True
+        if getattr(self._raw, "length_remaining", None):
+            return False  # more was announced than was asked for
+        with suppress(Truncated, Unreachable):
+            self.readinto(memoryview(bytearray(1)))
+        return self._whole
 
     def __enter__(self) -> Self:
         return self
@@ -178,6 +188,9 @@ class Http:
 
 def place(url: str) -> str:
     """Scheme, host and port of a URL: what may be shown, for paths and queries can carry signatures."""
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname or ''}{port}"
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+        return f"{parts.scheme}://{parts.hostname or ''}{port}"
+    except ValueError:
+        return "an address that cannot be read"

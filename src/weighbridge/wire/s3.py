@@ -1,8 +1,8 @@
-"""Speaks to one S3 bucket: signed requests for bytes, boto3 for everything else.
+"""Speaks to one S3 bucket: signed requests for bytes, botocore for everything else.
 
-Bytes go through `wire.http` with a botocore signature over headers and an unsigned payload, because boto3 spends 5 to 10
+Bytes go through `wire.http` with a botocore signature over headers and an unsigned payload, because botocore's own transfers spend 5 to 10
 CPU-seconds per GB where this spends less than one; the payload is covered by the CRC64NVME header, which is signed.
-Control calls (multipart bookkeeping, listings, copies, settings) go through boto3, whose completeness matters more there.
+Control calls (multipart bookkeeping, listings, copies, settings) go through botocore, whose completeness matters more there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import base64
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 from xml.etree.ElementTree import ParseError, fromstring
 
@@ -81,7 +81,6 @@ class Bucket:
 
     def __init__(self, name: str, *, http: Http, endpoint: str = "", region: str = "") -> None:
         try:
-            import boto3
             import botocore.config
             import botocore.session
         except ImportError as error:
@@ -109,9 +108,8 @@ class Bucket:
             read_timeout=60,
             max_pool_connections=32,
         )
-        self.control: S3Client = boto3.Session(botocore_session=session).client(
-            "s3", config=config, endpoint_url=endpoint or None
-        )
+        client: Any = session.create_client("s3", config=config, endpoint_url=endpoint or None)
+        self.control: S3Client = client
         self._base = self._base_url(endpoint or str(self.control.meta.endpoint_url), path_style=bool(endpoint))
 
     def _base_url(self, endpoint: str, *, path_style: bool) -> str:
@@ -171,7 +169,7 @@ class Bucket:
 
     @contextmanager
     def translated(self, what: str) -> Iterator[None]:
-        """Turns boto3's errors inside the `with` block into ours."""
+        """Turns botocore's errors inside the `with` block into ours."""
         import botocore.exceptions
 
         try:

@@ -26,7 +26,15 @@ def check_redirect(target: str, *, endpoint: str) -> None:
     Raises:
         SourceError: it may not, and the message says why.
     """
+    try:
+        _check(target, endpoint)
+    except (ValueError, UnicodeError) as error:
+        raise _refused(target, "the address cannot be read") from error
+
+
+def _check(target: str, endpoint: str) -> None:
     new, old = urlsplit(target), urlsplit(endpoint)
+    _ = new.port  # raises for what is no port
     if new.scheme not in ("https", old.scheme) or new.scheme not in ("http", "https"):
         raise _refused(target, f"'{new.scheme}' is not as safe as '{old.scheme}'")
     if not new.hostname or new.username is not None or new.password is not None:
@@ -67,8 +75,10 @@ def _resolve(host: str) -> tuple[Address, ...]:
 
 
 def _unmapped(address: Address) -> Address:
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
+    """The IPv4 address that an IPv6 address stands for, where it does (mapped, 6to4)."""
+    if isinstance(address, ipaddress.IPv6Address):
+        return address.ipv4_mapped or address.sixtofour or address
+    return address
 
 
 def _refused(target: str, reason: str) -> SourceError:
