@@ -155,11 +155,12 @@ class Inspection:
             }
             for report in self.reports
         ]
+        reports.sort(key=_report_key)
         return {
             "format": "weighbridge.inspection/1",
             "rules_version": self.rules_version,
             "verdict": self.verdict.value,
-            "reports": sorted(reports, key=_report_key),
+            "reports": reports,
         }
 
     def to_bytes(self) -> bytes:
