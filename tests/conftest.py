@@ -15,6 +15,9 @@ import pytest
 
 from tests.support import deepseek, seaweed
 from tests.support.hub import HubServer
+from tests.support.postgres import postgres
+
+__all__ = ["postgres"]
 
 FAST = {
     "WEIGHBRIDGE_TRANSFER_RETRY_WAIT_SECONDS": "0.01",

@@ -12,11 +12,13 @@ Rules for a page under `docs/tutorial` and `docs/how-to`:
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -28,9 +30,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Command
+from tests.conftest import Command, folder_files
 from tests.support import deepseek
-from tests.support.hub import Fault, HubServer, Stall
+from tests.support.hub import Fault, Flip, HubServer, Stall
 from tests.support.postgres import postgres
 
 __all__ = ["postgres"]
@@ -164,8 +166,7 @@ def surroundings(weighbridge: Command, tmp_path: Path) -> dict[str, str]:
 
 
 def _tiny(folder: Path) -> dict[str, Path]:
-    built = deepseek.build(folder, shards=3)
-    return {path.relative_to(built).as_posix(): path for path in sorted(built.rglob("*")) if path.is_file()}
+    return folder_files(deepseek.build(folder, shards=3))
 
 
 def with_hub(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
@@ -178,6 +179,14 @@ def with_hub(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     tiny.commit({**files, "NOTES.md": b"# Notes\n"}, ref="refs/pr/1")
     hub.repository("acme/gated", gated=True).commit(files)
     hub.token("hf_example", access=["acme/gated"])
+    return {"HF_ENDPOINT": hub.endpoint}
+
+
+def with_a_heavy_model(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """A Hub with a model that takes long enough to be killed on its way."""
+    hub: HubServer = request.getfixturevalue("hub")
+    built = deepseek.build(tmp_path / "heavy", pad_bytes_per_shard=MIB)
+    hub.repository("acme/heavy").commit(folder_files(built))
     return {"HF_ENDPOINT": hub.endpoint}
 
 
@@ -203,6 +212,7 @@ def with_postgres(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, s
 Given = Callable[[pytest.FixtureRequest, Path], dict[str, str]]
 GIVEN: Mapping[str, Given] = {
     "first-crossing": lambda _request, _folder: {},
+    "resume-and-clean-up": with_a_heavy_model,
     "use-s3": with_s3,
     "share-a-ledger-on-postgresql": with_postgres,
 }
@@ -290,15 +300,10 @@ def examples(page: Path) -> dict[str, Any]:
 @pytest.fixture
 def records(on_hub: Command, hub: HubServer, tmp_path: Path) -> dict[str, Any]:
     """Every kind of record that one ingest leaves, read from where the pages say they are."""
-    import base64
-    import sqlite3
-
     files = {**_tiny(tmp_path / "upstream"), "w.bin": b"\x00" * (9 * MIB)}
     commit = hub.repository("acme/tiny").commit(files)
     small = ("--part-bytes", str(8 * MIB), "--memory-bytes", str(32 * MIB))
     # A digest that never fits ends the first run with its journal in place.
-    from tests.support.hub import Flip
-
     hub.faults.add(Fault(Flip(8 * MIB + 1), path="w.bin"))
     on_hub("ingest", "hf://acme/tiny", *small, code=6)
     (journal,) = (on_hub.home / "journal").glob("*.jsonl")

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.conftest import Command
+from tests.support.cutting_proxy import Cue, cutting
 from tests.support.hub import HubServer
+from tests.support.postgres import PostgresServer
 from tests.support.seaweed import S3Server
 
 pytestmark = [pytest.mark.s3, pytest.mark.xdist_group("s3")]
@@ -391,3 +394,45 @@ def test_rebuild_from_the_bucket_alone(
     (row,) = both("ls", "--json").json
     assert row["manifest_digest"] == first["manifest_digest"]
     both("verify", "acme/tiny", "--deep")
+
+
+LOST: dict[str, Cue] = {
+    "the answer to a completed upload is lost": Cue(r"^POST .*uploadId=", 1, lose=True),
+    "the answer to a small object is lost": Cue(r"^PUT .*config\.json", 1, lose=True),
+    "the answer to a part is lost": Cue(r"^PUT .*partNumber=2", 2, lose=True),
+    "the answer to the seal is lost": Cue(r"^PUT .*seal\.dsse\.json", 1, lose=True),
+    "parts are cut": Cue(r"^PUT .*partNumber=", 4, after=100_000),
+    "small objects are cut": Cue(r"^PUT .*\.json", 2, after=10),
+    "questions are cut": Cue(r"^(HEAD|GET) ", 3, after=0),
+}
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("name", LOST)
+def test_a_lost_answer_is_no_failure_and_no_second_object(
+    both: Command, s3_server: S3Server, model: Callable[..., dict[str, bytes]], name: str
+) -> None:
+    files, bucket = model(), s3_server.bucket()
+    with cutting(s3_server.endpoint) as proxy:
+        proxy.cues = [replace(LOST[name])]
+        through = {"WEIGHBRIDGE_STORE_S3_ENDPOINT": proxy.endpoint}
+        both("ingest", "hf://acme/tiny", "--to", f"s3://{bucket}", *SMALL_PARTS, env=through)
+        assert proxy.cues[0].struck >= 1
+    both("verify", "acme/tiny", "--deep")
+    versions = s3_server.client().list_object_versions(Bucket=bucket, Prefix="models/")["Versions"]
+    assert len(versions) == len(files)
+    assert uploads(s3_server, bucket) == []
+
+
+def test_the_ledger_lives_in_postgresql(
+    both: Command, s3_server: S3Server, model: Callable[..., dict[str, bytes]], postgres: PostgresServer
+) -> None:
+    model()
+    bucket = s3_server.bucket()
+    both.environment["WEIGHBRIDGE_LEDGER_URL"] = postgres.url()
+    done = both("ingest", "hf://acme/tiny", "--to", f"s3://{bucket}", "--json").event("ingested")
+    assert not (both.home / "ledger.sqlite").exists()
+    (row,) = both("ls", "--json").json
+    assert row["revision"] == done["revision"]
+    both("verify", "acme/tiny", "--deep")
+    assert both("check", "--json").json["ledger"] == "ok"

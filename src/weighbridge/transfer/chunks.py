@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from blake3 import blake3
 
 from weighbridge.core.digests import CHUNK_BYTES
-from weighbridge.core.errors import DigestMismatch, Truncated
+from weighbridge.core.errors import DigestMismatch, StoreError, Truncated
 from weighbridge.core.manifest import Artifact
 from weighbridge.core.ports import ObjectStore, StoredObject
+from weighbridge.transfer.patience import brief_patience
 
 
 def read_chunks(
@@ -27,8 +28,21 @@ def read_chunks(
         DigestMismatch: a chunk is not what the manifest says.
         Truncated, LengthMismatch, ObjectMissing, StoreError: it cannot be read.
     """
-    if not numbers:
-        return
+    done, patience = 0, brief_patience()
+    while done < len(numbers):
+        try:
+            for number, view in _stream_chunks(store, stored, artifact, numbers[done:], buffer):
+                yield number, view
+                done += 1
+                patience.moved(len(view))
+        except (StoreError, Truncated) as error:
+            patience.failed(error)
+
+
+def _stream_chunks(
+    store: ObjectStore, stored: StoredObject, artifact: Artifact, numbers: Sequence[int], buffer: bytearray
+) -> Iterator[tuple[int, memoryview]]:
+    """One request for consecutive chunks."""
     start = numbers[0] * CHUNK_BYTES
     end = min(artifact.size_bytes, (numbers[-1] + 1) * CHUNK_BYTES)
     with store.open(stored.key, start, end, version_id=stored.version_id) as stream:

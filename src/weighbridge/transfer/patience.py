@@ -20,6 +20,14 @@ PROGRESS_BYTES = 1024 * 1024
 """What must move before earlier failures are forgotten: a peer that hands out single bytes earns no new tries."""
 
 
+_BRIEF = TransferSettings(attempts=5, retry_wait_seconds=0.2, retry_wait_limit_seconds=5.0)
+
+
+def brief_patience() -> Patience:
+    """For small requests to our own store: a few tries within some seconds, without a word."""
+    return Patience(_BRIEF, threading.Event(), lambda _reason, _seconds: None)
+
+
 class Patience:
     """The tries of one request."""
 

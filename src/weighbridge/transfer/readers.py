@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from weighbridge.core.errors import LimitExceeded, Truncated
+from weighbridge.core.errors import LimitExceeded
 from weighbridge.core.ports import ObjectStore, StoredObject
+from weighbridge.transfer.reading import read_range
 
 MAX_READ_BYTES = 128 * 1024 * 1024
 """No inspector may ask for more at once (the largest honest header, safetensors', is 100 MB)."""
@@ -41,12 +42,4 @@ class StoredReader:
             return b""
         if end <= len(self._head):
             return self._head[offset:end]
-        buffer = bytearray(end - offset)
-        view, filled = memoryview(buffer), 0
-        with self._store.open(self._stored.key, offset, end, version_id=self._stored.version_id) as stream:
-            while filled < len(view):
-                count = stream.readinto(view[filled:])
-                if not count:
-                    raise Truncated(f"'{self._path}' ended early")
-                filled += count
-        return bytes(buffer)
+        return read_range(self._store, self._stored.key, offset, end, version_id=self._stored.version_id)

@@ -34,6 +34,7 @@ from weighbridge.core.layout import (
 from weighbridge.core.manifest import Manifest
 from weighbridge.core.names import ModelName
 from weighbridge.core.ports import ObjectStore, SignatureVerifier, Signer, StoredObject
+from weighbridge.transfer.reading import read_range
 
 PLACEMENT_FORMAT = "weighbridge.placement/1"
 
@@ -132,15 +133,7 @@ def read_record(store: ObjectStore, key: str) -> bytes:
     size = store.head(key).size_bytes
     if size > canonical.MAX_RECORD_BYTES:
         raise StoreError(f"'{key}' in {store.address} is {size} bytes, too large for a record")
-    buffer = bytearray(size)
-    view, filled = memoryview(buffer), 0
-    with store.open(key, 0, size) as stream:
-        while filled < size:
-            count = stream.readinto(view[filled:])
-            if not count:
-                break
-            filled += count
-    return bytes(view[:filled])
+    return read_range(store, key, 0, size)
 
 
 def open_revision(

@@ -8,6 +8,7 @@ Control calls (multipart bookkeeping, listings, copies, settings) go through bot
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -64,6 +65,10 @@ _ERRORS: Mapping[str, type[StoreError | DigestMismatch]] = {
     "InternalError": StoreUnreachable,
     "ServiceUnavailable": StoreUnreachable,
 }
+
+
+_WAITS_SECONDS = (0.1, 0.3, 0.9)
+"""Waits before a request that found no answer is sent again. Every request here may be: writes are conditional or by part."""
 
 
 def crc64nvme_text(value: int) -> str:
@@ -140,15 +145,30 @@ class Bucket:
         url = f"{self._base}/{quote(key, safe='/~-._')}"
         if query:
             url += "?" + "&".join(f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in sorted(query.items()))
-        signed = self._sign(method, url, headers or {})
+        what = f"{method} s3://{self.name}/{key}"
+        for wait_seconds in _WAITS_SECONDS:
+            try:
+                return self._send(method, url, headers or {}, body, what)
+            except StoreUnreachable:
+                time.sleep(wait_seconds)
+        return self._send(method, url, headers or {}, body, what)
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | bytearray | memoryview | None,
+        what: str,
+    ) -> Response:
         try:
-            response = self._http.request(method, url, headers=signed, body=body)
+            response = self._http.request(method, url, headers=self._sign(method, url, headers), body=body)
         except Unreachable as error:
             raise StoreUnreachable(error.message, hint=error.hint) from error
         if response.status < 300:
             return response
         with response:
-            raise self._error(response, f"{method} s3://{self.name}/{key}")
+            raise self._error(response, what)
 
     def _sign(self, method: str, url: str, headers: Mapping[str, str]) -> dict[str, str]:
         import botocore.auth
