@@ -180,6 +180,7 @@ def test_findings_decide_the_exit_code(weighbridge: Command, tiny: Path) -> None
     (tiny / "model.safetensors").write_bytes(b"\x7fELF" + bytes(100))
     run = weighbridge("ingest", str(tiny), "--as", "acme/bad", "--json", code=14)
     assert run.event("ingested")["verdict"] == "bad"
+    assert weighbridge("ingest", str(tiny), "--as", "acme/bad", "--json", code=14).event("ingested")["findings"]
     (tiny / "config.json").write_text('{"another": "revision"}')
     weighbridge("ingest", str(tiny), "--as", "acme/bad", "--fail-on", "never")
     assert {row["verdict"] for row in weighbridge("ls", "--json").json} == {"bad"}

@@ -165,8 +165,8 @@ def surroundings(weighbridge: Command, tmp_path: Path) -> dict[str, str]:
     return {**environment, "PATH": f"{here}{os.pathsep}{environment['PATH']}", "PYTHONPATH": str(ROOT)}
 
 
-def _tiny(folder: Path) -> dict[str, Path]:
-    return folder_files(deepseek.build(folder, shards=3))
+def _tiny(folder: Path, *, seed: int = 0) -> dict[str, Path]:
+    return folder_files(deepseek.build(folder, shards=3, seed=seed))
 
 
 def with_hub(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
@@ -177,7 +177,7 @@ def with_hub(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     commit = tiny.commit(files)
     tiny.tag("v1.0", commit)
     tiny.commit({**files, "NOTES.md": b"# Notes\n"}, ref="refs/pr/1")
-    hub.repository("acme/gated", gated=True).commit(files)
+    hub.repository("acme/gated", gated=True).commit(_tiny(tmp_path / "gated", seed=1))
     hub.token("hf_example", access=["acme/gated"])
     return {"HF_ENDPOINT": hub.endpoint}
 
@@ -191,12 +191,14 @@ def with_a_heavy_model(request: pytest.FixtureRequest, tmp_path: Path) -> dict[s
 
 
 def with_s3(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
-    """A Hub, and a bucket with versions and object lock on a real S3 server."""
+    """A Hub, and buckets on a real S3 server: one with versions and object lock, one without."""
+    environment = with_hub(request, tmp_path)
+    request.getfixturevalue("hub").repository("acme/other").commit(_tiny(tmp_path / "other", seed=2))
     server = request.getfixturevalue("s3_server")
     given = dict(server.environment)
     endpoint = given.pop("WEIGHBRIDGE_STORE_S3_ENDPOINT")
     return {
-        **with_hub(request, tmp_path),
+        **environment,
         **given,
         "S3_ENDPOINT": endpoint,
         "BUCKET": server.bucket(locked=True),

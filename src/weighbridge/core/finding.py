@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 
 from weighbridge.core import canonical
-from weighbridge.core.canonical import JsonValue
+from weighbridge.core.canonical import Fields, JsonValue
+from weighbridge.core.errors import Malformed
+
+FORMAT = "weighbridge.inspection/1"
 
 
 class Severity(IntEnum):
@@ -157,7 +160,7 @@ class Inspection:
         ]
         reports.sort(key=_report_key)
         return {
-            "format": "weighbridge.inspection/1",
+            "format": FORMAT,
             "rules_version": self.rules_version,
             "verdict": self.verdict.value,
             "reports": reports,
@@ -167,6 +170,20 @@ class Inspection:
         """The canonical bytes of the record."""
         return canonical.encode(self.to_json())
 
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Inspection:
+        """Reads a stored record.
+
+        Raises:
+            Malformed, LimitExceeded: it is not what `to_bytes` writes.
+        """
+        what = "the inspection"
+        fields = Fields(canonical.decode_object(data, what=what), what=what)
+        if fields.text("format") != FORMAT:
+            raise Malformed("the inspection has a format this version does not read")
+        reports = tuple(_read_report(Fields(item, what="a report")) for item in fields.items("reports"))
+        return cls(reports, fields.text("rules_version"))
+
 
 def combine(verdicts: Iterable[Verdict]) -> Verdict:
     """The verdict over several: bad wins, then unknown; no verdict at all is unknown."""
@@ -174,6 +191,38 @@ def combine(verdicts: Iterable[Verdict]) -> Verdict:
     if Verdict.BAD in seen:
         return Verdict.BAD
     return Verdict.CLEAN if seen == {Verdict.CLEAN} else Verdict.UNKNOWN
+
+
+def _read_report(record: Fields) -> Report:
+    try:
+        verdict = Verdict(record.text("verdict"))
+    except ValueError as error:
+        raise Malformed("a report of the inspection has no known verdict") from error
+    return Report(
+        inspector=record.text("inspector"),
+        path=record.text("path"),
+        verdict=verdict,
+        coverage=Coverage(record.integer("inspected_bytes"), record.integer("present_bytes")),
+        findings=tuple(_read_finding(Fields(item, what="a finding")) for item in record.items("findings")),
+        kind=record.text("kind"),
+    )
+
+
+def _read_finding(record: Fields) -> Finding:
+    try:
+        severity, confidence = Severity[record.text("severity").upper()], Confidence(record.text("confidence"))
+    except (KeyError, ValueError) as error:
+        raise Malformed("a finding of the inspection has no known severity or confidence") from error
+    return Finding(
+        path=record.text("path"),
+        rule=record.text("rule"),
+        severity=severity,
+        confidence=confidence,
+        message=record.text("message"),
+        location=record.text("location"),
+        evidence=record.text("evidence"),
+        remedy=record.text("remedy"),
+    )
 
 
 def _report_key(record: dict[str, JsonValue]) -> tuple[str, str, bytes]:

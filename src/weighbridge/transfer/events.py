@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.errors import NothingCollected
+from weighbridge.core.finding import Severity
 from weighbridge.core.names import Reference
 from weighbridge.core.ports import ObjectStore
 from weighbridge.store.ledger import Ledger
@@ -38,11 +38,7 @@ def record_ingested(
 
 def _payload(store: ObjectStore, revision: SealedRevision, seal_digest: str) -> dict[str, JsonValue]:
     manifest = revision.manifest
-    counts = Counter(
-        str(finding["severity"])
-        for report in json.loads(revision.inspection)["reports"]
-        for finding in report["findings"]
-    )
+    counts = Counter(finding.severity for finding in revision.inspection.findings)
     return {
         "store": store.address,
         "model": str(manifest.model_name),
@@ -51,7 +47,7 @@ def _payload(store: ObjectStore, revision: SealedRevision, seal_digest: str) -> 
         "manifest_digest": manifest.digest,
         "seal_digest": seal_digest,
         "verdict": revision.seal.verdict.value,
-        "findings": {severity: counts.get(severity, 0) for severity in ("low", "medium", "high", "critical")},
+        "findings": {severity.label: counts[severity] for severity in Severity},
         "total_bytes": manifest.total_bytes,
         "artifacts": [
             {

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from weighbridge.core import canonical
 from weighbridge.core.config import TransferSettings
-from weighbridge.core.errors import Conflict, DigestMismatch, IntegrityError, StoreError, WeighbridgeError
+from weighbridge.core.errors import Conflict, DigestMismatch, IntegrityError, Interrupted, StoreError, WeighbridgeError
 from weighbridge.core.finding import Inspection, Report
 from weighbridge.core.layout import INCOMING, model_prefix, revision_of
 from weighbridge.core.manifest import Artifact, Manifest, content_revision
@@ -66,7 +66,6 @@ class Ingested:
     """The outcome. `streamed_bytes` came over the network in this run; `how` counts artifacts by `streamed`, `copied`, `kept`."""
 
     revision: SealedRevision
-    inspection: Inspection | None
     how: Mapping[str, int]
     streamed_bytes: int
     resumed: bool
@@ -133,7 +132,7 @@ def _already_here(snapshot: Snapshot, yard: Yard) -> Ingested:
             hint=f"`weighbridge verify {manifest.reference}` lists all differences; restore the objects it names.",
         )
     record_ingested(yard.ledger, yard.store, revision, actor=yard.actor)
-    return Ingested(revision, None, {"kept": len(manifest.artifacts)}, 0, resumed=False)
+    return Ingested(revision, {"kept": len(manifest.artifacts)}, 0, resumed=False)
 
 
 class _Ingest:
@@ -161,7 +160,7 @@ class _Ingest:
         """All steps after the pin."""
         observer, snapshot = self._yard.observer, self._snapshot
         observer.planned(len(snapshot.entries), snapshot.total_bytes, 0)
-        ahead = [entry for entry in snapshot.entries if not self._kept(entry) and not self._copied(entry)]
+        ahead = [entry for entry in snapshot.entries if not self._spared(entry)]
         indexes = [entry for entry in ahead if is_index(entry.path)]
         self._stream(indexes)
         self._check_indexes(known_paths)
@@ -188,6 +187,12 @@ class _Ingest:
             self._placed[artifact.path] = stored
             self._reports[artifact.path] = reports
             self._how[how] += 1
+
+    def _spared(self, entry: Entry) -> bool:
+        """Whether an artifact need not be read from the source."""
+        if self._yard.cancelled.is_set():
+            raise Interrupted("the ingest was stopped", hint="Run the same command again; it goes on where it stopped.")
+        return self._kept(entry) or self._copied(entry)
 
     def _kept(self, entry: Entry) -> bool:
         """Takes an artifact that an earlier run brought in, if the store still shows it as it was."""
@@ -285,7 +290,7 @@ class _Ingest:
         revision = open_revision(yard.store, manifest.model_name, manifest.revision, yard.verifier)
         record_ingested(yard.ledger, yard.store, revision, actor=yard.actor)
         self._clear_staging()
-        return Ingested(revision, inspection, self._how, self._streamed_bytes, resumed=self._journal.resumed)
+        return Ingested(revision, self._how, self._streamed_bytes, resumed=self._journal.resumed)
 
     def _settle(self, manifest: Manifest) -> None:
         """Moves staged artifacts under the revision that their bytes turned out to be."""

@@ -47,7 +47,7 @@ class SealedRevision:
     placed: Mapping[str, StoredObject]
     seal: Seal
     seal_bytes: bytes
-    inspection: bytes
+    inspection: Inspection
     signature: bytes
 
 
@@ -160,7 +160,8 @@ def open_revision(
     verify_model(records[SIGNATURE], manifest, verifier)
     # (6)
     placed = _placed(records[PLACEMENT], manifest)
-    return SealedRevision(manifest, placed, seal, seal_bytes, records[INSPECTION], records[SIGNATURE])
+    inspection = Inspection.from_bytes(records[INSPECTION])
+    return SealedRevision(manifest, placed, seal, seal_bytes, inspection, records[SIGNATURE])
 
 
 def _placed(data: bytes, manifest: Manifest) -> dict[str, StoredObject]:

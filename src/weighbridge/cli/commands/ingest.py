@@ -102,7 +102,7 @@ def ingest_command(
                     exclude=exclude,
                 )
         _show(yard, outcome, time.monotonic() - started)
-        return _exit_code(outcome.inspection, yard.config.inspection.fail_on)
+        return _exit_code(outcome.revision.inspection, yard.config.inspection.fail_on)
 
 
 def _settings(to: str | None, flags: dict[str, object]) -> dict[str, object]:
@@ -120,8 +120,8 @@ def _settings(to: str | None, flags: dict[str, object]) -> dict[str, object]:
     }
 
 
-def _exit_code(inspection: Inspection | None, fail_on: str) -> int:
-    highest = inspection.highest_severity if inspection else None
+def _exit_code(inspection: Inspection, fail_on: str) -> int:
+    highest = inspection.highest_severity
     if highest is None or fail_on == "never" or highest < Severity[fail_on.upper()]:
         return 0
     return int(highest)
@@ -164,9 +164,7 @@ def _show(yard: OpenYard, outcome: Ingested, seconds: float) -> None:
                 "how": dict(outcome.how),
                 "resumed": outcome.resumed,
                 "verdict": outcome.revision.seal.verdict.value,
-                "findings": [finding.to_json() for finding in outcome.inspection.findings]
-                if outcome.inspection
-                else [],
+                "findings": [finding.to_json() for finding in outcome.revision.inspection.findings],
                 "milliseconds": round(seconds * 1000),
             }
         )
@@ -179,8 +177,7 @@ def _show(yard: OpenYard, outcome: Ingested, seconds: float) -> None:
     output.say(f"  manifest {manifest.digest}")
     output.say(f"  signed by {yard.key.key_id[:16]}…; {_proven(outcome)}")
     output.say(f"  verdict: {outcome.revision.seal.verdict.value}")
-    if outcome.inspection is not None and not output.quiet:
-        _show_findings(output, outcome.inspection)
+    _show_findings(output, outcome.revision.inspection)
     output.say(f"Next: weighbridge show {manifest.model_name}@{manifest.revision[:12]}")
 
 

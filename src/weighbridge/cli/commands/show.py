@@ -104,7 +104,7 @@ def show_command(home: Home, output: Output, /, *, reference: str, files: bool) 
                 {
                     **summary(row),
                     "manifest": json.loads(revision.manifest.to_bytes()),
-                    "inspection": json.loads(revision.inspection),
+                    "inspection": revision.inspection.to_json(),
                     "seal": {"sealed_at": revision.seal.sealed_at, "key_ids": _signed_by(revision)},
                 }
             )
@@ -164,14 +164,9 @@ def _facts(output: Output, row: CataloguedRevision, revision: SealedRevision) ->
 
 
 def _found(output: Output, revision: SealedRevision) -> None:
-    reports = json.loads(revision.inspection)["reports"]
-    order = {name: number for number, name in enumerate(SEVERITIES)}
-    findings = sorted(
-        (finding for report in reports for finding in report["findings"]),
-        key=lambda finding: (order.get(finding["severity"], 9), finding["path"]),
-    )
+    findings = revision.inspection.findings
     if findings:
         output.table(
             ("severity", "rule", "file", "what"),
-            [(found["severity"], found["rule"], found["path"], found["message"]) for found in findings],
+            [(found.severity.label, found.rule, found.path, found.message) for found in findings],
         )
