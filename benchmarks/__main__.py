@@ -22,7 +22,7 @@ from benchmarks.setting import Setting
 from benchmarks.tools import tools, versions
 
 NAMES = ("hashes", "crossing", "peers", "memory", "verify", "small-files")
-LIBRARIES = ("awscrt", "blake3", "boto3", "urllib3", "huggingface_hub")
+LIBRARIES = ("awscrt", "blake3", "botocore", "urllib3")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,9 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check_room(workspace, chosen.gigabytes, names, parser)
         folder = tools()
         setting = Setting(workspace, folder, chosen.gigabytes, chosen.rounds, chosen.large)
-        outcomes = [_run(name, setting) for name in names]
-        document = _document(chosen, outcomes)
-        _write(document, chosen.json, chosen.plot, folder)
+        document = _document(chosen)
+        results: dict[str, object] = {}
+        for name in names:
+            results[name] = _run(name, setting).to_json()
+            text = json.dumps(document | {"results": results}, indent=1)
+            if chosen.json is not None:
+                chosen.json.write_text(text + "\n")
+        if chosen.plot is not None:
+            _plot(text, chosen.plot, folder)
     return 0
 
 
@@ -92,15 +98,21 @@ def table(rows: Sequence[Mapping[str, Cell]]) -> str:
     return "\n".join(lines)
 
 
-def _document(chosen: argparse.Namespace, outcomes: Sequence[Outcome]) -> dict[str, object]:
+def _document(chosen: argparse.Namespace) -> dict[str, object]:
     return {
         "taken_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "machine": machine(),
-        "versions": versions() | {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "versions": versions() | {name: _version(name) for name in LIBRARIES},
         "gigabytes": chosen.gigabytes,
         "rounds": chosen.rounds,
-        "results": {outcome.name: outcome.to_json() for outcome in outcomes},
     }
+
+
+def _version(library: str) -> str:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def machine() -> dict[str, Cell]:
@@ -120,14 +132,9 @@ def machine() -> dict[str, Cell]:
 _load_at_start = os.getloadavg()[0]
 
 
-def _write(document: dict[str, object], json_file: Path | None, plot: Path | None, folder: Path) -> None:
-    text = json.dumps(document, indent=1)
-    if json_file is not None:
-        json_file.write_text(text + "\n")
-    if plot is not None:
-        subprocess.run(
-            [folder / "python", "-m", "benchmarks.plot", plot.absolute()], input=text, text=True, check=True, cwd=ROOT
-        )
+def _plot(text: str, plot: Path, folder: Path) -> None:
+    command: list[str | Path] = [folder / "python", "-m", "benchmarks.plot", plot.absolute()]
+    subprocess.run(command, input=text, text=True, check=True, cwd=ROOT)
 
 
 if __name__ == "__main__":

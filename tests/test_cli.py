@@ -149,7 +149,7 @@ BAD_USAGE: dict[str, tuple[tuple[str, ...], int]] = {
     "credentials in an address": (("ingest", "s3://key:secret-4242@bucket/prefix"), 2),
     "bad name to store under": (("ingest", ".", "--as", "a/../b"), 2),
     "part size": (("ingest", ".", "--part-bytes", "5"), 2),
-    "streams": (("ingest", ".", "--streams", "0"), 2),
+    "streams": (("ingest", ".", "--streams", "-1"), 2),
     "not a number": (("ingest", ".", "--streams", "many"), 2),
     "unknown model": (("show", "acme/none"), 3),
     "not a reference": (("verify", "acme"), 2),

@@ -39,7 +39,7 @@ def write(home: Home, text: str) -> None:
 def test_without_any_settings_the_defaults_hold(home: Home) -> None:
     config, origins = load(home, {})
     assert config == Config()
-    assert config.transfer.streams == 8
+    assert config.transfer.streams == 0
     assert origins == Origins({})
     assert origins.of("transfer", "streams") == "default"
 
@@ -200,10 +200,9 @@ def test_a_number_too_large_for_its_type_is_refused(name: str, raw: object) -> N
         {"transfer.memory_bytes": 0},
         {"transfer.memory_bytes": 2 * Config().transfer.part_bytes - 1},
         {"transfer.part_bytes": 256 * MIB},
-        {"transfer.streams": 0},
         {"transfer.streams": -1},
         {"transfer.streams": 257},
-        {"transfer.uploads": 0},
+        {"transfer.uploads": -1},
         {"transfer.uploads": 257},
         {"transfer.attempts": 0},
         {"transfer.attempts": 257},

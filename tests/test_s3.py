@@ -254,6 +254,58 @@ def test_object_lock_settings_reach_every_object(
     both("verify", "acme/tiny")
 
 
+def test_a_copy_within_a_locked_bucket_is_locked_too(both: Command, s3_server: S3Server, hub: HubServer) -> None:
+    weights = os.urandom(100_000)
+    repository = hub.repository("acme/tiny")
+    bucket = s3_server.bucket(locked=True)
+    settings = {
+        "WEIGHBRIDGE_STORE_OBJECT_LOCK_MODE": "GOVERNANCE",
+        "WEIGHBRIDGE_STORE_OBJECT_LOCK_DAYS": "1",
+        "WEIGHBRIDGE_STORE_LEGAL_HOLD": "true",
+    }
+    repository.commit({"README.md": b"one", "w.bin": weights}, lfs=("*.bin",))
+    both("ingest", "hf://acme/tiny", "--to", f"s3://{bucket}", env=settings)
+    repository.commit({"README.md": b"two", "w.bin": weights}, lfs=("*.bin",))
+    done = both("ingest", "hf://acme/tiny", "--to", f"s3://{bucket}", "--json", env=settings).event("ingested")
+    assert done["how"]["copied"] == 1
+    for stored in keys(s3_server, bucket, "models/"):
+        head = s3_server.client().head_object(Bucket=bucket, Key=stored)
+        assert head["ObjectLockMode"] == "GOVERNANCE"
+        assert head["ObjectLockLegalHoldStatus"] == "ON"
+
+
+def test_a_folder_into_a_locked_bucket_leaves_no_staging(on_s3: Command, s3_server: S3Server, tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    (folder / "w.bin").write_bytes(os.urandom(50_000))
+    bucket = s3_server.bucket(locked=True)
+    settings = {"WEIGHBRIDGE_STORE_OBJECT_LOCK_MODE": "COMPLIANCE", "WEIGHBRIDGE_STORE_OBJECT_LOCK_DAYS": "1"}
+    on_s3("ingest", str(folder), "--to", f"s3://{bucket}", env=settings)
+    assert s3_server.client().list_object_versions(Bucket=bucket, Prefix="incoming/").get("Versions", []) == []
+    (stored,) = keys(s3_server, bucket, "models/")
+    assert s3_server.client().head_object(Bucket=bucket, Key=stored)["ObjectLockMode"] == "COMPLIANCE"
+
+
+def test_what_default_retention_keeps_is_named_by_gc(on_s3: Command, s3_server: S3Server, tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    (folder / "w.bin").write_bytes(os.urandom(50_000))
+    bucket = s3_server.bucket(locked=True)
+    s3_server.client().put_object_lock_configuration(
+        Bucket=bucket,
+        ObjectLockConfiguration={
+            "ObjectLockEnabled": "Enabled",
+            "Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 1}},
+        },
+    )
+    on_s3("ingest", str(folder), "--to", f"s3://{bucket}")
+    on_s3("verify", "local/tiny", "--deep")
+    collected = on_s3("gc", "--store", f"s3://{bucket}", "--older-than", "0", "--json").json
+    staged = keys(s3_server, bucket, "incoming/")
+    assert [item["key"] for item in collected["refused"]] == staged
+    assert not collected["removed"]
+
+
 def test_what_the_bucket_holds_is_copied_on_the_server(both: Command, s3_server: S3Server, hub: HubServer) -> None:
     weights = os.urandom(20 * MIB)
     repository = hub.repository("acme/tiny")

@@ -6,6 +6,8 @@ import json
 import os
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -177,6 +179,63 @@ def test_an_export_is_proven_or_not_there(ingested: tuple[Command, Path], tmp_pa
     assert "w.bin" in failed.err
     assert not out.exists()
     assert not list(tmp_path.glob(".out.partial-*"))
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3, 4])
+def test_killed_between_the_records_the_same_command_finishes(weighbridge: Command, tmp_path: Path, lost: int) -> None:
+    """The state after a kill: the first records are there, the seal is not, the journal still is."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    (folder / "a.txt").write_text("one")
+    journals = weighbridge.home / "journal"
+    saved = tmp_path / "saved"
+    done = _ingest_keeping_the_journal(weighbridge, folder, saved)
+    records = weighbridge.home / "store" / "records" / "local" / "tiny" / done["revision"]
+    for name in ["seal.dsse.json", "inspection.json", "placement.json", "model.sig"][:lost]:
+        (records / name).unlink()
+    for path in weighbridge.home.glob("ledger*"):
+        path.unlink()
+    shutil.copytree(saved, journals, dirs_exist_ok=True)
+    again = weighbridge("ingest", str(folder), "--json").event("ingested")
+    assert again["manifest_digest"] == done["manifest_digest"]
+    weighbridge("verify", "local/tiny", "--deep")
+
+
+def test_another_machines_claim_is_respected(weighbridge: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    (folder / "a.txt").write_text("one")
+    done = weighbridge("ingest", str(folder), "--json").event("ingested")
+    records = weighbridge.home / "store" / "records" / "local" / "tiny" / done["revision"]
+    (records / "seal.dsse.json").unlink()
+    claimed = (records / "manifest.json").read_bytes()
+    failed = weighbridge("ingest", str(folder), "--json", code=1)
+    assert failed.event("error")["error"] == "Conflict"
+    assert (records / "manifest.json").read_bytes() == claimed
+
+
+def _ingest_keeping_the_journal(weighbridge: Command, folder: Path, saved: Path) -> dict[str, object]:
+    """Runs an ingest and keeps a copy of its journal as it was just before it was removed."""
+    script = (
+        "import pathlib, shutil, sys\n"
+        "from weighbridge.cli.app import main\n"
+        "from weighbridge.transfer.journal import Journal\n"
+        "finish = Journal.finish\n"
+        "def keep(journal):\n"
+        "    shutil.copytree(journal._path.parent, sys.argv[1])\n"
+        "    finish(journal)\n"
+        "Journal.finish = keep\n"
+        "raise SystemExit(main(sys.argv[2:]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(saved), "ingest", str(folder), "--json"],
+        env=weighbridge.environ(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    event: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return event
 
 
 def test_rebuild_from_the_store_alone(ingested: tuple[Command, Path]) -> None:

@@ -56,7 +56,7 @@ class OpenYard:
             user_agent=f"weighbridge/{__version__}; python/{sys.version_info.major}.{sys.version_info.minor}",
             connect_timeout_seconds=transfer.connect_timeout_seconds,
             read_timeout_seconds=transfer.read_timeout_seconds,
-            connections=transfer.streams + transfer.uploads + 16,
+            connections=max(32, transfer.streams + transfer.uploads),
         )
         self._closing.callback(http.close)
         return http

@@ -35,25 +35,29 @@ class StoreSettings:
     s3_endpoint: str = ""
     """Base URL of an S3-compatible server; empty: what the AWS configuration says."""
     s3_region: str = ""
+    """The bucket's region; empty: what the AWS configuration says."""
     allow_unversioned: bool = False
     """Whether a bucket that keeps no versions is good enough."""
     s3_encryption: str = ""
     """`aws:kms`, `AES256`, or empty for the bucket's default."""
     s3_kms_key: str = ""
+    """Id or ARN of the key for `aws:kms`; empty: the bucket's default key."""
     object_lock_mode: str = ""
     """`GOVERNANCE`, `COMPLIANCE`, or empty for the bucket's default."""
     object_lock_days: int = 0
+    """How long an object is locked, with `object_lock_mode`."""
     legal_hold: bool = False
+    """Whether every object is put under legal hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransferSettings:
     """How bytes are moved."""
 
-    streams: int = 8
-    """Ranges read from the source at once."""
-    uploads: int = 4
-    """Parts sent to the store at once."""
+    streams: int = 0
+    """Ranges read from the source at once; 0: two for each processor, at least 4 and at most 16."""
+    uploads: int = 0
+    """Parts sent to the store at once; 0: half as many as streams."""
     part_bytes: int = 16 * MIB
     """Size of a part; a multiple of the chunk size. Raised by itself where a file would need over 10,000 parts."""
     memory_bytes: int = 256 * MIB
@@ -65,7 +69,9 @@ class TransferSettings:
     retry_wait_limit_seconds: float = 300.0
     """No single wait is longer, whatever Retry-After says."""
     connect_timeout_seconds: float = 10.0
+    """How long to wait for a connection."""
     read_timeout_seconds: float = 60.0
+    """How long to wait for the next bytes."""
     minimum_rate_bytes_per_second: int = 1024
     """A stream slower than this over the read timeout is cut and tried again."""
 
@@ -194,8 +200,8 @@ def _typed(name: str, kind: str, raw: object, origin: str) -> object:
 
 
 _BOUNDS = (
-    ("streams", 1, 256),
-    ("uploads", 1, 256),
+    ("streams", 0, 256),
+    ("uploads", 0, 256),
     ("attempts", 1, 256),
     ("retry_wait_seconds", 0.0, 3_600.0),
     ("retry_wait_limit_seconds", 0.0, 86_400.0),

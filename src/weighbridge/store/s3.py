@@ -24,6 +24,7 @@ from weighbridge.core.errors import (
     Unreachable,
     Unversioned,
 )
+from weighbridge.core.layout import INCOMING
 from weighbridge.core.names import Address
 from weighbridge.core.ports import Buffer, ByteStream, PartReceipt, StoredObject, StoreFeature, UnfinishedUpload
 from weighbridge.wire.http import ExactStream, Http, Response
@@ -59,10 +60,11 @@ class S3Store:
         """Raises Unversioned when the bucket keeps no versions and the settings do not allow that."""
         with self._bucket.translated(f"the settings of {self.address}"):
             answer = self._bucket.control.get_bucket_versioning(Bucket=self._bucket.name)
-        status = answer.get("Status", "never enabled")
+        status = answer.get("Status", "")
         if status != "Enabled" and not self._settings.allow_unversioned:
+            state = f"is {status.lower()}" if status else "was never enabled"
             raise Unversioned(
-                f"versioning of s3://{self._bucket.name} is {status.lower()}: an overwrite would leave no trace",
+                f"versioning of s3://{self._bucket.name} {state}: an overwrite would leave no trace",
                 hint="Enable versioning on the bucket, or set store.allow_unversioned (--allow-unversioned).",
             )
 
@@ -117,7 +119,7 @@ class S3Store:
     def put(self, key: str, body: Buffer | bytes, *, replace: bool = False) -> StoredObject:
         """One request; the server checks the CRC64NVME."""
         crc = crc64nvme_text(self._checksum(body))
-        headers = {**self._write_headers(), "x-amz-checksum-crc64nvme": crc}
+        headers = {**self._write_headers(key), "x-amz-checksum-crc64nvme": crc}
         if not replace:
             headers["If-None-Match"] = "*"
         try:
@@ -137,14 +139,16 @@ class S3Store:
             )
         return found
 
-    def _protection(self) -> dict[str, str]:
-        """Encryption and object lock, as botocore names them."""
+    def _protection(self, key: str) -> dict[str, str]:
+        """Encryption and object lock of an object, as botocore names them. What is only staged is not locked."""
         settings = self._settings
         chosen: dict[str, str] = {}
         if settings.s3_encryption:
             chosen["ServerSideEncryption"] = settings.s3_encryption
         if settings.s3_kms_key:
             chosen["SSEKMSKeyId"] = settings.s3_kms_key
+        if key.startswith(INCOMING):
+            return chosen
         if settings.object_lock_mode:
             until = datetime.now(UTC) + timedelta(days=settings.object_lock_days)
             chosen["ObjectLockMode"] = settings.object_lock_mode
@@ -153,8 +157,8 @@ class S3Store:
             chosen["ObjectLockLegalHoldStatus"] = "ON"
         return chosen
 
-    def _write_headers(self) -> dict[str, str]:
-        return {_PROTECTION_HEADERS[name]: value for name, value in self._protection().items()}
+    def _write_headers(self, key: str) -> dict[str, str]:
+        return {_PROTECTION_HEADERS[name]: value for name, value in self._protection(key).items()}
 
     def begin(self, key: str, size_bytes: int) -> str:
         """Creates a multipart upload with a full-object CRC64NVME."""
@@ -164,12 +168,12 @@ class S3Store:
                 Key=self._key(key),
                 ChecksumAlgorithm="CRC64NVME",
                 ChecksumType="FULL_OBJECT",
-                **self._boto_protection(),
+                **self._boto_protection(key),
             )
         return answer["UploadId"]
 
-    def _boto_protection(self) -> Any:  # botocore's generated argument types cannot be built from a mapping
-        return self._protection()
+    def _boto_protection(self, key: str) -> Any:  # botocore's generated argument types cannot be built from a mapping
+        return self._protection(key)
 
     def put_part(self, key: str, upload_id: str, number: int, offset: int, body: memoryview) -> PartReceipt:
         """One part; the server checks its CRC64NVME."""
@@ -280,10 +284,28 @@ class S3Store:
         copied = self.head(key)
         if copied.size_bytes != source.size_bytes or (source.crc64nvme and copied.crc64nvme != source.crc64nvme):
             raise Conflict(f"the copy of '{source_key}' to '{key}' in {self.address} is not equal to its source")
+        self._lock_copy(key, copied.version_id)
         return copied
 
+    def _lock_copy(self, key: str, version_id: str) -> None:
+        """Locks a copy where the server did not heed the lock that the copy asked for (SeaweedFS 4.48 does not)."""
+        wanted = self._protection(key)
+        target: Any = {"Bucket": self._bucket.name, "Key": self._key(key)}
+        if version_id:
+            target["VersionId"] = version_id
+        with self._bucket.translated(f"locking '{key}' in {self.address}"):
+            if not {"ObjectLockMode", "ObjectLockLegalHoldStatus"} & set(wanted):
+                return
+            found = self._bucket.control.head_object(**target)
+            if "ObjectLockMode" in wanted and found.get("ObjectLockMode") != wanted["ObjectLockMode"]:
+                until = wanted["ObjectLockRetainUntilDate"]
+                retention: Any = {"Mode": wanted["ObjectLockMode"], "RetainUntilDate": until}
+                self._bucket.control.put_object_retention(**target, Retention=retention)
+            if "ObjectLockLegalHoldStatus" in wanted and found.get("ObjectLockLegalHoldStatus") != "ON":
+                self._bucket.control.put_object_legal_hold(**target, LegalHold={"Status": "ON"})
+
     def _copy_whole(self, origin: Mapping[str, str], key: str) -> None:
-        arguments: Any = {"CopySource": origin, "ChecksumAlgorithm": "CRC64NVME", **self._protection()}
+        arguments: Any = {"CopySource": origin, "ChecksumAlgorithm": "CRC64NVME", **self._protection(key)}
         with self._bucket.translated(f"copying to '{key}' in {self.address}"):
             self._bucket.control.copy_object(Bucket=self._bucket.name, Key=self._key(key), **arguments)
 

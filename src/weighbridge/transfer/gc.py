@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from weighbridge.core.errors import Busy
+from weighbridge.core.errors import AccessRefused, Busy, ObjectMissing
 from weighbridge.core.ports import ObjectStore
 from weighbridge.transfer.audit import Leftover, Stray, leftovers, sealed_revisions
 from weighbridge.transfer.journal import running, waiting
@@ -19,10 +19,13 @@ from weighbridge.transfer.journal import running, waiting
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What was removed (or would be), what was kept because it is too young, and which journals went with it."""
+    """What was removed (or would be), what was kept because it is too young, what the store refused to remove (because
+    it is locked, or for want of a permission), and which journals went with it.
+    """
 
     removed: tuple[Leftover, ...]
     kept: tuple[Leftover, ...]
+    refused: tuple[Leftover, ...]
     journals: tuple[str, ...]
 
 
@@ -38,7 +41,7 @@ def collect(
 
     Raises:
         Busy: an ingest runs on this machine.
-        StoreError: the store did not answer, or refuses a removal.
+        StoreError: the store did not answer.
     """
     if journals.is_dir() and any(True for _ in running(journals)):
         raise Busy("an ingest is running on this machine", hint="Wait for it, or stop it, then collect.")
@@ -53,12 +56,12 @@ def collect(
         for identity in (waiting(journals) if journals.is_dir() else ())
         if datetime.fromtimestamp((journals / f"{identity}.jsonl").stat().st_mtime, tz=UTC) <= before
     ]
+    refused = [] if dry_run else [leftover for leftover in old if not _remove(store, leftover)]
     if not dry_run:
-        for leftover in old:
-            _remove(store, leftover)
         for identity in stale:
             (journals / f"{identity}.jsonl").unlink(missing_ok=True)
-    return Collected(tuple(old), tuple(young), tuple(stale))
+    removed = [leftover for leftover in old if leftover not in refused]
+    return Collected(tuple(removed), tuple(young), tuple(refused), tuple(stale))
 
 
 def _is_old(since: str, before: datetime) -> bool:
@@ -68,8 +71,15 @@ def _is_old(since: str, before: datetime) -> bool:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) <= before
 
 
-def _remove(store: ObjectStore, leftover: Leftover) -> None:
-    if leftover.kind is Stray.UNFINISHED_UPLOAD:
-        store.abort(leftover.key, leftover.upload_id)
-        return
-    store.delete(leftover.key, version_id=store.head(leftover.key).version_id)
+def _remove(store: ObjectStore, leftover: Leftover) -> bool:
+    """Whether it is gone."""
+    try:
+        if leftover.kind is Stray.UNFINISHED_UPLOAD:
+            store.abort(leftover.key, leftover.upload_id)
+        else:
+            store.delete(leftover.key, version_id=store.head(leftover.key).version_id)
+    except AccessRefused:
+        return False
+    except ObjectMissing:
+        pass
+    return True

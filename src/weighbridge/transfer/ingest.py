@@ -13,12 +13,21 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from weighbridge.core import canonical
 from weighbridge.core.config import TransferSettings
-from weighbridge.core.errors import Conflict, DigestMismatch, IntegrityError, Interrupted, StoreError, WeighbridgeError
+from weighbridge.core.errors import (
+    AccessRefused,
+    Conflict,
+    DigestMismatch,
+    IntegrityError,
+    Interrupted,
+    StoreError,
+    WeighbridgeError,
+)
 from weighbridge.core.finding import Inspection, Report
 from weighbridge.core.layout import INCOMING, model_prefix, revision_of
 from weighbridge.core.manifest import Artifact, Manifest, content_revision
@@ -306,4 +315,6 @@ class _Ingest:
 
     def _clear_staging(self) -> None:
         for staged in self._incoming.values():
-            self._yard.store.delete(staged.key, version_id=staged.version_id)
+            # A bucket whose default retention locks everything keeps staged objects until `gc` may remove them.
+            with suppress(AccessRefused):
+                self._yard.store.delete(staged.key, version_id=staged.version_id)

@@ -62,7 +62,9 @@ def seal_revision(
 ) -> bytes:
     """Writes a revision's records, the seal last, and returns the seal. `sealed_at` is RFC 3339.
 
-    Nothing is replaced: of two ingests of one revision by different machines, one seals and the other is told.
+    The manifest is the claim: it is never replaced, so of two machines that ingest one revision one seals and the other
+    is told. Whoever finds its own manifest, to the microsecond of its time, may write the other records again: an
+    earlier run of the same ingest was killed here.
 
     Raises:
         Conflict: other records are already there.
@@ -84,8 +86,10 @@ def seal_revision(
         signer=signer,
     )
     try:
-        for record, data in {**records, SEAL: seal}.items():
-            store.put(record_key(name, revision, record), data)
+        store.put(record_key(name, revision, MANIFEST), records.pop(MANIFEST))
+        for record, data in records.items():
+            store.put(record_key(name, revision, record), data, replace=True)
+        store.put(record_key(name, revision, SEAL), seal)
     except Conflict as error:
         raise Conflict(
             f"other records of {manifest.reference} are already in {store.address}",

@@ -7,6 +7,7 @@ the whole transfer; what was acknowledged stays in the journal and in the store 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -68,6 +69,12 @@ def part_size(entries: Sequence[Entry], wanted_bytes: int) -> int:
     return chunks * CHUNK_BYTES
 
 
+def threads_for(settings: TransferSettings) -> tuple[int, int]:
+    """How many threads fetch and how many store. More than the processors can feed only cost cache and switches."""
+    streams = settings.streams or min(16, max(4, 2 * (os.cpu_count() or 2)))
+    return streams, settings.uploads or max(2, streams // 2)
+
+
 class Pass:
     """One pass over some artifacts. `prefix` is where in the store they go; `done` is called for each as it lands."""
 
@@ -92,13 +99,13 @@ class Pass:
             WeighbridgeError: the first failure; Interrupted when cancelled.
         """
         work = self._work(entries)
-        settings = self._bridge.settings
+        streams, uploads = threads_for(self._bridge.settings)
         with (
-            ThreadPoolExecutor(settings.uploads, thread_name_prefix="store") as storing,
-            ThreadPoolExecutor(settings.streams, thread_name_prefix="fetch") as fetching,
+            ThreadPoolExecutor(uploads, thread_name_prefix="store") as storing,
+            ThreadPoolExecutor(streams, thread_name_prefix="fetch") as fetching,
         ):
             self._storing = storing
-            fetchers = [fetching.submit(self._fetch_all, work) for _ in range(settings.streams)]
+            fetchers = [fetching.submit(self._fetch_all, work) for _ in range(streams)]
             try:
                 while wait(fetchers, timeout=0.2).not_done:
                     if self._bridge.cancelled.is_set():

@@ -13,7 +13,7 @@ from weighbridge.cli.console import Output, duration
 from weighbridge.cli.options import common
 from weighbridge.cli.settings import Home
 from weighbridge.core.config import Config, may_hold_secret
-from weighbridge.core.errors import ConfigError, WeighbridgeError
+from weighbridge.core.errors import ConfigError, Gated, WeighbridgeError
 
 if TYPE_CHECKING:
     from weighbridge.cli.yard import OpenYard
@@ -204,5 +204,7 @@ def _try_hub(yard: OpenYard) -> str:
     with yard.http.request("GET", f"{endpoint}/api/models?limit=1") as response:
         response.read(MAX_ERROR_BODY_BYTES)
         status = response.status
+    if status in (401, 403) or status >= 500:
+        raise Gated(f"{place(endpoint)} answers {status}", hint="Check HF_ENDPOINT, the token and the proxy settings.")
     token = "with a token" if get_token() else "without a token"
     return f"{place(endpoint)} answers {status} in {duration(time.monotonic() - started)}, {token}"

@@ -41,6 +41,7 @@ def gc_command(home: Home, output: Output, /, *, store: str, older_than: float, 
                     "dry_run": dry_run,
                     "removed": [{"kind": item.kind.value, "key": item.key} for item in outcome.removed],
                     "kept": [{"kind": item.kind.value, "key": item.key} for item in outcome.kept],
+                    "refused": [{"kind": item.kind.value, "key": item.key} for item in outcome.refused],
                     "journals": list(outcome.journals),
                 }
             )
@@ -49,6 +50,10 @@ def gc_command(home: Home, output: Output, /, *, store: str, older_than: float, 
             output.line(f"{'would remove' if dry_run else 'removed'}\t{item.kind.value}\t{item.key}")
         for item in outcome.kept:
             output.say(f"kept, younger than {older_than:g} h: {item.kind.value}: {item.key}")
+        for item in outcome.refused:
+            output.line(f"refused\t{item.kind.value}\t{item.key}")
+        if outcome.refused:
+            output.say("The store refuses to remove these: they are locked, or the permission is missing.")
         total = sum(item.size_bytes for item in outcome.removed)
         output.say(f"{len(outcome.removed)} leftovers, {size(total)}, in {opened.address}")
     return 0
@@ -58,13 +63,21 @@ def gc_command(home: Home, output: Output, /, *, store: str, older_than: float, 
     "rebuild", epilog="\b\nExamples:\n  weighbridge rebuild\n  weighbridge rebuild --store s3://models-quarantine"
 )
 @click.option("--store", default="", metavar="STORE", help="The store (default: the quarantine store).")
+@click.option(
+    "--sign-head",
+    is_flag=True,
+    help="First verify the chain and sign its present end: after its head was lost, or on a new machine.",
+)
 @common
-def rebuild_command(home: Home, output: Output, /, *, store: str) -> int:
+def rebuild_command(home: Home, output: Output, /, *, store: str, sign_head: bool) -> int:
     """Rebuild the catalog from the ledger, and enter what the ledger lacks from the store's sealed records."""
     from weighbridge.cli.yard import OpenYard
     from weighbridge.transfer.rebuild import rebuild
 
     with OpenYard(home, output) as yard:
+        if sign_head:
+            state = yard.ledger(writing=True).sign_head()
+            output.say(f"signed the ledger's end: event {state.events}")
         opened = yard.store(store)
         outcome = rebuild(yard.ledger(writing=True), opened, yard.trusted, actor=yard.actor)
         if output.as_json:

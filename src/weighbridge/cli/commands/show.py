@@ -12,6 +12,7 @@ from weighbridge.cli.console import Output, size
 from weighbridge.cli.options import common
 from weighbridge.cli.settings import Home
 from weighbridge.core.canonical import JsonValue
+from weighbridge.core.errors import NothingCollected
 from weighbridge.core.names import ModelName
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def ls_command(home: Home, output: Output, /, *, model: str) -> int:
     with OpenYard(home, output) as yard:
         name = ModelName.parse(model) if model else None
         rows = yard.ledger().catalog().revisions(name) if home_is_there(yard) else []
+        if name is not None and not rows:
+            raise NothingCollected(f"there is no revision of {name} here", hint="`weighbridge ls` lists all models.")
         if output.as_json:
             output.document([summary(row) for row in rows])
             return 0
