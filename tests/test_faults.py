@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -147,10 +148,11 @@ def test_what_does_not_pass_is_a_typed_error_and_no_artifact(
     assert stored(on_hub, commit).read_bytes() == WEIGHTS
 
 
-@pytest.mark.parametrize("location", FOREIGN_LOCATIONS)
+# The test's own Hub lies on loopback, so loopback is where its files may lie.
+@pytest.mark.parametrize(
+    "location", [place for place in FOREIGN_LOCATIONS if not re.search(r"127\.0\.0\.1:9/$|0x7f|2130706433", place)]
+)
 def test_redirects_lead_nowhere_else(on_hub: Command, hub: HubServer, commit: str, location: str) -> None:
-    if "127.0.0.1" in location or "0x7f" in location or "2130706433" in location:
-        pytest.skip("the test's own Hub lies on loopback, so loopback is where its files may lie")
     hub.faults.add(Fault(Redirect(location), path="w.bin"))
     failed = on_hub("ingest", "hf://acme/tiny", "--json", code=1)
     assert failed.event("error")["error"] == "SourceError"

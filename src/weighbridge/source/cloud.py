@@ -21,12 +21,11 @@ from weighbridge.core.errors import (
     StoreUnreachable,
     Unreachable,
 )
-from weighbridge.core.names import Address, ModelName, check_paths
+from weighbridge.core.names import Address, ModelName
 from weighbridge.core.ports import ByteStream
-from weighbridge.core.snapshot import Entry, Origin, Snapshot
+from weighbridge.core.snapshot import Entry, Snapshot
+from weighbridge.source.prefix import MAX_ENTRIES, snapshot_of
 from weighbridge.wire.cloud import CloudBucket, Nothing
-
-MAX_ENTRIES = 200_000
 
 
 class CloudSource:
@@ -51,16 +50,7 @@ class CloudSource:
         """
         with _as_source_error():
             entries, newest = self._list()
-        if not entries:
-            raise NotFound(f"there is nothing under {self._address}", hint="Check the bucket and the prefix.")
-        check_paths((entry.path for entry in entries), of=str(self._address))
-        name = (self._address.prefix or self._address.bucket).rpartition("/")[2]
-        return Snapshot(
-            model_name=self._as_name or ModelName("local", name),
-            source=self._address,
-            origin=Origin(kind="bucket", address=str(self._address), published_at=newest),
-            entries=tuple(sorted(entries, key=lambda entry: entry.path)),
-        )
+        return snapshot_of(self._address, entries, newest=newest, as_name=self._as_name)
 
     def _list(self) -> tuple[list[Entry], str]:
         entries: list[Entry] = []

@@ -17,10 +17,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from weighbridge.core.errors import ContentChanged, NotFound, SourceError, Truncated, UnsafePath
+from weighbridge.core.errors import ContentChanged, NotFound, SourceError, UnsafePath
 from weighbridge.core.names import Address, ModelName, check_paths
 from weighbridge.core.ports import ByteStream
 from weighbridge.core.snapshot import Entry, Origin, Snapshot
+from weighbridge.wire.files import FileRange
 
 LEFT_OUT = frozenset({".git", ".cache", "__pycache__"})
 MAX_ENTRIES = 200_000
@@ -113,28 +114,10 @@ class FolderSource:
         with self._opened(entry.path) as descriptor:
             if _validator(os.fstat(descriptor)) != entry.validator:
                 raise ContentChanged(f"'{entry.path}' in '{self._root}' changed while it was ingested")
-            yield _FileStream(descriptor, entry.path, start, end)
+            yield FileRange(descriptor, entry.path, start, end)
 
     def close(self) -> None:
         """Nothing is kept open."""
-
-
-class _FileStream:
-    def __init__(self, descriptor: int, path: str, start: int, end: int) -> None:
-        self._descriptor = descriptor
-        self._path = path
-        self._offset = start
-        self._end = end
-
-    def readinto(self, view: memoryview, /) -> int:
-        left = self._end - self._offset
-        if not left:
-            return 0
-        count = os.preadv(self._descriptor, [view[:left]], self._offset)
-        if not count:
-            raise Truncated(f"'{self._path}' became shorter while it was read")
-        self._offset += count
-        return count
 
 
 def _validator(found: os.stat_result) -> str:

@@ -24,10 +24,10 @@ from weighbridge.core.errors import (
     ObjectMissing,
     OutOfSpace,
     StoreError,
-    Truncated,
 )
 from weighbridge.core.names import check_path
 from weighbridge.core.ports import Buffer, ByteStream, PartReceipt, StoredObject, StoreFeature, UnfinishedUpload
+from weighbridge.wire.files import FileRange, flush_folder
 
 UPLOADS = ".uploads"
 _COMPARE_BYTES = 1024 * 1024
@@ -81,7 +81,7 @@ class FolderStore:
         try:
             if os.fstat(descriptor).st_size < end:
                 raise LengthMismatch(f"'{key}' in {self.address} is shorter than its record says")
-            yield _FileStream(descriptor, key, start, end)
+            yield FileRange(descriptor, key, start, end)
         finally:
             os.close(descriptor)
 
@@ -131,7 +131,7 @@ class FolderStore:
                         f"'{key}' in {self.address} already holds other bytes",
                         hint="Nothing was overwritten. `weighbridge check` says what the store holds.",
                     ) from error
-        _flush_folder(target.parent)
+        flush_folder(target.parent)
 
     def begin(self, key: str, size_bytes: int) -> str:
         """Makes a folder for the upload. Raises OutOfSpace when the file cannot fit."""
@@ -232,7 +232,7 @@ class FolderStore:
             except FileExistsError as error:
                 if not source.samefile(target) and not _equal(source, target):
                     raise Conflict(f"'{key}' in {self.address} already holds other bytes") from error
-            _flush_folder(target.parent)
+            flush_folder(target.parent)
             return StoredObject(key, target.stat().st_size)
 
     def delete(self, key: str, *, version_id: str = "") -> None:
@@ -248,24 +248,6 @@ class FolderStore:
 
     def close(self) -> None:
         """Nothing is kept open."""
-
-
-class _FileStream:
-    def __init__(self, descriptor: int, key: str, start: int, end: int) -> None:
-        self._descriptor = descriptor
-        self._key = key
-        self._offset = start
-        self._end = end
-
-    def readinto(self, view: memoryview, /) -> int:
-        left = self._end - self._offset
-        if not left:
-            return 0
-        count = os.preadv(self._descriptor, [view[:left]], self._offset)
-        if not count:
-            raise Truncated(f"'{self._key}' became shorter while it was read")
-        self._offset += count
-        return count
 
 
 @contextmanager
@@ -290,11 +272,3 @@ def _equal(one: Path, other: Path) -> bool:
                 return False
             if not left:
                 return True
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -26,6 +26,7 @@ from weighbridge.core import canonical
 from weighbridge.core.canonical import Fields, JsonObject
 from weighbridge.core.errors import Busy, FormatError, LedgerError, Malformed, Revoked, SignatureInvalid
 from weighbridge.core.ports import SignatureVerifier, Signer
+from weighbridge.wire.files import flush_folder
 
 HEAD_CONTEXT = b"weighbridge ledger head v1\n"
 """Comes before the signed bytes, so that no signature over another kind of record can pass for a head's."""
@@ -174,7 +175,7 @@ class HeadFile:
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.replace(self.path)
-            _sync_folder(self.path.parent)
+            flush_folder(self.path.parent)
         except OSError as error:
             raise LedgerError(
                 f"event {head.sequence} is recorded, but the ledger's head {self.path} cannot be written "
@@ -230,12 +231,3 @@ def _try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes a rename in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -88,7 +88,9 @@ class Pass:
         self._failure: BaseException | None = None
         self._tries: dict[str, int] = {}
         part_bytes = bridge.journal.part_bytes
-        buffers = max(2, bridge.settings.memory_bytes // part_bytes)
+        streams, uploads = threads_for(bridge.settings)
+        # One for each thread, and as many again for parts that wait for their turn or for a storing thread.
+        buffers = max(2, min(bridge.settings.memory_bytes // part_bytes, streams + 2 * uploads))
         self._pool = BufferPool(buffers, part_bytes, self._stop)
         self._storing: ThreadPoolExecutor | None = None
 
