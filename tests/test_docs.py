@@ -78,6 +78,10 @@ def steps(page: Path) -> list[Step]:
     return found
 
 
+_JOB_NOTICE = re.compile(r"bash: line \d+: +\d+ Killed ")
+"""What a shell says of a job that was killed, now or with a later command, as its scheduler pleases."""
+
+
 def matches(expected: Sequence[str], printed: Sequence[str]) -> bool:
     """Whether the printed lines are the expected ones, as the rules above say."""
     pattern = "".join(
@@ -127,7 +131,8 @@ class Shell:
                     while lines and not lines[-1].strip():
                         lines.pop()
                     return lines, int(line.split()[1])
-                lines.append(line.rstrip("\n"))
+                if not _JOB_NOTICE.match(line):
+                    lines.append(line.rstrip("\n"))
         finally:
             patience.cancel()
         raise AssertionError(f"the shell ended during: {command}\n" + "\n".join(lines))
