@@ -1,13 +1,13 @@
 """Moves bytes over HTTP without buffering bodies: one pool of connections, bounded waits, typed failures.
 
-`urllib3` carries the connections (TLS, proxies, reuse). Measured on loopback, reading with `read1` costs 0.3 CPU-seconds
-per GB, as little as a raw socket, and unlike `read` it returns what has arrived, so that a peer dripping one byte a second
-is noticed. Redirects are never followed here: whoever asks decides what a redirect means.
+`urllib3` carries the connections (TLS, proxies, reuse). Reads return what has arrived, so that a peer dripping one byte a
+second is noticed. Redirects are never followed here: whoever asks decides what a redirect means.
 """
 
 from __future__ import annotations
 
 import http.client
+import io
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,7 +21,7 @@ from urllib3.exceptions import HTTPError, IncompleteRead, ReadTimeoutError, SSLE
 
 from weighbridge.core.errors import Truncated, Unreachable
 
-READ_BYTES = 512 * 1024
+READ_BYTES = 1024 * 1024
 """What one read asks for: below it system calls dominate, above it the copy leaves the cache."""
 
 MAX_ERROR_BODY_BYTES = 64 * 1024
@@ -32,6 +32,7 @@ class Response:
 
     def __init__(self, raw: urllib3.BaseHTTPResponse, *, url: str) -> None:
         self._raw = raw
+        self._inner = _plain_body(raw)
         self._whole = False
         self.status = raw.status
         self.headers: Mapping[str, str] = raw.headers
@@ -39,12 +40,14 @@ class Response:
 
     def readinto(self, view: memoryview, /) -> int:
         """See `core.ports.ByteStream`; 0 at the end of the body."""
-        wanted = min(len(view), READ_BYTES)
+        wanted = view[:READ_BYTES]
         try:
-            data = self._raw.read1(wanted, decode_content=False)
+            if self._inner is not None and self._inner.length:
+                return self._read_straight(self._inner, wanted)
+            data = self._raw.read1(len(wanted), decode_content=False)
         except IncompleteRead as error:
             raise Truncated(f"{self.place} closed the connection before the body was complete") from error
-        except ReadTimeoutError as error:
+        except (ReadTimeoutError, TimeoutError) as error:
             raise Unreachable(f"{self.place} stopped sending") from error
         except (HTTPError, OSError) as error:
             if isinstance(error.__cause__, http.client.IncompleteRead):
@@ -55,6 +58,20 @@ class Response:
             return 0
         view[: len(data)] = data
         return len(data)
+
+    def _read_straight(self, inner: http.client.HTTPResponse, view: memoryview) -> int:
+        """One read from the connection's buffer into ours; keeps both libraries' count of what is left."""
+        room = view[: inner.length]
+        if not len(room):
+            return 0
+        assert isinstance(inner.fp, io.BufferedReader)
+        count = inner.fp.readinto1(room)
+        if not count:
+            raise Truncated(f"{self.place} closed the connection before the body was complete")
+        assert inner.length is not None
+        inner.length -= count
+        setattr(self._raw, "length_remaining", inner.length)  # noqa: B010 (not declared by the base class)
+        return count
 
     def read(self, limit_bytes: int) -> bytes:
         """The whole body, or its first `limit_bytes`."""
@@ -87,6 +104,18 @@ class Response:
             self._raw.release_conn()
         else:
             self._raw.close()
+
+
+def _plain_body(raw: urllib3.BaseHTTPResponse) -> http.client.HTTPResponse | None:
+    """The standard library's response below urllib3's, where its body is of announced length and not chunked.
+
+    urllib3 offers no read into a buffer that returns what has arrived; its `read1` makes an object of half a megabyte for
+    each read and copies it: 0.2 CPU-seconds per GB. Where urllib3 keeps its response elsewhere, `read1` it is.
+    """
+    inner = getattr(raw, "_fp", None)
+    if not isinstance(inner, http.client.HTTPResponse) or inner.chunked or inner.length is None:
+        return None
+    return inner if isinstance(inner.fp, io.BufferedReader) else None
 
 
 class ExactStream:
