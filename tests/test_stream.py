@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import tempfile
@@ -110,11 +111,8 @@ def test_any_schedule_of_faults_ends_in_the_right_bytes_or_none(faults: list[Fau
     try:
         hub = hub_with_files()
         hub.faults.add(*faults)
-        try:
-            landed = cross(hub, folder, streams=streams)
-            assert set(landed) == set(FILES)
-        except WeighbridgeError as error:
-            assert error.message
+        with contextlib.suppress(WeighbridgeError):
+            assert set(cross(hub, folder, streams=streams)) == set(FILES)
         for name, data in stored(folder).items():
             assert data == FILES[name]
         hub.faults.clear()
