@@ -22,7 +22,7 @@ from weighbridge.formats.kinds import Kind, expected_kinds, is_text, kind_of, re
 from weighbridge.inspectors.rule import Rule
 
 NAME: Final = "file-kinds"
-READ_ELSEWHERE: Final = frozenset(("safetensors",))
+READ_ELSEWHERE: Final = frozenset(("safetensors", "pickle"))
 """Kinds that another inspector accounts for, every byte."""
 
 PROSE: Final = frozenset(("text", "markdown"))
@@ -64,13 +64,6 @@ RULES: Final[tuple[Rule, ...]] = (
         Severity.MEDIUM,
         "A shell or interpreter runs it when a person does; nothing here has judged what it does. Models need none.",
         "Leave it out with --exclude, or have it reviewed.",
-    ),
-    _rule(
-        "pickle",
-        "Serialised Python objects",
-        Severity.MEDIUM,
-        "Loading a pickle runs whatever it says; nothing here has judged what this one says.",
-        "Prefer the same weights as safetensors; leave this file out with --exclude where they exist.",
     ),
     _rule(
         "archive",
@@ -154,8 +147,6 @@ def _by_name(path: str, kind: Kind) -> list[Finding]:
 
 def _by_kind(path: str, kind: Kind) -> list[Finding]:
     match kind.name, kind.family:
-        case "pickle", _:
-            rule, message = "kind-pickle", "the file is a pickle, and no inspector has followed what it does"
         case (("python" | "notebook"), _):
             rule, message = "kind-python-code", f"the file is Python code ({kind.name}) that a loader may run"
         case "script", _:
@@ -165,7 +156,7 @@ def _by_kind(path: str, kind: Kind) -> list[Finding]:
         case _, "executable":
             rule, message = "kind-executable", f"the file is executable ({kind.name})"
         case _, "archive":
-            rule, message = "kind-archive", f"the file is a container ({kind.name}) whose content was not inspected"
+            rule, message = "kind-archive", f"the file is a container ({kind.name}) that the census does not look into"
         case _, "pointer":
             rule, message = "kind-lfs-pointer", "the file is a Git LFS pointer and not what it points to"
         case _, "unrecognised":

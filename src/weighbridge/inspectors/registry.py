@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
 from weighbridge.core.errors import FormatError, IntegrityError
 from weighbridge.core.finding import Coverage, Report, Severity, Verdict
 from weighbridge.core.ports import Inspector, RangeReader
-from weighbridge.inspectors import census, weights
+from weighbridge.inspectors import census, pickles, weights
 from weighbridge.inspectors.rule import Rule
 
-RULES_VERSION: Final = "2026.11.1"
+RULES_VERSION: Final = "2026.11.2"
 """Changes whenever a rule is added or removed, or judges otherwise; recorded in every inspection and every seal."""
 
-INSPECTORS: Final[tuple[Inspector, ...]] = (census.FileKinds(), weights.SafetensorsStructure())
+INSPECTORS: Final[tuple[Inspector, ...]] = (census.FileKinds(), weights.SafetensorsStructure(), pickles.Pickles())
 
 COULD_NOT_ANSWER: Final = Rule(
     "inspector-could-not-answer",
@@ -26,7 +27,7 @@ COULD_NOT_ANSWER: Final = Rule(
     "Verify the revision, then inspect it again. An answer that stays away is itself a reason not to use the file.",
 )
 RULES: Final[Mapping[str, Rule]] = MappingProxyType(
-    {rule.id: rule for rule in (*census.RULES, *weights.RULES, COULD_NOT_ANSWER)}
+    {rule.id: rule for rule in (*census.RULES, *weights.RULES, *pickles.RULES, COULD_NOT_ANSWER)}
 )
 
 
@@ -39,8 +40,24 @@ def inspect_artifact(reader: RangeReader) -> tuple[Report, ...]:
     Raises:
         SourceError, StoreError: the bytes could not be reached.
     """
-    reports = (_inspect(inspector, reader) for inspector in INSPECTORS)
-    return tuple(report for report in reports if report is not None)
+    answers = (_inspect(inspector, reader) for inspector in INSPECTORS)
+    reports = [report for report in answers if report is not None]
+    return tuple(_settled(report, reports) for report in reports)
+
+
+def _settled(report: Report, reports: Sequence[Report]) -> Report:
+    """The census's word on a container, taken back where another inspector has read that container.
+
+    The census cannot know whether anybody looks inside: inspectors do not know each other.
+    """
+    read = any(other is not report and other.kind == report.kind for other in reports)
+    if report.inspector != census.NAME or not read:
+        return report
+    findings = tuple(finding for finding in report.findings if finding.rule != "kind-archive")
+    if len(findings) == len(report.findings):
+        return report
+    verdict = report.verdict if findings else Verdict.CLEAN
+    return replace(report, verdict=verdict, coverage=Coverage(0, 0), findings=findings)
 
 
 def _inspect(inspector: Inspector, reader: RangeReader) -> Report | None:

@@ -1,0 +1,200 @@
+"""Judges the events of pickle streams one by one, and keeps what is worth saying."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Final
+
+from weighbridge.core.finding import Finding, Severity
+from weighbridge.formats.pickle import LongText
+from weighbridge.formats.pickle_values import Event, EventKind, Global, Instance, Items, Sort, Value, shown
+from weighbridge.inspectors.pickle_callables import STORAGES, allowed, canonical_name
+from weighbridge.inspectors.pickle_dangers import danger_of
+from weighbridge.inspectors.pickle_rules import BY_ID
+
+MAX_NOTES = 300
+MAX_STORAGES = 200_000
+MAX_CONSTANTS = 2_000
+_HONEST_NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*", re.ASCII)
+
+
+@dataclass(slots=True)
+class _Note:
+    """One thing to say, however often it was seen."""
+
+    rule: str
+    message: str
+    offset: int
+    severity: Severity
+    evidence: str = ""
+    count: int = 1
+
+
+class Judge:
+    """What was seen in one artifact (or one stream of it, to be merged). `prefix` locates its offsets."""
+
+    def __init__(self, prefix: str = "") -> None:
+        self.prefix = prefix
+        self._notes: dict[tuple[str, str], _Note] = {}
+        self._others: list[Finding] = []
+        self.constants: list[tuple[int, Value]] = []
+        """Constants that begin as pickles do, with their offsets."""
+        self.storages: dict[str, int] = {}
+        """Bytes of each torch storage that a persistent id names, by key."""
+        self.grave = False
+        """Whether a weapon is named: what no accident of other bytes amounts to."""
+        self.acted = False
+        """Whether anything was named by an honest name, called, or asked of the loader."""
+
+    def note(self, rule: str, key: str, message: str, offset: int, *, severity: Severity | None = None) -> None:
+        """Says something once; repetitions are counted."""
+        known = self._notes.get((rule, key))
+        if known is not None:
+            known.count += 1
+        elif len(self._notes) < MAX_NOTES:
+            self._notes[rule, key] = _Note(rule, message, offset, severity or BY_ID[rule].severity)
+            self.grave |= rule == "dangerous-callable"
+        else:
+            rest = _Note("limit-exceeded", "more is wrong than is listed", offset, BY_ID["limit-exceeded"].severity)
+            rest = self._notes.setdefault(("limit-exceeded", "notes"), rest)
+            rest.severity = max(rest.severity, severity or BY_ID[rule].severity)
+            self.grave |= rule == "dangerous-callable"
+
+    def absorb(self, other: Judge) -> None:
+        """Takes over what was seen in a further stream of the same bytes."""
+        for key, note in other._notes.items():
+            if key in self._notes:
+                self._notes[key].count += note.count
+            elif len(self._notes) <= MAX_NOTES:
+                self._notes[key] = note
+        self.constants += other.constants[: MAX_CONSTANTS - len(self.constants)]
+        self.storages |= other.storages
+        self.acted |= other.acted
+        self.grave |= other.grave
+
+    def merge(self, other: Judge, path: str) -> None:
+        """Takes over what another judge found."""
+        self.grave |= other.grave
+        self._others += other.findings(path)[: max(0, MAX_NOTES - len(self._others))]
+
+    def findings(self, path: str) -> list[Finding]:
+        """Everything to be said about the artifact at `path`."""
+        return [*(self._finding(note, path) for note in self._notes.values()), *self._others]
+
+    def _finding(self, note: _Note, path: str) -> Finding:
+        message = f"{note.message} ({note.count} times)" if note.count > 1 else note.message
+        found = BY_ID[note.rule].finding(path, message, location=f"{self.prefix}offset {note.offset}")
+        return replace(found, severity=note.severity, evidence=note.evidence)
+
+    def see(self, event: Event) -> None:
+        """Judges one event."""
+        match event.kind:
+            case EventKind.RESOLVED:
+                assert isinstance(event.subject, Global)
+                self._resolved(event.subject, event)
+            case EventKind.CALLED:
+                self._called(event)
+            case EventKind.BUILT | EventKind.FILLED:
+                self._changed(event)
+            case EventKind.DYNAMIC:
+                self._dynamic(event)
+            case EventKind.EXTENSION:
+                self.acted = True
+                message = f"asks for the extension {shown(event.argument)}"
+                self.note("extension-registry", shown(event.argument), message, event.offset)
+            case EventKind.PERSISTENT:
+                self._persistent(event)
+            case EventKind.CONSTANT:
+                self._constant(event)
+            case EventKind.ODD:
+                self.note("broken-stream", event.message, event.message, event.offset)
+            case EventKind.EXCESS:
+                self.note("limit-exceeded", event.message, event.message, event.offset)
+
+    def _resolved(self, found: Global, event: Event) -> None:
+        name = shown(found)
+        if _HONEST_NAME.fullmatch(found.module) is None or not found.name.isprintable() or not found.name.strip():
+            self.note("module-name-odd", name, f"names {found.module!a}, {found.name!a}"[:200], event.offset)
+        else:
+            self.acted = True
+        danger = danger_of(found)
+        if danger is not None:
+            message = f"names {name}, which {danger.value}"
+            self.note("dangerous-callable", name, message, event.offset, severity=danger.severity)
+        elif allowed(found) is None:
+            self.note("unknown-callable", name, f"names {name}, which nobody has judged", event.offset)
+
+    def _called(self, event: Event) -> None:
+        subject = event.subject
+        if not isinstance(subject, Global):
+            message = f"calls {shown(subject)}, which is no name in the stream"
+            self.note("dynamic-name", shown(subject), message, event.offset)
+            return
+        rules = allowed(subject)
+        evidence = f"{shown(subject)}{shown(event.argument)}"
+        if rules is None:
+            for rule in ("dangerous-callable", "unknown-callable"):
+                known = self._notes.get((rule, shown(subject)))
+                if known is not None and not known.evidence:
+                    known.evidence = evidence
+        elif event.opcode == "NEWOBJ_EX" or rules.call is None or not rules.call(event.argument):
+            self.note("odd-arguments", shown(subject), f"calls {evidence}", event.offset)
+
+    def _changed(self, event: Event) -> None:
+        subject, what = event.subject, "gives a state to" if event.kind is EventKind.BUILT else "puts items into"
+        if isinstance(subject, Global):
+            self.note("build-on-global", shown(subject), f"{what} {shown(subject)} itself", event.offset)
+            return
+        if isinstance(subject, Instance):
+            rules = allowed(subject.of)
+            if rules is None:
+                return
+            if event.kind is EventKind.BUILT and rules.state is not None and rules.state(event.argument):
+                return
+            if event.kind is EventKind.FILLED and rules.fillable:
+                return
+        message = f"{what} {shown(subject)}, which takes none such"
+        self.note("odd-arguments", f"{what} {shown(subject)}", message, event.offset)
+
+    def _dynamic(self, event: Event) -> None:
+        assert isinstance(event.argument, Items)
+        if all(isinstance(part, str) or part is Sort.TEXT for part in event.argument.items):
+            self.note("limit-exceeded", "name", "a name was too far away to be remembered", event.offset)
+        else:
+            message = f"names the global {shown(event.argument)}, which is not constant"
+            self.note("dynamic-name", shown(event.argument), message, event.offset)
+
+    def _constant(self, event: Event) -> None:
+        if len(self.constants) < MAX_CONSTANTS:
+            self.constants.append((event.offset, event.subject))
+        else:
+            message = "more constants begin like pickles than are followed"
+            self.note("limit-exceeded", "constants", message, event.offset)
+
+    def _persistent(self, event: Event) -> None:
+        self.acted = True
+        storage = _torch_storage(event.argument)
+        if storage is None:
+            message = f"asks the loader for {shown(event.argument)}"
+            self.note("persistent-id", "", message, event.offset)
+            return
+        if len(self.storages) >= MAX_STORAGES:
+            self.note("limit-exceeded", "storages", f"names more than {MAX_STORAGES} storages", event.offset)
+            return
+        self.storages[storage[0]] = storage[1]
+
+
+def _torch_storage(key: Value) -> tuple[str, int] | None:
+    """The key and the bytes of the storage that `("storage", class, key, location, elements)` names."""
+    if not isinstance(key, Items) or len(key.items) not in (5, 6) or not key.whole:
+        return None
+    word, kind, name, location, elements = key.items[:5]
+    if word != "storage" or not isinstance(kind, Global) or not isinstance(name, str):
+        return None
+    if not isinstance(location, str | LongText) or type(elements) is not int or elements < 0:
+        return None
+    size: Final = STORAGES.get(canonical_name(kind))
+    if size is None or (len(key.items) == 6 and key.items[5] is not None):
+        return None
+    return name, elements * size
