@@ -15,7 +15,21 @@ from tests.conftest import Command
 from tests.support.hub import HubServer
 from weighbridge.core import errors
 
-COMMANDS = ("ingest", "ls", "show", "verify", "check", "export", "gc", "rebuild", "init", "config", "doctor")
+COMMANDS = (
+    "ingest",
+    "ls",
+    "show",
+    "verify",
+    "check",
+    "export",
+    "gc",
+    "rebuild",
+    "init",
+    "config",
+    "doctor",
+    "scan",
+    "rules",
+)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from weighbridge.core.errors import Interrupted, WeighbridgeError
 
 _COMMANDS = {
     "ingest": "ingest:ingest_command",
+    "scan": "scan:scan_command",
     "ls": "show:ls_command",
     "show": "show:show_command",
     "verify": "verify:verify_command",
@@ -26,6 +27,7 @@ _COMMANDS = {
     "init": "home:init_command",
     "config": "home:config_command",
     "doctor": "home:doctor_command",
+    "rules": "scan:rules_command",
 }
 
 EPILOG = """\b
@@ -36,6 +38,7 @@ Exit codes: 0 done · 1 failed · 2 usage · 3 nothing was collected · 4 an ins
 Examples:
   weighbridge ingest hf://org/name              bring a model in from the Hub
   weighbridge ingest ./folder --as acme/tiny    or from a folder
+  weighbridge scan hf://org/name                look into it first, by ranged reads
   weighbridge show org/name                     what came in, and what was found
   weighbridge verify org/name --deep            prove that every byte is still the same
 """

@@ -1,0 +1,78 @@
+"""Scanning where a model lies: little is read, nothing is stored, and the exit code says what was found."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Command
+from tests.support.hub import Fault, HubServer, Refuse
+
+MIB = 1024 * 1024
+EVIL = b"cposix\nsystem\n(S'id'\ntR."
+
+
+def safetensors(size_bytes: int) -> bytes:
+    header = json.dumps({"w": {"dtype": "U8", "shape": [size_bytes], "data_offsets": [0, size_bytes]}}).encode()
+    return len(header).to_bytes(8, "little") + header + os.urandom(size_bytes)
+
+
+def test_a_large_model_on_the_hub_costs_its_headers(on_hub: Command, hub: HubServer) -> None:
+    files = {f"model-{n}.safetensors": safetensors(10 * MIB) for n in range(4)}
+    hub.repository("acme/big").commit({"README.md": b"# Big\n", **files}, lfs=("*.safetensors",))
+    found = on_hub("scan", "hf://acme/big", "--json").json
+    assert found["verdict"] == "clean"
+    assert found["findings"] == []
+    assert found["total_bytes"] > 40 * MIB
+    assert found["read_bytes"] < MIB
+    sent = sum(asked.bytes_sent for asked in hub.requests if asked.status in (200, 206) and asked.artifact)
+    assert sent == found["read_bytes"]
+    assert not (on_hub.home / "store").exists()
+
+
+def test_r1_is_named_and_not_accused(on_hub: Command, hub: HubServer, r1_folder: Path) -> None:
+    found = on_hub("scan", str(r1_folder), "--json", code=12).json
+    assert {finding["rule"] for finding in found["findings"]} == {"kind-python-code"}
+    assert found["verdict"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "code"),
+    [
+        ("data.pkl", pickle.dumps({"a": [1, 2]}), 0),
+        ("evil.pkl", EVIL, 14),
+        ("strange.pkl", b"cmodule\nthing\n)R.", 12),
+        ("config.json", b"{}", 4),
+        ("README.md", b"# Words\n", 0),
+        ("model.safetensors", safetensors(1000), 0),
+        ("model.safetensors", safetensors(1000) + b"x", 13),
+    ],
+)
+def test_one_file_and_its_exit_code(weighbridge: Command, tmp_path: Path, name: str, data: bytes, code: int) -> None:
+    (tmp_path / name).write_bytes(data)
+    (tmp_path / "other.pkl").write_bytes(EVIL)
+    weighbridge("scan", str(tmp_path / name), code=code)
+
+
+def test_only_what_is_severe_enough_fails(weighbridge: Command, tmp_path: Path) -> None:
+    (tmp_path / "run.sh").write_text("#!/bin/sh\n")
+    weighbridge("scan", str(tmp_path / "run.sh"), code=12)
+    weighbridge("scan", str(tmp_path / "run.sh"), "--fail-on", "high", code=4)
+
+
+def test_an_upstream_that_does_not_answer_is_no_verdict(on_hub: Command, hub: HubServer) -> None:
+    hub.repository("acme/tiny").commit({"data.pkl": EVIL})
+    hub.faults.add(Fault(Refuse(503), path=r"data\.pkl"))
+    failed = on_hub("scan", "hf://acme/tiny", env={"WEIGHBRIDGE_TRANSFER_ATTEMPTS": "2"}, code=1)
+    assert "clean" not in failed.out
+
+
+def test_rules_are_listed_and_explained(weighbridge: Command) -> None:
+    listed = {rule["id"] for rule in weighbridge("rules", "--json").json}
+    assert {"pickle-dangerous-callable", "safetensors-overlap", "kind-python-code"} <= listed
+    assert "pickle-dangerous-callable" in weighbridge("rules", "pickle-dangerous-callable").out
+    weighbridge("rules", "no-such-rule", code=2)
