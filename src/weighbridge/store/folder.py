@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
+import stat
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -30,6 +33,8 @@ from weighbridge.core.ports import Buffer, ByteStream, PartReceipt, StoredObject
 from weighbridge.wire.files import FileRange, flush_folder
 
 UPLOADS = ".uploads"
+SMALL_WRITE_SECONDS = 60.0
+"""No write of one small object takes longer; a file of one that is older was left by a crash."""
 _COMPARE_BYTES = 1024 * 1024
 
 
@@ -201,24 +206,30 @@ class FolderStore:
         return StoredObject(key, size_bytes)
 
     def abort(self, key: str, upload_id: str) -> None:
-        """Removes the upload's folder."""
+        """Removes the upload's folder, or the file of an interrupted small write."""
+        if re.fullmatch(r"(put|probe)-[0-9a-f]{32}", upload_id):
+            (self._uploads / upload_id).unlink(missing_ok=True)
+            return
         with suppress(IncompleteUpload):
             shutil.rmtree(self._upload(upload_id), ignore_errors=True)
 
     def unfinished(self, prefix: str) -> Iterator[UnfinishedUpload]:
-        """Upload folders, and stray files of interrupted small writes."""
+        """Upload folders, and files of small writes that were interrupted; younger ones may be at work elsewhere."""
         if not self._uploads.is_dir():
             return
         for item in sorted(self._uploads.iterdir()):
-            started = datetime.fromtimestamp(item.lstat().st_mtime, tz=UTC).isoformat()
+            try:
+                described = item.lstat()
+            except FileNotFoundError:
+                continue  # finished meanwhile
+            if stat.S_ISREG(described.st_mode) and time.time() - described.st_mtime < SMALL_WRITE_SECONDS:
+                continue
             key = ""
             with suppress(OSError, UnicodeDecodeError):
                 key = (item / "key").read_text(encoding="utf-8")
-            if item.is_file():
-                with suppress(OSError):
-                    item.unlink()
-            elif key.startswith(prefix):
-                yield UnfinishedUpload(key, item.name, started)
+            if key.startswith(prefix):
+                started = datetime.fromtimestamp(described.st_mtime, tz=UTC).isoformat()
+                yield UnfinishedUpload(key or item.name, item.name, started)
 
     def copy(self, source_key: str, key: str, *, version_id: str = "") -> StoredObject:
         """A hard link: the same bytes under a second name."""
