@@ -74,7 +74,7 @@ class Output:
         for column in columns:
             table.add_column(column, justify="right" if column in right else "left", overflow="fold")
         for row in rows:
-            table.add_row(*(Text(printable(cell), style=_STYLES.get(cell, "")) for cell in row))
+            table.add_row(*(Text(printable(cell), style=STYLES.get(cell, "")) for cell in row))
         self.show(table)
 
     def error(self, error: WeighbridgeError) -> None:
@@ -102,7 +102,7 @@ class Output:
             sys.stderr.write(f"  {printable(error.hint)}\n")
 
 
-_STYLES = {
+STYLES = {
     "clean": "green",
     "unknown": "yellow",
     "bad": "bold red",

@@ -36,6 +36,7 @@ class OpenYard:
         self.config, self.origins = load(home, flags or {})
         self._closing = ExitStack()
         self._stores: dict[str, ObjectStore] = {}
+        self._ledgers: dict[bool, Ledger] = {}
 
     @property
     def actor(self) -> str:
@@ -115,8 +116,18 @@ class OpenYard:
             return trusted.with_key(self.key.public_pem)
         return trusted
 
+    @property
+    def has_ledger(self) -> bool:
+        """Whether there is a ledger to read, so that looking does not make one."""
+        return bool(self.config.ledger.url) or self.home.ledger.exists()
+
     def ledger(self, *, writing: bool = False) -> Ledger:
-        """The ledger; opened for reading it needs no key."""
+        """The ledger, opened once for each purpose; for reading it needs no key."""
+        if writing not in self._ledgers:
+            self._ledgers[writing] = self._open_ledger(writing=writing)
+        return self._ledgers[writing]
+
+    def _open_ledger(self, *, writing: bool) -> Ledger:
         from weighbridge.store.ledger import Ledger
 
         if not self.config.ledger.url:

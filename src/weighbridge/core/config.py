@@ -160,7 +160,7 @@ def resolve(layers: list[Layer]) -> tuple[Config, Origins]:
                     hint="`weighbridge config` lists all settings.",
                 )
             chosen[name] = _typed(name, known[name], raw, layer.origin)
-            origins[name] = layer.origin if layer.origin.startswith("file ") else f"{layer.origin}"
+            origins[name] = layer.origin
     config = Config(
         hub=_section(HubSettings, "hub", chosen),
         store=_section(StoreSettings, "store", chosen),

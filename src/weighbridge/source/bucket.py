@@ -11,22 +11,13 @@ from contextlib import contextmanager
 
 from weighbridge.core.config import StoreSettings
 from weighbridge.core.errors import (
-    AccessRefused,
-    ConfigError,
     ContentChanged,
-    Gated,
-    IntegrityError,
-    NotFound,
-    ObjectMissing,
     SourceError,
-    StoreError,
-    StoreUnreachable,
-    Unreachable,
 )
 from weighbridge.core.names import Address, ModelName
 from weighbridge.core.ports import ByteStream
 from weighbridge.core.snapshot import Entry, Snapshot
-from weighbridge.source.prefix import MAX_ENTRIES, snapshot_of
+from weighbridge.source.prefix import MAX_ENTRIES, as_source_error, snapshot_of
 from weighbridge.source.ranges import check_range
 from weighbridge.wire.http import ExactStream, Http
 from weighbridge.wire.s3 import Bucket
@@ -51,7 +42,7 @@ class S3Source:
             NotFound: there are none. Gated, Unreachable, SourceError: the bucket's answer.
             UnsafePath: a key that must not be stored.
         """
-        with _as_source_error():
+        with as_source_error():
             entries, newest = self._list()
         return snapshot_of(self._address, entries, newest=newest, as_name=self._as_name, endpoint=self._endpoint)
 
@@ -82,7 +73,7 @@ class S3Source:
         query = {"versionId": version} if version else {}
         headers = {"Range": f"bytes={start}-{end - 1}"} if end > start else {}
         with (
-            _as_source_error(),
+            as_source_error(),
             self._bucket.request("GET", f"{self._prefix}{entry.path}", query=query, headers=headers) as response,
         ):
             if response.headers.get("etag", "").strip('"') != etag:
@@ -92,20 +83,3 @@ class S3Source:
 
     def close(self) -> None:
         """Connections belong to the HTTP pool that was handed in."""
-
-
-@contextmanager
-def _as_source_error() -> Iterator[None]:
-    """The bucket is a source here: what a store would say becomes what a source says."""
-    try:
-        yield
-    except (SourceError, ConfigError, IntegrityError):
-        raise
-    except StoreUnreachable as error:
-        raise Unreachable(error.message, hint=error.hint) from error
-    except AccessRefused as error:
-        raise Gated(error.message, hint=error.hint) from error
-    except ObjectMissing as error:
-        raise NotFound(error.message, hint=error.hint) from error
-    except StoreError as error:
-        raise SourceError(error.message, hint=error.hint) from error

@@ -10,21 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from weighbridge.core.errors import (
-    AccessRefused,
     Conflict,
     ContentChanged,
-    Gated,
-    NotFound,
-    ObjectMissing,
     SourceError,
-    StoreError,
-    StoreUnreachable,
-    Unreachable,
 )
 from weighbridge.core.names import Address, ModelName
 from weighbridge.core.ports import ByteStream
 from weighbridge.core.snapshot import Entry, Snapshot
-from weighbridge.source.prefix import MAX_ENTRIES, snapshot_of
+from weighbridge.source.prefix import MAX_ENTRIES, as_source_error, snapshot_of
 from weighbridge.wire.cloud import CloudBucket, Nothing
 
 
@@ -48,7 +41,7 @@ class CloudSource:
             NotFound: there are none. Gated, Unreachable, SourceError: the service's answer.
             UnsafePath: a key that must not be stored.
         """
-        with _as_source_error():
+        with as_source_error():
             entries, newest = self._list()
         return snapshot_of(self._address, entries, newest=newest, as_name=self._as_name)
 
@@ -73,7 +66,7 @@ class CloudSource:
             return
         version, _, etag = entry.validator.partition("/")
         what = f"reading '{entry.path}' in {self._address}"
-        with _as_source_error():
+        with as_source_error():
             try:
                 body = self._bucket.get(
                     f"{self._prefix}{entry.path}", (start, end), version_id=version, if_match=etag, what=what
@@ -90,18 +83,3 @@ def _without_markers(entries: list[Entry]) -> list[Entry]:
     """Without the empty objects that stand for folders in consoles (`sub/`, which obstore lists as `sub`)."""
     folders = {entry.path[:end] for entry in entries for end, letter in enumerate(entry.path) if letter == "/"}
     return [entry for entry in entries if entry.size_bytes or entry.path not in folders]
-
-
-@contextmanager
-def _as_source_error() -> Iterator[None]:
-    """The bucket is a source here: what a store would say becomes what a source says."""
-    try:
-        yield
-    except StoreUnreachable as error:
-        raise Unreachable(error.message, hint=error.hint) from error
-    except AccessRefused as error:
-        raise Gated(error.message, hint=error.hint) from error
-    except ObjectMissing as error:
-        raise NotFound(error.message, hint=error.hint) from error
-    except StoreError as error:
-        raise SourceError(error.message, hint=error.hint) from error

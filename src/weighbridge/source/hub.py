@@ -294,7 +294,7 @@ class HubSource:
             return
         commit = response.headers.get("x-repo-commit")
         if commit and commit != self._commit:
-            response.__exit__(None, None, None)
+            response.close()
             raise RevisionMoved(
                 f"{self._repository} was pinned to {self._commit} and '{entry.path}' came from {commit}",
                 hint="Run the command again; if it happens again, the upstream does not keep its history.",
@@ -302,7 +302,7 @@ class HubSource:
         linked = response.headers.get("x-linked-etag", "").strip('W/"')
         size = response.headers.get("x-linked-size", "")
         if (entry.sha256 and linked and linked != entry.sha256) or (size.isdigit() and int(size) != entry.size_bytes):
-            response.__exit__(None, None, None)
+            response.close()
             raise ContentChanged(f"'{entry.path}' of {self._repository} is announced with two sizes or digests")
 
     def _check_unchanged(self, entry: Entry, response: Response) -> None:

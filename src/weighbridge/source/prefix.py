@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from weighbridge.core.errors import NotFound
+from weighbridge.core.errors import (
+    AccessRefused,
+    Gated,
+    NotFound,
+    ObjectMissing,
+    SourceError,
+    StoreError,
+    StoreUnreachable,
+    Unreachable,
+)
 from weighbridge.core.names import Address, ModelName, check_paths
 from weighbridge.core.snapshot import Entry, Origin, Snapshot
 
@@ -29,3 +39,18 @@ def snapshot_of(
         origin=Origin(kind="bucket", address=str(address), endpoint=endpoint, published_at=newest),
         entries=tuple(sorted(entries, key=lambda entry: entry.path)),
     )
+
+
+@contextmanager
+def as_source_error() -> Iterator[None]:
+    """The bucket is a source here: what a store would say becomes what a source says."""
+    try:
+        yield
+    except StoreUnreachable as error:
+        raise Unreachable(error.message, hint=error.hint) from error
+    except AccessRefused as error:
+        raise Gated(error.message, hint=error.hint) from error
+    except ObjectMissing as error:
+        raise NotFound(error.message, hint=error.hint) from error
+    except StoreError as error:
+        raise SourceError(error.message, hint=error.hint) from error

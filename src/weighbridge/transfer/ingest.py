@@ -185,7 +185,7 @@ class _Ingest:
         Pass(bridge, prefix=self._prefix, done=self._landed).run(entries)
 
     def _landed(self, crossed: Crossed) -> None:
-        self._take(crossed.artifact, crossed.stored, crossed.how, head=crossed.head)
+        self._take(crossed.artifact, crossed.stored, "streamed", head=crossed.head)
         with self._lock:
             self._streamed_bytes += crossed.artifact.size_bytes
 

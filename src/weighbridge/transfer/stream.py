@@ -47,7 +47,6 @@ class Crossed:
     artifact: Artifact
     stored: StoredObject
     head: bytes
-    how: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +147,10 @@ class Pass:
         bridge = self._bridge
         known = bridge.journal.of(entry.path, entry.validator)
         key = f"{self._prefix}{entry.path}"
-        appeared = self._appeared(entry, key, known)
-        if appeared is not None:
-            return appeared
         if known.upload_id:
+            appeared = self._appeared(entry, key, known)
+            if appeared is not None:
+                return appeared
             kept = bridge.store.surviving_parts(key, known.upload_id, list(known.receipts.values()))
             known.receipts = {receipt.number: receipt for receipt in kept}
         crossing = Crossing(entry, key=key, part_bytes=bridge.journal.part_bytes, known=known)
@@ -219,8 +218,23 @@ class Pass:
     def _fetch_part(self, crossing: Crossing, part: Part, buffer: mmap) -> None:
         """Reads one part and hands whatever is now in order to the storing threads."""
         filled = FilledPart(part, buffer)
-        chunks = ChunkDigests()
         hashing = crossing.claim(part)
+        try:
+            self._read_part(crossing, filled, hashing=hashing)
+        except BaseException:
+            self._pool.release(buffer)
+            raise
+        storing = self._storing
+        assert storing is not None
+        crossing.arrived(
+            filled,
+            hashed=hashing,
+            emit=lambda ready, state: storing.submit(self._store_part, crossing, ready, state),
+        )
+
+    def _read_part(self, crossing: Crossing, filled: FilledPart, *, hashing: bool) -> None:
+        """Fills one part from the source, hashing what arrives: its chunks, and in its turn the whole."""
+        chunks = ChunkDigests()
         entry, observer = crossing.entry, self._bridge.observer
 
         def arrived(view: memoryview) -> None:
@@ -229,19 +243,8 @@ class Pass:
                 crossing.hash(view)
             observer.advanced(entry.path, len(view), entry.size_bytes)
 
-        try:
-            fetch(self._bridge, entry, part.offset, filled.view, arrived, self._patience(entry.path), self._stop)
-        except BaseException:
-            self._pool.release(buffer)
-            raise
+        fetch(self._bridge, entry, filled.part.offset, filled.view, arrived, self._patience(entry.path), self._stop)
         filled.chunks = chunks.finish()
-        storing = self._storing
-        assert storing is not None
-        crossing.arrived(
-            filled,
-            hashed=hashing,
-            emit=lambda ready, state: storing.submit(self._store_part, crossing, ready, state),
-        )
 
     def _store_part(self, crossing: Crossing, filled: FilledPart, state: str | None) -> None:
         """One storing thread's task: sends a hashed part; the last one completes its artifact."""
@@ -322,17 +325,7 @@ class Pass:
 
     def _reread(self, crossing: Crossing, part: Part, buffer: mmap) -> None:
         filled = FilledPart(part, buffer)
-        chunks = ChunkDigests()
-        crossing.claim(part)
-
-        def arrived(view: memoryview) -> None:
-            chunks.update(view)
-            crossing.hash(view)
-            self._bridge.observer.advanced(crossing.entry.path, len(view), crossing.entry.size_bytes)
-
-        patience = self._patience(crossing.entry.path)
-        fetch(self._bridge, crossing.entry, part.offset, filled.view, arrived, patience, self._stop)
-        filled.chunks = chunks.finish()
+        self._read_part(crossing, filled, hashing=crossing.claim(part))
         last: list[bool] = []
 
         def store(ready: FilledPart, state: str | None) -> None:
@@ -346,5 +339,5 @@ class Pass:
 
     def _land(self, crossing: Crossing, artifact: Artifact, stored: StoredObject) -> None:
         self._bridge.journal.artifact(crossing.entry.validator, artifact, stored)
-        self._done(Crossed(artifact, stored, crossing.head, "streamed"))
+        self._done(Crossed(artifact, stored, crossing.head))
         self._bridge.observer.finished(artifact.path, "streamed")

@@ -94,6 +94,10 @@ class Response:
             self.readinto(memoryview(bytearray(1)))
         return self._whole
 
+    def close(self) -> None:
+        """Gives the answer up, and its connection with it."""
+        self._raw.close()
+
     def __enter__(self) -> Self:
         return self
 

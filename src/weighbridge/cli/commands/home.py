@@ -177,7 +177,7 @@ def _try_store(yard: OpenYard) -> str:
 
 
 def _try_ledger(yard: OpenYard) -> str:
-    if not yard.config.ledger.url and not yard.home.ledger.exists():
+    if not yard.has_ledger:
         return "none yet; the first ingest makes one"
     state = yard.ledger().verify(yard.trusted)
     return f"{state.events} events, chain and head hold"

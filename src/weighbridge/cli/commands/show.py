@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from weighbridge.cli.console import Output, size
+from weighbridge.cli.console import STYLES, Output, printable, size
 from weighbridge.cli.options import common
 from weighbridge.cli.settings import Home
 from weighbridge.core.canonical import JsonValue
@@ -53,7 +53,7 @@ def ls_command(home: Home, output: Output, /, *, model: str) -> int:
 
     with OpenYard(home, output) as yard:
         name = ModelName.parse(model) if model else None
-        rows = yard.ledger().catalog().revisions(name) if home_is_there(yard) else []
+        rows = yard.ledger().catalog().revisions(name) if yard.has_ledger else []
         if name is not None and not rows:
             raise NothingCollected(f"there is no revision of {name} here", hint="`weighbridge ls` lists all models.")
         if output.as_json:
@@ -78,14 +78,6 @@ def ls_command(home: Home, output: Output, /, *, model: str) -> int:
         if not rows:
             output.say("Nothing is here yet. Bring a model in: weighbridge ingest hf://org/name")
         return 0
-
-
-def home_is_there(yard: object) -> bool:
-    """Whether there is a ledger to read, so that looking does not make one."""
-    from weighbridge.cli.yard import OpenYard
-
-    assert isinstance(yard, OpenYard)
-    return bool(yard.config.ledger.url) or yard.home.ledger.exists()
 
 
 @click.command("show", epilog="\b\nExamples:\n  weighbridge show org/name\n  weighbridge show org/name@1a2b3c --files")
@@ -158,11 +150,9 @@ def _facts(output: Output, row: CataloguedRevision, revision: SealedRevision) ->
     from rich.table import Table
     from rich.text import Text
 
-    from weighbridge.cli.console import _STYLES, printable
-
     table = Table.grid(padding=(0, 2))
     for label, value in rows:
-        table.add_row(Text(label, style="dim"), Text(printable(value), style=_STYLES.get(value, "")))
+        table.add_row(Text(label, style="dim"), Text(printable(value), style=STYLES.get(value, "")))
     output.show(table)
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from weighbridge.cli.commands.show import home_is_there
 from weighbridge.cli.console import Output, duration, size
 from weighbridge.cli.options import cancellable, common
 from weighbridge.cli.settings import Home
@@ -112,7 +111,7 @@ def check_command(home: Home, output: Output, /, *, store: str) -> int:
     from weighbridge.transfer.audit import audit
 
     with OpenYard(home, output) as yard:
-        if not home_is_there(yard):
+        if not yard.has_ledger:
             raise NothingCollected(
                 "there is no ledger yet", hint="weighbridge ingest makes one; weighbridge rebuild recovers one."
             )
