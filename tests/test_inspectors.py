@@ -52,7 +52,7 @@ class Bytes:
 
 
 def inspect(files: dict[str, bytes]) -> Inspection:
-    reports = [report for path, data in files.items() for report in inspect_artifact(Bytes(path, data))]
+    reports = [report for path, data in files.items() for report in inspect_artifact(Bytes(path, data)).reports]
     return Inspection(tuple(reports), RULES_VERSION)
 
 
@@ -184,7 +184,7 @@ def test_compiled_python_is_executable(tmp_path: Path) -> None:
 @given(st.text(max_size=20), st.binary(max_size=600))
 def test_any_content_under_any_name_is_of_some_kind_and_is_reported(name: str, data: bytes) -> None:
     assert kind_of(name, data, len(data)).family
-    report = inspect_artifact(Bytes(name, data))[0]
+    report = inspect_artifact(Bytes(name, data)).reports[0]
     assert report.inspector == "file-kinds"
     assert report.coverage.inspected_bytes <= max(report.coverage.present_bytes, 0)
     assert {finding.rule for finding in report.findings} <= set(RULES)

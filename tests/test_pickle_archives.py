@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.inspecting import answer
 from tests.support.pickles import BENIGN, Bytes, call, state_dict
 from weighbridge.core.finding import Report, Verdict
 from weighbridge.formats.zips import MAX_MEMBERS, open_member, read_directory
@@ -59,7 +60,7 @@ def torch_archive(storages: int = 3, *, pickled: bytes | None = None, streamed: 
 
 
 def inspect(data: bytes, path: str = "model.pt") -> Report:
-    report = Pickles().inspect(Bytes(path, data))
+    report = answer(Pickles(), Bytes(path, data))
     assert report is not None
     return report
 
@@ -93,7 +94,7 @@ def test_a_large_archive_costs_its_directory_and_its_pickles() -> None:
     pickled = state_dict(1).replace(b"K\x06tQ", b"J" + struct.pack("<i", size // 4) + b"tQ")
     data = zipped({"archive/data.pkl": pickled, "archive/data/0": bytes(size)})
     reader = Bytes("model.pt", data)
-    report = Pickles().inspect(reader)
+    report = answer(Pickles(), reader)
     assert report is not None
     assert report.verdict is Verdict.CLEAN
     assert reader.read_bytes < 200_000
@@ -117,7 +118,7 @@ def test_arrays_of_objects_are_pickles() -> None:
 
     objects = saved(numpy.array([1, "a"], dtype=object))
     assert inspect(objects, "x.npy").verdict is Verdict.CLEAN
-    assert Pickles().inspect(Bytes("x.npy", saved(numpy.ones(3)))) is None
+    assert answer(Pickles(), Bytes("x.npy", saved(numpy.ones(3)))) is None
     armed = objects[: objects.index(b"\n") + 1] + WEAPON
     assert inspect(armed, "x.npy").verdict is Verdict.BAD
     assert inspect(zipped({"a.npy": objects}), "x.npz").verdict is Verdict.CLEAN
@@ -125,7 +126,7 @@ def test_arrays_of_objects_are_pickles() -> None:
 
 
 def test_an_archive_without_pickles_is_left_to_others() -> None:
-    assert Pickles().inspect(Bytes("x.zip", zipped({"a.txt": b"hello"}))) is None
+    assert answer(Pickles(), Bytes("x.zip", zipped({"a.txt": b"hello"}))) is None
 
 
 # --- archives that are two -----------------------------------------------------------------------
@@ -262,5 +263,5 @@ def test_a_damaged_archive_is_never_a_surprise(draw: st.DataObject) -> None:
     data = bytearray(torch_archive(2, pickled=WEAPON))
     for _ in range(draw.draw(st.integers(1, 3))):
         data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
-    report = Pickles().inspect(Bytes("model.pt", bytes(data)))
+    report = answer(Pickles(), Bytes("model.pt", bytes(data)))
     assert report is None or report.verdict is not Verdict.CLEAN

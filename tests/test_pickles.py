@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.inspecting import answer
 from tests.support.pickles import (
     BENIGN,
     CANARY,
@@ -54,7 +55,7 @@ def _nothing_is_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def inspect(data: bytes, path: str = "x.pkl") -> Report:
-    report = Pickles().inspect(Bytes(path, data))
+    report = answer(Pickles(), Bytes(path, data))
     assert report is not None
     return report
 
@@ -178,7 +179,7 @@ def test_data_is_clean_whatever_it_spells(data: bytes, words: str) -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=300))
 def test_random_bytes_are_no_weapon(data: bytes) -> None:
-    report = Pickles().inspect(Bytes("weights.bin", b"\x00\x01\x02\xf0" + data))
+    report = answer(Pickles(), Bytes("weights.bin", b"\x00\x01\x02\xf0" + data))
     assert report is None
 
 
@@ -197,7 +198,7 @@ def test_random_bytes_are_no_weapon(data: bytes) -> None:
     ],
 )
 def test_other_files_are_left_to_others(path: str, data: bytes) -> None:
-    assert Pickles().inspect(Bytes(path, data)) is None
+    assert answer(Pickles(), Bytes(path, data)) is None
 
 
 @pytest.mark.parametrize("path", ["model", "weights.dat", "a.safetensors", "README.md", "x.json", "x.bin", "x.pt"])
@@ -227,7 +228,7 @@ def test_a_file_named_pickle_that_is_none_is_not_passed_over() -> None:
 
 def test_a_reader_that_gives_too_little_is_no_answer() -> None:
     with pytest.raises(Truncated):
-        Pickles().inspect(Bytes("x.pkl", BENIGN, claimed=100))
+        answer(Pickles(), Bytes("x.pkl", BENIGN, claimed=100))
 
 
 # --- bounds --------------------------------------------------------------------------------------
@@ -237,7 +238,7 @@ def test_large_constants_are_not_read() -> None:
     size = 50_000_000
     data = b"\x80\x04" + b"B" + struct.pack("<I", size) + b"\x00" * size + b"0" + call("os system")[2:]
     reader = Bytes("x.pkl", data)
-    report = Pickles().inspect(reader)
+    report = answer(Pickles(), reader)
     assert report is not None
     assert report.verdict is Verdict.BAD
     assert reader.read_bytes < 200_000

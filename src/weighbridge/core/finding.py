@@ -26,6 +26,11 @@ class Severity(IntEnum):
         """The word written in reports."""
         return self.name.lower()
 
+    @property
+    def is_grave(self) -> bool:
+        """Whether one finding of it makes an artifact bad."""
+        return self >= Severity.HIGH
+
 
 class Confidence(Enum):
     """How sure the inspector is."""
@@ -110,6 +115,11 @@ class Report:
     kind: str = ""
     """What the artifact is, by content (`safetensors`, `json`, `pickle`, `unrecognised` …), where the inspector tells."""
 
+    @property
+    def settled_verdict(self) -> Verdict:
+        """The verdict; a clean one that left bytes out is unknown."""
+        return Verdict.UNKNOWN if self.verdict is Verdict.CLEAN and not self.coverage.complete else self.verdict
+
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
@@ -127,10 +137,7 @@ class Inspection:
     @property
     def verdict(self) -> Verdict:
         """`bad` if any report is; `clean` only if every artifact got a clean answer with full coverage; else `unknown`."""
-        return combine(
-            Verdict.UNKNOWN if report.verdict is Verdict.CLEAN and not report.coverage.complete else report.verdict
-            for report in self.reports
-        )
+        return combine(report.settled_verdict for report in self.reports)
 
     @property
     def highest_severity(self) -> Severity | None:

@@ -1,4 +1,4 @@
-"""The seams: what a source, a store, an inspector and an observer must offer, so that rooms need not know each other."""
+"""The seams: what a source, a store, a reader and an observer must offer, so that rooms need not know each other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from weighbridge.core.finding import Report
 from weighbridge.core.snapshot import Entry, Snapshot
 
 Buffer = bytearray | memoryview
@@ -179,23 +178,6 @@ class RangeReader(Protocol):
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`, fewer only at the end of the artifact."""
-        ...
-
-
-class Inspector(Protocol):
-    """Answers one question about one artifact."""
-
-    @property
-    def name(self) -> str:
-        """Its stable kebab-case name."""
-        ...
-
-    def inspect(self, reader: RangeReader) -> Report | None:
-        """The report, or None when the artifact is none of its business.
-
-        Raises:
-            FormatError, IntegrityError, SourceError, StoreError: it could not answer; the caller records `unknown`.
-        """
         ...
 
 

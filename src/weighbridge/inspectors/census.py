@@ -18,8 +18,9 @@ from typing import Final
 from weighbridge.core.errors import Truncated
 from weighbridge.core.finding import Confidence, Coverage, Finding, Report, Severity, Verdict
 from weighbridge.core.ports import RangeReader
-from weighbridge.formats.kinds import Kind, expected_kinds, is_text, kind_of, read_head, suffix_of
+from weighbridge.formats.kinds import Kind, expected_kinds, is_text, suffix_of
 from weighbridge.inspectors.rule import Rule
+from weighbridge.inspectors.subject import Subject
 
 NAME: Final = "file-kinds"
 READ_ELSEWHERE: Final = frozenset(("safetensors", "pickle"))
@@ -101,6 +102,11 @@ RULES: Final[tuple[Rule, ...]] = (
         "Leave the file out with --exclude if nothing needs it.",
     ),
 )
+ABOUT_CONTENT: Final = frozenset(
+    ("kind-archive", "kind-python-code", "kind-source-code", "kind-script", "kind-executable", "kind-unrecognised")
+)
+"""Rules that say that nobody looked inside; they fall when somebody did."""
+
 _BY_ID: Final[Mapping[str, Rule]] = {rule.id: rule for rule in RULES}
 
 
@@ -109,16 +115,15 @@ class FileKinds:
 
     name = NAME
 
-    def inspect(self, reader: RangeReader) -> Report:
+    def inspect(self, reader: Subject) -> Report:
         """The artifact's kind, findings about it, and clean only for what is inert and was read whole.
 
         Raises:
             Truncated: the reader returned less than the artifact's size promises.
         """
-        head = read_head(reader)
-        kind = kind_of(reader.path, head, reader.size_bytes)
+        kind = reader.kind
         findings = [*_by_name(reader.path, kind), *_by_kind(reader.path, kind)]
-        coverage, clean = Coverage(len(head), reader.size_bytes), False
+        coverage, clean = Coverage(len(reader.head), reader.size_bytes), False
         if kind.name in READ_ELSEWHERE:
             coverage, clean = Coverage(0, 0), True
         elif kind.name in PROSE:

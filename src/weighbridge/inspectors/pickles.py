@@ -16,7 +16,7 @@ from typing import Final
 
 from weighbridge.core.finding import Coverage, Report, Severity, Verdict
 from weighbridge.core.ports import RangeReader
-from weighbridge.formats.kinds import PICKLE, UNRECOGNISED, kind_of, read_head, suffix_of
+from weighbridge.formats.kinds import PICKLE, UNRECOGNISED
 from weighbridge.formats.pickle_window import Budget
 from weighbridge.inspectors.pickle_archives import Archive
 from weighbridge.inspectors.pickle_judge import Judge
@@ -24,6 +24,7 @@ from weighbridge.inspectors.pickle_reading import Reading, npy_pickle_offset
 from weighbridge.inspectors.pickle_rules import NAME, ZIP_RULES
 from weighbridge.inspectors.pickle_rules import RULES as PICKLE_RULES
 from weighbridge.inspectors.rule import Rule
+from weighbridge.inspectors.subject import Subject
 
 RULES: Final[tuple[Rule, ...]] = (*PICKLE_RULES, *ZIP_RULES)
 PICKLE_SUFFIXES: Final = frozenset((".pkl", ".pickle", ".p", ".joblib", ".dill", ".cloudpickle"))
@@ -35,7 +36,7 @@ class Pickles:
 
     name = NAME
 
-    def inspect(self, reader: RangeReader) -> Report | None:
+    def inspect(self, reader: Subject) -> Report | None:
         """Bad for weapons and hiding, clean for judged data with full coverage, unknown for all else.
 
         None when neither the content nor the name makes it a pickle, or an archive with pickles.
@@ -45,9 +46,7 @@ class Pickles:
         """
         if not reader.size_bytes:
             return None
-        head = read_head(reader)
-        kind = kind_of(reader.path, head, reader.size_bytes)
-        suffix = suffix_of(reader.path)
+        head, kind, suffix = reader.head, reader.kind, reader.suffix
         judge, budget = Judge(), Budget()
         archive = Archive(reader, budget, judge)
         if kind.name == "zip":

@@ -9,9 +9,10 @@ from typing import Final
 
 from weighbridge.core.errors import FormatError, IntegrityError
 from weighbridge.core.finding import Coverage, Report, Severity, Verdict
-from weighbridge.core.ports import Inspector, RangeReader
+from weighbridge.core.ports import RangeReader
 from weighbridge.inspectors import census, pickles, weights
 from weighbridge.inspectors.rule import Rule
+from weighbridge.inspectors.subject import Inspected, Inspector, Subject
 
 RULES_VERSION: Final = "2026.11.2"
 """Changes whenever a rule is added or removed, or judges otherwise; recorded in every inspection and every seal."""
@@ -31,8 +32,8 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
 )
 
 
-def inspect_artifact(reader: RangeReader) -> tuple[Report, ...]:
-    """What every inspector that the artifact concerns says of it; at least the census always answers.
+def inspect_artifact(reader: RangeReader) -> Inspected:
+    """What every inspector that the artifact concerns says of it and its members; at least the census always answers.
 
     An inspector that fails on the bytes has not answered: its report is `unknown` with no coverage. That the bytes
     cannot be reached at all is not an answer about them and is raised.
@@ -40,29 +41,34 @@ def inspect_artifact(reader: RangeReader) -> tuple[Report, ...]:
     Raises:
         SourceError, StoreError: the bytes could not be reached.
     """
-    answers = (_inspect(inspector, reader) for inspector in INSPECTORS)
+    return inspect_subject(Subject(reader, inspect_subject))
+
+
+def inspect_subject(subject: Subject) -> Inspected:
+    """As `inspect_artifact`, for a subject that is there already."""
+    answers = (_inspect(inspector, subject) for inspector in INSPECTORS)
     reports = [report for report in answers if report is not None]
-    return tuple(_settled(report, reports) for report in reports)
+    own = [_settled(report, reports) for report in reports]
+    return Inspected((*own, *subject.members.values()), tuple(subject.facts))
 
 
 def _settled(report: Report, reports: Sequence[Report]) -> Report:
-    """The census's word on a container, taken back where another inspector has read that container.
+    """The census's word on the content, taken back where another inspector gives the account of it.
 
-    The census cannot know whether anybody looks inside: inspectors do not know each other.
+    The census cannot know whether anybody looks inside: inspectors do not know each other. What it says of the name
+    stays.
     """
     read = any(other is not report and other.kind == report.kind for other in reports)
     if report.inspector != census.NAME or not read:
         return report
-    findings = tuple(finding for finding in report.findings if finding.rule != "kind-archive")
-    if len(findings) == len(report.findings):
-        return report
-    verdict = report.verdict if findings else Verdict.CLEAN
+    findings = tuple(finding for finding in report.findings if finding.rule not in census.ABOUT_CONTENT)
+    verdict = Verdict.BAD if any(finding.severity.is_grave for finding in findings) else Verdict.CLEAN
     return replace(report, verdict=verdict, coverage=Coverage(0, 0), findings=findings)
 
 
-def _inspect(inspector: Inspector, reader: RangeReader) -> Report | None:
+def _inspect(inspector: Inspector, subject: Subject) -> Report | None:
     try:
-        return inspector.inspect(reader)
+        return inspector.inspect(subject)
     except (FormatError, IntegrityError) as error:
-        finding = COULD_NOT_ANSWER.finding(reader.path, f"{inspector.name}: {error.message}")
-        return Report(inspector.name, reader.path, Verdict.UNKNOWN, Coverage(0, reader.size_bytes), (finding,))
+        finding = COULD_NOT_ANSWER.finding(subject.path, f"{inspector.name}: {error.message}")
+        return Report(inspector.name, subject.path, Verdict.UNKNOWN, Coverage(0, subject.size_bytes), (finding,))

@@ -13,9 +13,9 @@ from typing import Final
 from weighbridge.core.errors import Truncated
 from weighbridge.core.finding import Coverage, Finding, Report, Severity, Verdict
 from weighbridge.core.ports import RangeReader
-from weighbridge.formats.kinds import kind_of, read_head, suffix_of
 from weighbridge.formats.safetensors import HeaderProblem, read_header
 from weighbridge.inspectors.rule import Rule
+from weighbridge.inspectors.subject import Subject
 
 NAME: Final = "safetensors-structure"
 KIND: Final = "safetensors"
@@ -84,15 +84,14 @@ class SafetensorsStructure:
 
     name = NAME
 
-    def inspect(self, reader: RangeReader) -> Report | None:
+    def inspect(self, reader: Subject) -> Report | None:
         """Clean with full coverage when the header accounts for every byte; None for files of other formats.
 
         Raises:
             Truncated: the reader returned less than the artifact's size promises.
         """
-        head = read_head(reader)
-        kind = kind_of(reader.path, head, reader.size_bytes)
-        named = suffix_of(reader.path) == ".safetensors"
+        head, kind = reader.head, reader.kind
+        named = reader.suffix == ".safetensors"
         if kind.name != KIND and not named:
             return None
         if kind.name not in (KIND, "unrecognised", "empty"):

@@ -190,7 +190,7 @@ class _Ingest:
             self._streamed_bytes += crossed.artifact.size_bytes
 
     def _take(self, artifact: Artifact, stored: StoredObject, how: str, *, head: bytes = b"") -> None:
-        reports = inspect_artifact(StoredReader(self._yard.store, stored, artifact.path, head))
+        reports = inspect_artifact(StoredReader(self._yard.store, stored, artifact.path, head)).reports
         with self._lock:
             self._artifacts[artifact.path] = artifact
             self._placed[artifact.path] = stored

@@ -109,7 +109,7 @@ def scan(
         if cancelled.is_set():
             return (), 0
         reader = SourceReader(source, entry, settings, cancelled)
-        reports = inspect_artifact(reader)
+        reports = inspect_artifact(reader).reports
         observer.advanced(entry.path, entry.size_bytes, entry.size_bytes)
         observer.finished(entry.path, "inspected")
         return reports, reader.read_bytes
