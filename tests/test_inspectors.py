@@ -276,7 +276,7 @@ def test_prose_is_read_to_its_end(length: int, tail: bytes) -> None:
 
 
 def test_prose_too_long_to_read_is_unknown() -> None:
-    (report,) = inspect_artifact(Bytes("README.md", b"x" * HEAD_BYTES, claimed=MAX_PROSE_BYTES + 1))
+    (report,) = inspect_artifact(Bytes("README.md", b"x" * HEAD_BYTES, claimed=MAX_PROSE_BYTES + 1)).reports
     assert (report.verdict, report.coverage.inspected_bytes) == (Verdict.UNKNOWN, 0)
 
 
@@ -311,7 +311,7 @@ class Failing:
 
 @pytest.mark.parametrize("error", [Malformed("broken"), Truncated("short")])
 def test_an_inspector_that_cannot_answer_leaves_an_unknown_report(error: Exception) -> None:
-    reports = inspect_artifact(Failing(error))
+    reports = inspect_artifact(Failing(error)).reports
     assert [report.inspector for report in reports] == [inspector.name for inspector in INSPECTORS]
     for report in reports:
         assert report.verdict is Verdict.UNKNOWN
@@ -340,7 +340,7 @@ def test_a_container_that_another_inspector_reads_is_no_longer_unread() -> None:
         whole = io.BytesIO()
         with zipfile.ZipFile(whole, "w") as packed:
             packed.writestr(member, data)
-        return {report.inspector: report for report in inspect_artifact(Bytes("m.pt", whole.getvalue()))}
+        return {report.inspector: report for report in inspect_artifact(Bytes("m.pt", whole.getvalue())).reports}
 
     read = answers("archive/data.pkl", pickle.dumps([1]))
     assert {report.verdict for report in read.values()} == {Verdict.CLEAN}

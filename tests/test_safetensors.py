@@ -13,6 +13,7 @@ import safetensors.numpy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.support.inspecting import answer
 from weighbridge.core.errors import Ambiguous, FormatError, LimitExceeded, Malformed, Truncated
 from weighbridge.core.finding import Severity, Verdict
 from weighbridge.formats.safetensors import DTYPE_BITS, MAX_HEADER_BYTES, HeaderProblem, TensorEntry, read_header
@@ -214,7 +215,7 @@ def test_a_malformed_file_is_refused_by_its_rule_and_reported_bad(data: bytes, r
         read_header(Bytes(data))
     assert caught.value.rule == rule
     assert not caught.value.transient
-    report = SafetensorsStructure().inspect(Bytes(data))
+    report = answer(SafetensorsStructure(), Bytes(data))
     assert report is not None
     assert [finding.rule for finding in report.findings] == [rule]
     expected = Verdict.UNKNOWN if rule == "safetensors-header-values" else Verdict.BAD
@@ -251,7 +252,7 @@ def test_a_header_over_the_limit_is_refused_before_it_is_read() -> None:
 def test_a_reader_that_breaks_its_promise_is_no_fault_of_the_file() -> None:
     with pytest.raises(Truncated) as caught:
         read_header(Bytes(GOOD[:20], claimed=len(GOOD)))
-    assert not isinstance(caught.value, HeaderProblem)
+    assert not isinstance(caught.value, HeaderProblem).reports
     reports = inspect_artifact(Bytes(GOOD[:20], claimed=len(GOOD)))
     assert {report.verdict for report in reports} == {Verdict.UNKNOWN}
     assert {f.rule for report in reports for f in report.findings} == {"inspector-could-not-answer"}
@@ -287,8 +288,8 @@ def test_every_type_has_the_size_the_reference_gives_it(dtype: str) -> None:
 
 def test_files_of_the_reference_are_clean_with_full_coverage() -> None:
     arrays = {f"layer.{i}.weight": numpy.ones(i * 7, dtype=t) for i, t in enumerate(["f4", "i8", "u1", "f2", "?"])}
-    data = safetensors.numpy.save(arrays, metadata={"format": "np"})
-    reports = {report.inspector: report for report in inspect_artifact(Bytes(data))}
+    reports = {report.inspector: report for report in inspect_artifact(Bytes(data)).reports}
+    reports = {report.inspector: report for report in inspect_artifact(Bytes(data).reports)}
     assert {report.verdict for report in reports.values()} == {Verdict.CLEAN}
     structure = reports["safetensors-structure"]
     assert structure.coverage.complete
@@ -341,13 +342,13 @@ def test_what_is_valid_is_accepted_as_the_reference_reads_it(data: bytes) -> Non
 @given(files(), st.binary(min_size=1, max_size=1), st.data())
 def test_one_byte_more_or_less_is_never_clean(data: bytes, extra: bytes, draw: st.DataObject) -> None:
     for changed in (data + extra, data[:-1], data[: draw.draw(st.integers(0, len(data) - 1))]):
-        report = SafetensorsStructure().inspect(Bytes(changed))
+        report = answer(SafetensorsStructure(), Bytes(changed))
         assert report is not None
         assert report.verdict is Verdict.BAD
 
 
 def verdict_or_agreement(data: bytes) -> None:
-    report = SafetensorsStructure().inspect(Bytes(data))
+    report = answer(SafetensorsStructure(), Bytes(data))
     assert report is not None
     if report.verdict is Verdict.CLEAN:
         agree(data)
@@ -404,7 +405,7 @@ def test_a_file_that_is_also_a_zip_archive_is_bad(comment: bytes) -> None:
     agree(data)  # the reference sees nothing odd
     with zipfile.ZipFile(io.BytesIO(data)) as reader:
         assert reader.namelist() == ["archive/data.pkl"]
-    report = SafetensorsStructure().inspect(Bytes(data))
+    report = answer(SafetensorsStructure(), Bytes(data))
     assert report is not None
     assert (report.verdict, [f.rule for f in report.findings]) == (Verdict.BAD, ["safetensors-zip-polyglot"])
 
@@ -412,7 +413,7 @@ def test_a_file_that_is_also_a_zip_archive_is_bad(comment: bytes) -> None:
 def test_the_letters_of_a_zip_in_a_tensor_are_no_zip() -> None:
     inside = b"PK\x05\x06" + bytes(18)
     data = file_of({"a": tensor(shape=[len(inside)], offsets=[0, len(inside)])}, inside)
-    report = SafetensorsStructure().inspect(Bytes(data))
+    report = answer(SafetensorsStructure(), Bytes(data))
     assert report is not None
     assert report.verdict is Verdict.CLEAN
 
@@ -429,12 +430,12 @@ def test_the_letters_of_a_zip_in_a_tensor_are_no_zip() -> None:
     ],
 )
 def test_another_format_under_the_name_is_critical(content: bytes) -> None:
-    report = SafetensorsStructure().inspect(Bytes(content, path="sub/Model.SafeTensors"))
+    report = answer(SafetensorsStructure(), Bytes(content, path="sub/Model.SafeTensors"))
     assert report is not None
     assert report.verdict is Verdict.BAD
     assert [(f.rule, f.severity) for f in report.findings] == [("safetensors-not-safetensors", Severity.CRITICAL)]
 
 
 def test_files_of_other_formats_are_none_of_its_business() -> None:
-    assert SafetensorsStructure().inspect(Bytes(b"# hello\n", path="README.md")) is None
-    assert SafetensorsStructure().inspect(Bytes(b"{}", path="model.safetensors.index.json")) is None
+    assert answer(SafetensorsStructure(), Bytes(b"# hello\n", path="README.md")) is None
+    assert answer(SafetensorsStructure(), Bytes(b"{}", path="model.safetensors.index.json")) is None
