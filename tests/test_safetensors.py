@@ -252,8 +252,8 @@ def test_a_header_over_the_limit_is_refused_before_it_is_read() -> None:
 def test_a_reader_that_breaks_its_promise_is_no_fault_of_the_file() -> None:
     with pytest.raises(Truncated) as caught:
         read_header(Bytes(GOOD[:20], claimed=len(GOOD)))
-    assert not isinstance(caught.value, HeaderProblem).reports
-    reports = inspect_artifact(Bytes(GOOD[:20], claimed=len(GOOD)))
+    assert not isinstance(caught.value, HeaderProblem)
+    reports = inspect_artifact(Bytes(GOOD[:20], claimed=len(GOOD))).reports
     assert {report.verdict for report in reports} == {Verdict.UNKNOWN}
     assert {f.rule for report in reports for f in report.findings} == {"inspector-could-not-answer"}
 
@@ -289,7 +289,6 @@ def test_every_type_has_the_size_the_reference_gives_it(dtype: str) -> None:
 def test_files_of_the_reference_are_clean_with_full_coverage() -> None:
     arrays = {f"layer.{i}.weight": numpy.ones(i * 7, dtype=t) for i, t in enumerate(["f4", "i8", "u1", "f2", "?"])}
     reports = {report.inspector: report for report in inspect_artifact(Bytes(data)).reports}
-    reports = {report.inspector: report for report in inspect_artifact(Bytes(data).reports)}
     assert {report.verdict for report in reports.values()} == {Verdict.CLEAN}
     structure = reports["safetensors-structure"]
     assert structure.coverage.complete

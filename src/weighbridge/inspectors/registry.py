@@ -58,7 +58,7 @@ def _settled(report: Report, reports: Sequence[Report]) -> Report:
     The census cannot know whether anybody looks inside: inspectors do not know each other. What it says of the name
     stays.
     """
-    read = any(other is not report and other.kind == report.kind for other in reports)
+    read = report.kind and any(other is not report and other.kind == report.kind for other in reports)
     if report.inspector != census.NAME or not read:
         return report
     findings = tuple(finding for finding in report.findings if finding.rule not in census.ABOUT_CONTENT)
