@@ -288,6 +288,7 @@ def test_every_type_has_the_size_the_reference_gives_it(dtype: str) -> None:
 
 def test_files_of_the_reference_are_clean_with_full_coverage() -> None:
     arrays = {f"layer.{i}.weight": numpy.ones(i * 7, dtype=t) for i, t in enumerate(["f4", "i8", "u1", "f2", "?"])}
+    data = safetensors.numpy.save(arrays, metadata={"format": "np"})
     reports = {report.inspector: report for report in inspect_artifact(Bytes(data)).reports}
     assert {report.verdict for report in reports.values()} == {Verdict.CLEAN}
     structure = reports["safetensors-structure"]
