@@ -15,6 +15,7 @@ from typing import Final, Literal
 
 from weighbridge.core.errors import Truncated
 from weighbridge.core.ports import RangeReader
+from weighbridge.formats.tars import is_tar_header
 
 HEAD_BYTES = 8 * 1024
 """How much of a file `kind_of` wants to see."""
@@ -52,7 +53,21 @@ _MAGIC: Final[tuple[tuple[int, bytes, Kind], ...]] = (
     (0, b"lmgg", Kind("ggml", "weights")),
     (0, b"fmgg", Kind("ggml", "weights")),
     (0, b"tjgg", Kind("ggml", "weights")),
+    (0, b"algg", Kind("ggml", "weights")),
     (4, b"TFL3", Kind("tflite", "weights")),
+    (4, b"ET12", Kind("executorch", "weights")),
+    (0, b"CBM1", Kind("catboost", "weights")),
+    (0, b"binf", Kind("xgboost-binary", "weights")),
+    (0, b"{L\x00\x00\x00\x00\x00\x00\x00", Kind("ubjson", "weights")),
+    (0, b"\x12\x01\x00\x00\x00\x00\x00\x00", Kind("mxnet-params", "weights")),
+    (0, b"ptrt", Kind("tensorrt", "weights")),
+    (0, b"ftrt", Kind("tensorrt", "weights")),
+    (0, b"\xba\x16\x4f\x2f", Kind("fasttext", "weights")),
+    (0, b"mmap lm http://kheafield.com/code format version", Kind("kenlm", "weights")),
+    (0, b"MATLAB 5.0 MAT-file", Kind("matlab", "serialised")),
+    (0, b"\xac\xed\x00\x05", Kind("java-serialization", "serialised")),
+    (0, b"Obj\x01", Kind("avro", "serialised")),
+    (0, b"ORC\x0a", Kind("orc", "serialised")),
     (0, b"\x89HDF\r\n\x1a\n", Kind("hdf5", "weights")),
     (512, b"\x89HDF\r\n\x1a\n", Kind("hdf5", "weights")),
     (1024, b"\x89HDF\r\n\x1a\n", Kind("hdf5", "weights")),
@@ -66,6 +81,14 @@ _MAGIC: Final[tuple[tuple[int, bytes, Kind], ...]] = (
     (0, b"\xfd7zXZ\x00", Kind("xz", "archive")),
     (0, b"\x28\xb5\x2f\xfd", Kind("zstd", "archive")),
     (0, b"\x04\x22\x4d\x18", Kind("lz4", "archive")),
+    (0, b"\x02\x21\x4c\x18", Kind("lz4", "archive")),
+    (0, b"!<arch>\n", Kind("ar", "archive")),
+    (0, b"070701", Kind("cpio", "archive")),
+    (0, b"070702", Kind("cpio", "archive")),
+    (0, b"070707", Kind("cpio", "archive")),
+    (0, b"\xc7\x71", Kind("cpio", "archive")),
+    (0, b"MSCF\x00\x00\x00\x00", Kind("cab", "archive")),
+    (0, b"LZIP\x01", Kind("lzip", "archive")),
     (0, b"7z\xbc\xaf\x27\x1c", Kind("7z", "archive")),
     (0, b"Rar!\x1a\x07", Kind("rar", "archive")),
     (0, b"SQLite format 3\x00", Kind("sqlite", "archive")),
@@ -77,9 +100,13 @@ _MAGIC: Final[tuple[tuple[int, bytes, Kind], ...]] = (
     (0, b"\xfe\xed\xfa\xcf", Kind("mach-o", "executable")),
     (0, b"\xce\xfa\xed\xfe", Kind("mach-o", "executable")),
     (0, b"\xcf\xfa\xed\xfe", Kind("mach-o", "executable")),
-    (0, b"\xca\xfe\xba\xbe", Kind("mach-o", "executable")),
     (0, b"\xca\xfe\xba\xbf", Kind("mach-o", "executable")),
     (0, b"\x1bLua", Kind("lua-bytecode", "executable")),
+    (0, b"dex\n0", Kind("dex", "executable")),
+    (0, b"BC\xc0\xde", Kind("llvm-bitcode", "executable")),
+    (0, b"L\x00\x00\x00\x01\x14\x02\x00", Kind("windows-shortcut", "executable")),
+    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", Kind("ole-document", "archive")),
+    (0, b"MSCF\x00\x00\x00\x00", Kind("cabinet", "archive")),
     (0, b"\x89PNG\r\n\x1a\n", Kind("png", "media")),
     (0, b"\xff\xd8\xff", Kind("jpeg", "media")),
     (0, b"GIF87a", Kind("gif", "media")),
@@ -94,14 +121,29 @@ _MAGIC: Final[tuple[tuple[int, bytes, Kind], ...]] = (
     (0, b"wOFF", Kind("font", "media")),
     (0, b"wOF2", Kind("font", "media")),
     (0, b"OTTO\x00", Kind("font", "media")),
+    (0, b"ttcf\x00", Kind("font", "media")),
+    (0, b"true\x00", Kind("font", "media")),
 )
 _RIFF: Final[Mapping[bytes, Kind]] = {
     b"WEBP": Kind("webp", "media"),
     b"WAVE": Kind("wav", "media"),
     b"AVI ": Kind("avi", "media"),
 }
+_UNSIGNED: Final[Mapping[str, Kind]] = {
+    ".mlmodel": Kind("coreml", "weights"),
+    ".pdmodel": Kind("paddle-model", "weights"),
+    ".pdiparams": Kind("paddle-params", "weights"),
+    ".caffemodel": Kind("caffe-model", "weights"),
+}
+"""Formats without a signature that could be taken for another's: here the name decides between binaries."""
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 _BZIP2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17\x72\x45\x38\x50\x90)")
+# Properties as every writer sets them, a dictionary of 2^n or 3 * 2^n bytes, a size or none, the coder's zero byte.
+_LZMA = re.compile(rb"\x5d\x00\x00[\x00-\xc0][\x00-\x08](?:\xff{8}|.{5}\x00{3})\x00", re.DOTALL)
+# A frame that both zstd and lz4 skip.
+_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
+# The version, the number of tables and what follows from it, the name of the first table.
+_TRUETYPE = re.compile(rb"\x00\x01\x00\x00\x00[\x04-\x40].{6}[A-Za-z][A-Za-z0-9/ ]{3}", re.DOTALL)
 _PYC = re.compile(rb".[\x0c-\x0f]\r\n[\x00-\x03]\x00\x00\x00", re.DOTALL)
 # PROTO with any protocol, then an opcode that a stream can begin with.
 _PICKLE_PROTO = re.compile(rb"\x80[\x00-\x05][\x95\]\}\)\(NKJMILFGUTVXSBCcidlt\x80\x82-\x8e\x96PQ.]")
@@ -118,6 +160,21 @@ _PICKLE_TEXT = re.compile(
     )""",
     re.VERBOSE,
 )
+# Serialised R objects: saved workspaces begin with RDX2 and the like, single objects with the encoding's letter.
+_R_DATA = re.compile(rb"(?:RD[AXB][23]\n)?(?:X\n\x00\x00\x00[\x02\x03]|A\n[23]\n\d+\n\d+\n|B\n[\x02\x03]\x00\x00\x00)")
+_APE = (b"MZqFpD='", b"jartsr='", b"APEDBG='")
+"""How programs begin that run on several systems: a shell script to one, an executable to another."""
+_VARINT = rb"[\x80-\xff]{0,4}[\x00-\x7f]"
+# TensorFlow: a SavedModel says its schema version and then a graph, which begins with its description; a frozen graph
+# begins with a node, which has a name and an operation; a Keras description of a SavedModel with its root.
+_SAVED_MODEL = re.compile(rb"\x08[\x01-\x05]\x12" + _VARINT + rb"\x0a" + _VARINT + rb"[\x0a\x12\x22\x2a]", re.DOTALL)
+_GRAPH_DEF = re.compile(
+    rb"\x0a" + _VARINT + rb"\x0a" + _VARINT + rb"[A-Za-z0-9._/>-]{1,200}\x12.[A-Za-z_]\w*[\x1a\x22\x2a]", re.DOTALL
+)
+_KERAS_METADATA = re.compile(rb"\x0a" + _VARINT + rb"(?:\x10.)?\x1a\x04root\"", re.DOTALL)
+# MessagePack has no signature: a map whose first key is a text, by its name or with a Flax array in it.
+_MSGPACK_MAP = re.compile(rb"(?:[\x81-\x8f]|\xde..|\xdf....)(?:[\xa0-\xbf]|\xd9.|\xda..)[\x20-\x7e]", re.DOTALL)
+_FLAX_ARRAY = re.compile(rb"(?:\xc7.|\xc8..|\xc9....)[\x01\x03]\x93[\x90-\x9f]", re.DOTALL)
 _SHEBANG = re.compile(rb"#! ?/[^\n]{1,200}(?:\n|\Z)")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
@@ -165,6 +222,7 @@ _EXPECTED: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys((".npz", ".keras", ".zip", ".whl", ".jar", ".mar"), _ZIP),
     ".nemo": frozenset(("tar", "gzip")),
     ".npy": frozenset(("npy",)),
+    ".msgpack": frozenset(("msgpack",)),
     **dict.fromkeys((".h5", ".hdf5"), frozenset(("hdf5",))),
     ".onnx": frozenset(("onnx",)),
     ".tflite": frozenset(("tflite",)),
@@ -257,6 +315,10 @@ def _in_text_or_binary(name: str, head: bytes) -> Kind | None:
     """Kinds whose first bytes may all be text and that are more than text."""
     if _PICKLE_PROTO.match(head) or _PICKLE_TEXT.match(head):
         return PICKLE
+    if _R_DATA.match(head):
+        return Kind("r-data", "serialised")
+    if head.startswith(_APE):
+        return Kind("ape", "executable")
     if _SHEBANG.match(head) and not (suffix_of(name) == ".py" and b"python" in head.split(b"\n", 1)[0]):
         return Kind("script", "executable")
     return Kind("pdf", "media") if head.startswith(b"%PDF-") else None
@@ -268,13 +330,32 @@ def _binary(name: str, head: bytes) -> Kind | None:
         return _RIFF[head[8:12]]
     if _BZIP2.match(head):
         return Kind("bzip2", "archive")
+    if _LZMA.match(head):
+        return Kind("lzma", "archive")
+    if _TRUETYPE.match(head):
+        return Kind("font", "media")
+    if _SKIPPABLE.match(head):
+        return Kind("zstd", "archive")
+    if is_tar_header(head[:512]):
+        return Kind("tar", "archive")
+    program = _program(head)
+    if program:
+        return program
+    # The last three need a dictionary.
+    if head[:2] in (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda", b"\x78\x7d", b"\x78\xbb", b"\x78\xf9"):
+        return Kind("zlib", "archive")
+    if _MSGPACK_MAP.match(head) and (suffix_of(name) == ".msgpack" or _FLAX_ARRAY.search(head)):
+        return Kind("msgpack", "weights")
+    return _UNSIGNED.get(suffix_of(name)) or _protobuf(name, head)
+
+
+def _program(head: bytes) -> Kind | None:
+    if head.startswith(b"\xca\xfe\xba\xbe"):
+        # A universal binary has a few architectures where a class file has its version, which began at 45.
+        return Kind("mach-o" if int.from_bytes(head[4:8], "big") < 45 else "java-class", "executable")
     if _PYC.match(head):
         return Kind("python-bytecode", "executable")
-    if _is_pe(head):
-        return Kind("pe", "executable")
-    if head[:2] in (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda"):
-        return Kind("zlib", "archive")
-    return _protobuf(name, head)
+    return Kind("pe", "executable") if _is_pe(head) else None
 
 
 def _is_pe(head: bytes) -> bool:
@@ -290,12 +371,16 @@ def _protobuf(name: str, head: bytes) -> Kind | None:
     if head.startswith(b"\x0a") and len(head) > 6 and head[2] == 0x0A and head[head[3] + 4 :].startswith(b"\x15"):
         # SentencePiece's ModelProto: pieces = 1 { piece = 1: text, score = 2: float }.
         return Kind("sentencepiece", "config")
-    if head.startswith(b"\x08") and len(head) > 4 and 1 <= head[1] <= 20:
-        if suffix_of(name) == ".pb":
-            return Kind("saved-model", "weights")
-        # ONNX's ModelProto: ir_version = 1, then texts (2, 3, 4, 6), model_version (5), graph (7), opset_import (8).
-        if head[2] in (0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42):
-            return Kind("onnx", "weights")
+    if _SAVED_MODEL.match(head):
+        return Kind("saved-model", "weights")
+    if _GRAPH_DEF.match(head):
+        return Kind("graph-def", "weights")
+    if _KERAS_METADATA.match(head):
+        return Kind("keras-metadata", "weights")
+    # ONNX's ModelProto: ir_version = 1, then texts (2, 3, 4, 6), model_version (5), graph (7), opset_import (8).
+    versioned = head.startswith(b"\x08") and len(head) > 4 and 1 <= head[1] <= 20 and suffix_of(name) != ".pb"
+    if versioned and head[2] in (0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42):
+        return Kind("onnx", "weights")
     return None
 
 

@@ -326,6 +326,11 @@ def looks_like_stream(head: bytes) -> bool:
     return _LOOKS_LIKE.match(head) is not None
 
 
+def begins_like_stream(data: bytes, start: int, end: int) -> bool:
+    """As `looks_like_stream`, of a text in UTF-8 that lies from `start` to `end`; says yes where that is uncertain."""
+    return data[start] == 0xC2 or _LOOKS_LIKE.match(data, start, min(end, start + HEAD_BYTES)) is not None
+
+
 class Lexer:
     """Reads one stream opcode by opcode. After `advance`, `offset` and `argument` describe the opcode returned."""
 

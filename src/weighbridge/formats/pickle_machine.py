@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from weighbridge.core.ports import RangeReader
+from weighbridge.formats.joblib_arrays import is_wrapper
 from weighbridge.formats.pickle import OPCODES, UNREADABLE, Argument, Blob, Lexer, LongText, looks_like_stream
+from weighbridge.formats.pickle_quick import MAX_MARKS, MAX_MEMO, QUICK, TAIL_BYTES, Registers
 from weighbridge.formats.pickle_values import (
     EMPTY,
     Ending,
@@ -33,16 +35,24 @@ from weighbridge.formats.pickle_window import Budget, StreamBroken, StreamLimit
 
 MAX_OPCODES = 5_000_000
 MAX_STACK = 1_000_000
-MAX_MARKS = 100_000
-MAX_MEMO = 1_500_000
 MAX_SPARSE_MEMO = 100_000
 MAX_MEMO_KEY = 16_000_000
 ROOM = 12 * 1024 * 1024
 
-_DEEP = 1000
+_DEEP = 2100
 _SURFACE = 20
 _STREAM_STARTS: Final = frozenset("\x80(ci")
 _HIGHEST_PROTOCOL = 5
+_SPECIAL: Final[Mapping[tuple[str, str], str]] = {
+    ("builtins", "getattr"): "getattr",
+    ("__builtin__", "getattr"): "getattr",
+    ("copyreg", "_reconstructor"): "class",
+    ("copy_reg", "_reconstructor"): "class",
+    ("copyreg", "__newobj__"): "class",
+    ("copy_reg", "__newobj__"): "class",
+    ("numpy", "dtype"): "dtype",
+}
+"""Calls whose result is known better than by what was called."""
 _FILLABLE: Final[Mapping[str, tuple[Sort, ...]]] = {
     "APPEND": (Sort.LIST,),
     "APPENDS": (Sort.LIST,),
@@ -52,20 +62,25 @@ _FILLABLE: Final[Mapping[str, tuple[Sort, ...]]] = {
 }
 
 
-class Machine:
-    """One run over the stream that starts at `start` of an artifact. `outcome` is set when `run` is exhausted."""
+class Machine(Registers):
+    """One run over the stream that starts at `start` of an artifact. `outcome` is set when `run` is exhausted.
 
-    def __init__(self, reader: RangeReader, start: int, end: int, budget: Budget) -> None:
+    With `joblib`, the arrays that joblib writes between the opcodes are passed over, as its loader does; without, their
+    bytes are opcodes, as any other loader takes them. `arrays` says from where to where those lie that were passed.
+    """
+
+    def __init__(self, reader: RangeReader, start: int, end: int, budget: Budget, *, joblib: bool = True) -> None:
+        self._reader = reader
         self._lexer = Lexer(reader, start, end, budget)
         self._budget = budget
-        self._stack: list[Value] = []
-        self._marks: list[int] = []
-        self._memo: list[Value] = []
-        self._sparse: dict[int, Value] = {}
+        super().__init__(ROOM)
         self._globals: dict[tuple[str, str], tuple[Global, Instance]] = {}
-        self._room = ROOM
         self._opcode = ""
+        self._protocol = 0
+        self._joblib = joblib
+        self._end = end
         self._events: list[Event] = []
+        self.arrays: dict[int, int] = {}
         self.outcome = Outcome(Ending.BROKEN, start, 0)
 
     def run(self) -> Iterator[Event]:
@@ -79,6 +94,7 @@ class Machine:
         allowed = min(MAX_OPCODES, self._budget.opcodes)
         try:
             while True:
+                count += self._quickly(allowed - count)
                 opcode = lexer.advance()
                 count += 1
                 if count > allowed:
@@ -102,6 +118,21 @@ class Machine:
         self._budget.opcodes -= min(count, self._budget.opcodes)
         end = lexer.window.position if ending is Ending.STOPPED else lexer.offset
         self.outcome = Outcome(ending, end, count, result, message)
+
+    def _quickly(self, allowed: int) -> int:
+        """Takes the ordinary opcodes that come next in this block, and says how many they were."""
+        window, stack, count = self._lexer.window, self._stack, 0
+        data, at = window.block()
+        last = len(data) - TAIL_BYTES
+        while at < last and count < allowed and len(stack) <= _DEEP:
+            step = QUICK[data[at]]
+            after = step(self, data, at) if step is not None else -1
+            if after < 0:
+                break
+            at = after
+            count += 1
+        window.move_to(at)
+        return count
 
     # --- the stack -------------------------------------------------------------------------------
 
@@ -168,7 +199,6 @@ class Machine:
     def bytearray(self, argument: Argument) -> None:
         """Pushes a bytearray."""
         self.constant(argument, Sort.BYTEARRAY)
-        self._stack[-1] = Sort.BYTEARRAY
 
     def mark(self) -> None:
         """MARK."""
@@ -204,11 +234,12 @@ class Machine:
     def fill(self, count: int | None) -> None:
         """APPEND(S), SETITEM(S), ADDITEMS: `count` values, or those above the mark, go into the one below."""
         if count is None:
-            self._to_mark()
+            values = self._to_mark()
         else:
-            for _ in range(count):
-                self._pop()
+            values = [self._pop() for _ in range(count)][::-1]
         target = self._top()
+        if self._wrapped.wanted and target is Sort.DICT:
+            self._wrapped.collect(values)
         if target not in _FILLABLE[self._opcode]:
             self._tell(EventKind.FILLED, target)
 
@@ -272,15 +303,29 @@ class Machine:
     def _resolve(self, module: Value, name: Value) -> Value:
         if isinstance(module, str) and isinstance(name, str):
             found = self._intern(module, name)[0]
-            self._tell(EventKind.RESOLVED, found)
+            self._tell(EventKind.RESOLVED, found, self._protocol)
             return found
         self._tell(EventKind.DYNAMIC, argument=Items((module, name)))
         return Sort.UNKNOWN
 
     def _call(self, subject: Value, argument: Value) -> None:
         self._tell(EventKind.CALLED, subject, argument)
-        known = isinstance(subject, Global)
-        self._stack.append(self._intern(subject.module, subject.name)[1] if known else Sort.UNKNOWN)  # type: ignore[union-attr]
+        self._stack.append(self._made(subject, argument) if isinstance(subject, Global) else Sort.UNKNOWN)
+
+    def _made(self, subject: Global, argument: Value) -> Value:
+        """What a call makes, as far as it matters which: an attribute of a global is a global again."""
+        items = argument.items if isinstance(argument, Items) else ()
+        special = _SPECIAL.get((subject.module, subject.name))
+        if special == "getattr" and len(items) == 2 and isinstance(items[0], Global) and isinstance(items[1], str):
+            return self._resolve(items[0].module, f"{items[0].name}.{items[1]}")
+        if special == "class" and items and isinstance(items[0], Global):
+            subject = items[0]
+        made = self._intern(subject.module, subject.name)[1]
+        if special == "dtype":
+            return self._wrapped.dtype(made, items)
+        if is_wrapper(subject):
+            self._wrapped.begin()
+        return made
 
     def global_(self, names: Argument) -> None:
         """GLOBAL."""
@@ -316,9 +361,30 @@ class Machine:
         self._call(subject, Items((arguments, keywords)))
 
     def build(self) -> None:
-        """BUILD."""
+        """BUILD. After that of joblib's wrapper, the array itself lies in the stream."""
         state = self._pop()
-        self._tell(EventKind.BUILT, self._top(), state)
+        target = self._top()
+        self._tell(EventKind.BUILT, target, state)
+        if isinstance(target, Instance):
+            if target.serial:
+                self._wrapped.describe(target, state)
+            elif self._joblib and self._wrapped.wanted and is_wrapper(target.of):
+                self._pass_array()
+
+    def _pass_array(self) -> None:
+        window = self._lexer.window
+        start = window.position
+        if self._wrapped.holds_objects():
+            inner = Machine(self._reader, start, self._end, self._budget, joblib=False)
+            self._events.extend(inner.run())
+            if inner.outcome.ending is not Ending.STOPPED:
+                raise StreamBroken(f"an array's own pickle: {inner.outcome.message}", inner.outcome.end)
+            window.skip(inner.outcome.end - start)
+        else:
+            window.skip(self._wrapped.length(window))
+            self._events.append(Event(EventKind.DATA, window.position, self._opcode, argument=start))
+        self.arrays[start] = window.position
+        self._wrapped.finish()
 
     def extension(self, code: Argument) -> None:
         """EXT1, EXT2, EXT4: a global by a number that only the loading process knows."""
@@ -326,12 +392,16 @@ class Machine:
         self._stack.append(Sort.UNKNOWN)
 
     def persistent(self, key: Value) -> None:
-        """PERSID, BINPERSID."""
+        """PERSID, BINPERSID. torch's old format hands over classes so: `("module", class, file, source)`."""
         self._tell(EventKind.PERSISTENT, argument=key)
-        self._stack.append(Sort.PERSISTENT)
+        named = isinstance(key, Items) and len(key.items) == 4 and key.items[0] == "module"
+        found = key.items[1] if named else None  # type: ignore[union-attr]
+        self._stack.append(found if isinstance(found, Global) else Sort.PERSISTENT)
 
     def protocol(self, number: Argument) -> None:
         """PROTO; a loader refuses those it does not know."""
+        if isinstance(number, int):
+            self._protocol = number
         if isinstance(number, int) and number > _HIGHEST_PROTOCOL:
             self._tell(EventKind.ODD, message=f"the protocol {number} does not exist")
 

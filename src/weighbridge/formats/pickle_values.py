@@ -49,9 +49,10 @@ class Global:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """The result of calling a global."""
+    """The result of calling a global. `serial` finds what its machine knows of it; 0 when nothing is kept."""
 
     of: Global
+    serial: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ class EventKind(Enum):
     """What happened at one opcode."""
 
     RESOLVED = "resolved"
-    """A global was named; `subject` is the Global."""
+    """A global was named; `subject` is the Global, `argument` the stream's protocol so far."""
     CALLED = "called"
     """`subject` is called with `argument`, by REDUCE, INST, OBJ, NEWOBJ or NEWOBJ_EX."""
     BUILT = "built"
@@ -142,6 +143,8 @@ class EventKind(Enum):
     """A constant that begins as a pickle does; `subject` is it."""
     ODD = "odd"
     """Something that no honest writer writes; `message` says what."""
+    DATA = "data"
+    """Bytes that a loader takes for an array: from `argument` (an offset) up to `offset`."""
     EXCESS = "excess"
     """Something that would make the loader allocate without bound."""
 

@@ -64,6 +64,14 @@ class ByteWindow:
         """Bytes that follow."""
         return self._end - self.position
 
+    def block(self) -> tuple[bytes, int]:
+        """The block that is held, and the place in it of the next byte."""
+        return self._data, self._at
+
+    def move_to(self, place: int) -> None:
+        """Goes on at a place of the block."""
+        self._at = place
+
     def byte(self) -> int:
         """The next byte. Raises StreamBroken at the end."""
         at = self._at

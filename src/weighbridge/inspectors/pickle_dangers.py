@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from weighbridge.formats.pickle_values import Global
-from weighbridge.inspectors.pickle_callables import ALLOWED, Danger, canonical_name
+from weighbridge.inspectors.pickle_callables import allowed
+from weighbridge.inspectors.pickle_checks import Danger
+from weighbridge.inspectors.pickle_names import canonical_name
 
 
 def _words(text: str) -> list[str]:
@@ -30,9 +32,10 @@ _MODULES: Final[Mapping[Danger, str]] = {
         jupyter_client celery rq dask.distributed distributed ray pyspark smtpd wsgiref cgitb
         torch.utils.hipify torch.utils.data.datapipes torch.utils.model_dump transformers.dynamic_module_utils
         scipy._lib._uarray scipy._lib.deprecation pandas.core.computation numexpr
+        pipes torch.fx fickling picklescan modelscan modelaudit modelaudit_picklescan torch.utils.data.datapipes
         ctypes.util sqlite3.dbapi2 gdb site sitecustomize usercustomize rlcompleter this antigravity
     """,
-    Danger.PROCESS: "os subprocess _posixsubprocess popen2 commands webbrowser platform _winapi msvcrt winreg signal",
+    Danger.PROCESS: "_osx_support _aix_support os subprocess _posixsubprocess popen2 commands webbrowser platform _winapi msvcrt winreg signal",
     Danger.IMPORTING: "importlib _frozen_importlib _frozen_importlib_external pkgutil zipimport imp modulefinder zipfile"
     " pkg_resources _imp",
     Danger.INTROSPECTION: "__builtins__ sys inspect gc operator _operator functools _functools copyreg linecache atexit",
@@ -52,6 +55,7 @@ _MODULES: Final[Mapping[Danger, str]] = {
 }
 _NAMES: Final[Mapping[Danger, str]] = {
     Danger.EXECUTION: """
+        typing._eval_type typing.get_type_hints typing.ForwardRef._evaluate uuid._get_command_stdout
         builtins.eval builtins.exec builtins.compile builtins.execfile builtins.map builtins.filter builtins.breakpoint
         builtins.help builtins.input builtins.apply functools.reduce functools.partial functools.singledispatch
         itertools.starmap itertools.accumulate itertools.groupby itertools.takewhile itertools.dropwhile
@@ -62,7 +66,7 @@ _NAMES: Final[Mapping[Danger, str]] = {
         numpy.f2py.crackfortran._eval_scalar numpy.f2py.diagnose.run_command numpy.core.overrides.array_function_dispatch
         pandas.eval pandas.core.frame.DataFrame.eval pandas.core.frame.DataFrame.query pandas.DataFrame.eval
         sympy.sympify sympy.core.sympify.sympify sympy.parsing.sympy_parser.parse_expr sympy.lambdify
-        sklearn.utils._testing.check_skip_network sklearn.preprocessing._function_transformer.FunctionTransformer
+        sklearn.utils._testing.check_skip_network
         joblib.parallel.Parallel joblib.parallel.delayed joblib.memory.Memory joblib.hashing.hash
         joblib.func_inspect.get_func_code joblib._parallel_backends.ImmediateResult sklearn.utils.parallel.Parallel
         sklearn.utils.parallel._FuncWrapper torch.utils.data._utils.worker._worker_loop torch.compile
@@ -80,12 +84,12 @@ _NAMES: Final[Mapping[Danger, str]] = {
         networkx.utils.decorators.argmap numba.core.serialize._unpickle__CustomPickled
     """,
     Danger.INTROSPECTION: """
-        builtins.getattr builtins.setattr builtins.delattr builtins.hasattr builtins.globals builtins.locals
-        builtins.vars builtins.dir builtins.type builtins.super builtins.property builtins.classmethod
+        builtins.setattr builtins.delattr builtins.hasattr builtins.globals builtins.locals
+        builtins.vars builtins.dir builtins.super builtins.property builtins.classmethod
         builtins.staticmethod builtins.memoryview builtins.id builtins.callable builtins.iter builtins.next
         builtins.__build_class__ builtins.object.__reduce_ex__ operator.attrgetter operator.methodcaller
         operator.itemgetter operator.call _operator.attrgetter _operator.methodcaller _operator.itemgetter
-        copyreg.add_extension copyreg.pickle copyreg.__newobj__ collections.namedtuple
+        copyreg.add_extension copyreg.pickle collections.namedtuple
         collections.UserDict collections.ChainMap enum.Enum enum._make_class_unpicklable
         torch.nn.modules.module.Module.__getattr__
     """,
@@ -103,7 +107,7 @@ _NAMES: Final[Mapping[Danger, str]] = {
         sklearn.datasets.fetch_openml sklearn.datasets._base.load_files joblib.load joblib.numpy_pickle.load
         joblib.numpy_pickle_compat.load_compatibility joblib.numpy_pickle.NumpyUnpickler
         multiprocessing.reduction.ForkingPickler.loads multiprocessing.connection.Client
-        xgboost.core.Booster.load_model lightgbm.basic.Booster scipy.io.loadmat tensorflow.keras.models.load_model
+        xgboost.core.Booster.load_model scipy.io.loadmat tensorflow.keras.models.load_model
         keras.models.load_model keras.saving.load_model tensorflow.saved_model.load onnxruntime.InferenceSession
         transformers.AutoModel.from_pretrained transformers.AutoTokenizer.from_pretrained
         statsmodels.iolib.smpickle.load_pickle mlflow.pyfunc.load_model skops.io.load nltk.data.load
@@ -146,11 +150,12 @@ DANGEROUS: Final[Mapping[str, Danger]] = _by_name()
 DANGEROUS_MODULES: Final[Mapping[str, Danger]] = _by_module()
 
 
-def danger_of(value: Global) -> Danger | None:
+def danger_of(value: Global, protocol: int = 0) -> Danger | None:
     """What is known against a global, also when the name walks from one object to another (`os.path.os.system`)."""
-    full = canonical_name(value)
-    if full in ALLOWED and full not in DANGEROUS:
-        return None
+    entry = allowed(value, protocol)
+    if entry is not None:
+        return entry.unless_called
+    full = canonical_name(value, protocol)
     parts = full.split(".")
     found = _listed(parts)
     if found is not None:

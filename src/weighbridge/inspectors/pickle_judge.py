@@ -7,15 +7,18 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from weighbridge.core.finding import Finding, Severity
-from weighbridge.formats.pickle import LongText
-from weighbridge.formats.pickle_values import Event, EventKind, Global, Instance, Items, Sort, Value, shown
-from weighbridge.inspectors.pickle_callables import STORAGES, allowed, canonical_name
+from weighbridge.formats.pickle import Blob, LongText
+from weighbridge.formats.pickle_values import EMPTY, Event, EventKind, Global, Instance, Items, Sort, Value, shown
+from weighbridge.inspectors.pickle_callables import STORAGES, allowed
+from weighbridge.inspectors.pickle_checks import Allowed, Danger
 from weighbridge.inspectors.pickle_dangers import danger_of
+from weighbridge.inspectors.pickle_names import RENAMING_PROTOCOLS, canonical_name
 from weighbridge.inspectors.pickle_rules import BY_ID
 
 MAX_NOTES = 300
 MAX_STORAGES = 200_000
 MAX_CONSTANTS = 2_000
+MAX_DATA = 50_000
 _HONEST_NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*", re.ASCII)
 
 
@@ -38,10 +41,19 @@ class Judge:
         self.prefix = prefix
         self._notes: dict[tuple[str, str], _Note] = {}
         self._others: list[Finding] = []
+        self._fine: dict[Global, Value] = {}
+        self._unused: dict[Global, int] = {}
         self.constants: list[tuple[int, Value]] = []
         """Constants that begin as pickles do, with their offsets."""
+        self.named: set[tuple[str, str]] = set()
+        self.stacked: set[tuple[str, str]] = set()
+        """The names that GLOBAL and INST, and STACK_GLOBAL, take in the stream at hand; for a second reader."""
+        self.data: list[tuple[int, int]] = []
+        """Where bytes lie that a loader takes for an array, as offsets from and to."""
         self.storages: dict[str, int] = {}
         """Bytes of each torch storage that a persistent id names, by key."""
+        self.elements: dict[str, int] = {}
+        """Their elements, by key."""
         self.grave = False
         """Whether a weapon is named: what no accident of other bytes amounts to."""
         self.acted = False
@@ -70,6 +82,8 @@ class Judge:
                 self._notes[key] = note
         self.constants += other.constants[: MAX_CONSTANTS - len(self.constants)]
         self.storages |= other.storages
+        self.elements |= other.elements
+        self.data += other.data[: MAX_DATA - len(self.data)]
         self.acted |= other.acted
         self.grave |= other.grave
 
@@ -80,6 +94,7 @@ class Judge:
 
     def findings(self, path: str) -> list[Finding]:
         """Everything to be said about the artifact at `path`."""
+        self.settle()
         return [*(self._finding(note, path) for note in self._notes.values()), *self._others]
 
     def _finding(self, note: _Note, path: str) -> Finding:
@@ -107,23 +122,55 @@ class Judge:
                 self._persistent(event)
             case EventKind.CONSTANT:
                 self._constant(event)
-            case EventKind.ODD:
-                self.note("broken-stream", event.message, event.message, event.offset)
-            case EventKind.EXCESS:
-                self.note("limit-exceeded", event.message, event.message, event.offset)
+            case _:
+                self._remark(event)
+
+    def _remark(self, event: Event) -> None:
+        """What neither names nor calls."""
+        if event.kind is EventKind.DATA:
+            if isinstance(event.argument, int) and len(self.data) < MAX_DATA:
+                self.data.append((event.argument, event.offset))
+            return
+        rule = "broken-stream" if event.kind is EventKind.ODD else "limit-exceeded"
+        self.note(rule, event.message, event.message, event.offset)
 
     def _resolved(self, found: Global, event: Event) -> None:
+        if event.opcode == "STACK_GLOBAL":
+            self.stacked.add((found.module, found.name))
+        elif event.opcode in ("GLOBAL", "INST"):
+            self.named.add((found.module, found.name))
+        if self._fine.get(found) == event.argument:
+            return
         name = shown(found)
         if _HONEST_NAME.fullmatch(found.module) is None or not found.name.isprintable() or not found.name.strip():
             self.note("module-name-odd", name, f"names {found.module!a}, {found.name!a}"[:200], event.offset)
         else:
             self.acted = True
+        protocol = event.argument if isinstance(event.argument, int) else 0
+        rules = allowed(found, protocol)
         danger = danger_of(found)
-        if danger is not None:
-            message = f"names {name}, which {danger.value}"
-            self.note("dangerous-callable", name, message, event.offset, severity=danger.severity)
-        elif allowed(found) is None:
+        if danger is None and protocol >= RENAMING_PROTOCOLS:
+            danger = danger_of(found, protocol)
+        if danger is not None and rules is not None and rules.unless_called:
+            self._unused.setdefault(found, event.offset)
+        elif danger is not None:
+            self._weapon(found, danger, event.offset)
+        elif rules is None:
             self.note("unknown-callable", name, f"names {name}, which nobody has judged", event.offset)
+        elif self.acted and len(self._fine) < MAX_NOTES:
+            self._fine[found] = event.argument
+
+    def _weapon(self, found: Global, danger: Danger, offset: int) -> None:
+        message = f"names {shown(found)}, which {danger.value}"
+        self.note("dangerous-callable", shown(found), message, offset, severity=danger.severity)
+
+    def settle(self) -> None:
+        """To be called when the stream has ended: what passes only as a call and was never called."""
+        for found, offset in self._unused.items():
+            rules = allowed(found)
+            if rules is not None and rules.unless_called is not None:
+                self._weapon(found, rules.unless_called, offset)
+        self._unused.clear()
 
     def _called(self, event: Event) -> None:
         subject = event.subject
@@ -132,14 +179,30 @@ class Judge:
             self.note("dynamic-name", shown(subject), message, event.offset)
             return
         rules = allowed(subject)
-        evidence = f"{shown(subject)}{shown(event.argument)}"
         if rules is None:
+            evidence = f"{shown(subject)}{shown(event.argument)}"
             for rule in ("dangerous-callable", "unknown-callable"):
                 known = self._notes.get((rule, shown(subject)))
                 if known is not None and not known.evidence:
                     known.evidence = evidence
-        elif event.opcode == "NEWOBJ_EX" or rules.call is None or not rules.call(event.argument):
+        elif not _accepted(rules, event):
+            if rules.unless_called is not None:
+                self._weapon(subject, rules.unless_called, event.offset)
+            evidence = f"{shown(subject)}{shown(event.argument)}"
             self.note("odd-arguments", shown(subject), f"calls {evidence}", event.offset)
+        else:
+            self._unused.pop(subject, None)
+            self._array(event)
+
+    def _array(self, event: Event) -> None:
+        """Remembers the bytes that an accepted call makes an array of."""
+        if isinstance(event.subject, Global) and event.subject.name in ("_frombuffer", "scalar"):
+            for item in event.argument.items if isinstance(event.argument, Items) else ():
+                self._bytes(item)
+
+    def _bytes(self, value: Value) -> None:
+        if isinstance(value, Blob) and not value.escaped and len(self.data) < MAX_DATA:
+            self.data.append((value.offset, value.offset + value.length))
 
     def _changed(self, event: Event) -> None:
         subject, what = event.subject, "gives a state to" if event.kind is EventKind.BUILT else "puts items into"
@@ -151,6 +214,8 @@ class Judge:
             if rules is None:
                 return
             if event.kind is EventKind.BUILT and rules.state is not None and rules.state(event.argument):
+                if subject.of.name == "_reconstruct" and isinstance(event.argument, Items):
+                    self._bytes(event.argument.items[-1])
                 return
             if event.kind is EventKind.FILLED and rules.fillable:
                 return
@@ -175,6 +240,8 @@ class Judge:
     def _persistent(self, event: Event) -> None:
         self.acted = True
         storage = _torch_storage(event.argument)
+        if storage is None and _torch_class(event.argument):
+            return
         if storage is None:
             message = f"asks the loader for {shown(event.argument)}"
             self.note("persistent-id", "", message, event.offset)
@@ -182,11 +249,35 @@ class Judge:
         if len(self.storages) >= MAX_STORAGES:
             self.note("limit-exceeded", "storages", f"names more than {MAX_STORAGES} storages", event.offset)
             return
-        self.storages[storage[0]] = storage[1]
+        self.storages[storage[0]], self.elements[storage[0]] = storage[1:]
 
 
-def _torch_storage(key: Value) -> tuple[str, int] | None:
-    """The key and the bytes of the storage that `("storage", class, key, location, elements)` names."""
+def _accepted(rules: Allowed, event: Event) -> bool:
+    """Whether a call is one that its callable's rules accept. Keyword arguments are accepted nowhere."""
+    if event.opcode == "NEWOBJ_EX":
+        return False
+    argument = event.argument
+    if event.opcode == "NEWOBJ" and rules.new is not None:
+        return rules.new(argument)
+    if rules.call is None or not rules.call(argument):
+        return False
+    if isinstance(event.subject, Global) and event.subject.name in ("_reconstructor", "__newobj__"):
+        made = argument.items[0] if isinstance(argument, Items) and argument.items else None
+        inner = allowed(made) if isinstance(made, Global) else None
+        making = None if inner is None else inner.new or inner.call
+        return making is not None and making(EMPTY)
+    return True
+
+
+def _torch_class(key: Value) -> bool:
+    """Whether an id is torch's `("module", class, file, source)`, of an allowed class."""
+    if not isinstance(key, Items) or len(key.items) != 4 or key.items[0] != "module":
+        return False
+    return isinstance(key.items[1], Global) and allowed(key.items[1]) is not None
+
+
+def _torch_storage(key: Value) -> tuple[str, int, int] | None:
+    """The key, the bytes and the elements of the storage that `("storage", class, key, location, elements)` names."""
     if not isinstance(key, Items) or len(key.items) not in (5, 6) or not key.whole:
         return None
     word, kind, name, location, elements = key.items[:5]
@@ -195,6 +286,15 @@ def _torch_storage(key: Value) -> tuple[str, int] | None:
     if not isinstance(location, str | LongText) or type(elements) is not int or elements < 0:
         return None
     size: Final = STORAGES.get(canonical_name(kind))
-    if size is None or (len(key.items) == 6 and key.items[5] is not None):
+    if size is None or (len(key.items) == 6 and not _is_view(key.items[5])):
         return None
-    return name, elements * size
+    return name, elements * size, elements
+
+
+def _is_view(value: Value) -> bool:
+    """What stands in place of a view of a storage: nothing, or its key, offset and elements."""
+    if value is None:
+        return True
+    return (
+        isinstance(value, Items) and len(value.items) == 3 and all(isinstance(item, str | int) for item in value.items)
+    )

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from weighbridge.core.errors import Truncated
 from weighbridge.core.ports import RangeReader
-from weighbridge.formats.pickle import Blob, LongText, unescape
+from weighbridge.formats.pickle import Blob, LongText, tokens, unescape
 from weighbridge.formats.pickle_machine import Machine
 from weighbridge.formats.pickle_values import Ending, Outcome, Value
+from weighbridge.formats.pickle_walker import walk
 from weighbridge.formats.pickle_window import Budget
+from weighbridge.formats.recent_reads import Recent
 from weighbridge.inspectors.pickle_judge import Judge
 
 MAX_DEPTH = 4
 MAX_STREAMS = 10_000
 MAX_NESTED = 2_000
 MAX_NESTED_TEXT = 1024 * 1024
+MAX_COMPARED = 20_000
+"""Names of one stream up to which the two readers' sets are compared."""
+
+MAX_COUNTED = 1_000
+"""Storages of torch's old format whose counts are read; of more, their total is enough."""
+
 MAX_SEARCHED_BYTES = 1024 * 1024
 MAX_SEARCHED_STREAMS = 64
 MAX_SEARCHED_OPCODES = 500_000
 
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 _TORCH_LEGACY_STREAMS = 5
+_TEXT_OPCODES = frozenset(("BINUNICODE", "SHORT_BINUNICODE", "UNICODE", "BINSTRING", "SHORT_BINSTRING", "STRING"))
 _STREAM_START = re.compile(rb"\x80[\x02-\x05]|\(?[ci][A-Za-z_][\w.]{0,100}\n[A-Za-z_]\w{0,100}\n")
 _NPY_HEADER: Final = re.compile(rb"\x93NUMPY[\x01-\x03]\x00", re.DOTALL)
 
@@ -43,33 +53,83 @@ class Reading:
 
     reader: RangeReader
     budget: Budget
+    inert: Callable[[int, int], None] | None = None
+    """Is told which bytes of the reader are arrays, by the rules of who writes them."""
+
     complete: bool = False
     """Whether the streams that were followed last all came to their STOP and left nothing over."""
 
     _results: list[Value] = field(default_factory=list)
+    _starts: list[int] = field(default_factory=list)
 
     def streams(self, judge: Judge, start: int, end: int) -> int:
         """Follows streams back to back and returns how many bytes were understood."""
         position = start
         for _ in range(MAX_STREAMS):
             first = position == start
-            machine, trial = Machine(self.reader, position, end, self.budget), judge if first else Judge()
-            for event in machine.run():
-                trial.see(event)
-            outcome = machine.outcome
+            trial = judge if first else Judge(judge.prefix)
+            outcome = self._one(trial, position, end)
             if outcome.ending is not Ending.STOPPED:
                 self._ended(judge, trial, outcome, position=position, end=end)
                 return max(0, outcome.end - start) if first else position - start
             if not first:
                 judge.absorb(trial)
-            position = outcome.end
-            if len(self._results) <= _TORCH_LEGACY_STREAMS:
+            if len(self._results) < _TORCH_LEGACY_STREAMS:
                 self._results.append(outcome.result)
-            if position == end or self._torch_storages_follow(judge, end - position):
+                self._starts.append(position)
+            position = outcome.end
+            if position == end or self._torch_storages_follow(judge, position, end):
+                self._tell(judge)
                 self.complete = True
                 return end - start
         judge.note("limit-exceeded", "streams", f"more than {MAX_STREAMS} streams follow each other", position)
         return position - start
+
+    def _one(self, judge: Judge, start: int, end: int) -> Outcome:
+        """Follows one stream, and lets the second reader follow it too."""
+        judge.named.clear()
+        judge.stacked.clear()
+        recent = Recent(self.reader)
+        machine = Machine(recent, start, end, self.budget)
+        for event in machine.run():
+            judge.see(event)
+        judge.settle()
+        outcome = machine.outcome
+        if outcome.ending is Ending.STOPPED and (judge.named or judge.stacked):
+            self._compare(judge, recent, start, machine)
+        if machine.arrays:
+            self._as_others_read(judge, start, end)
+        return outcome
+
+    def _compare(self, judge: Judge, recent: Recent, start: int, machine: Machine) -> None:
+        end = machine.outcome.end
+        if len(judge.named) + len(judge.stacked) > MAX_COMPARED:
+            return
+        other = walk(recent, start, end, machine.arrays)
+        # An array of objects is a stream of its own, whose names the second reader is not shown.
+        inner = judge.named if machine.arrays else other.named
+        if other.unsure or (other.end == end and judge.named == inner | other.named and other.stacked <= judge.stacked):
+            return
+        seen = sorted(other.named ^ judge.named | (other.stacked - judge.stacked))
+        what = ".".join(seen[0]) if seen else f"an end at {other.end}, not {end}"
+        message = f"one reader sees {what[:100]!a}, the other does not"
+        judge.note("readers-disagree", "", message, start)
+
+    def _tell(self, judge: Judge) -> None:
+        if self.inert is not None:
+            for start, end in judge.data:
+                self.inert(start, end)
+
+    def _as_others_read(self, judge: Judge, start: int, end: int) -> None:
+        """Follows a stream as loaders do that know nothing of joblib: its arrays are opcodes to them.
+
+        Only a weapon is worth a word, for the bytes of an honest array spell anything.
+        """
+        trial = Judge(judge.prefix)
+        for event in Machine(self.reader, start, end, self.budget, joblib=False).run():
+            trial.see(event)
+        if trial.grave:
+            judge.absorb(trial)
 
     def _ended(self, judge: Judge, trial: Judge, outcome: Outcome, *, position: int, end: int) -> None:
         """A stream that did not reach its STOP: cut, too long, or never one."""
@@ -84,11 +144,50 @@ class Reading:
             judge.note("broken-stream", outcome.message, outcome.message, outcome.end)
         self._search(judge, outcome.end + 1, end)
 
-    def _torch_storages_follow(self, judge: Judge, rest: int) -> bool:
-        """Whether what is left is exactly the storages of torch's old format: a count of 8 bytes and the data, each."""
-        if len(self._results) != _TORCH_LEGACY_STREAMS or self._results[0] != _TORCH_MAGIC:
+    @property
+    def holds_storages(self) -> bool:
+        """Whether the streams are torch's old format, whose storages follow in the same file."""
+        return len(self._results) >= _TORCH_LEGACY_STREAMS and self._results[0] == _TORCH_MAGIC
+
+    def _torch_storages_follow(self, judge: Judge, position: int, end: int) -> bool:
+        """Whether what is left is exactly the storages of torch's old format, in the order of its last stream.
+
+        Each is a count of elements, which must be the pickle's, and the elements.
+        """
+        if not self.holds_storages or len(self._results) != _TORCH_LEGACY_STREAMS:
             return False
-        return rest == sum(8 + size for size in judge.storages.values())
+        sizes = judge.storages
+        if end - position != sum(8 + size for size in sizes.values()):
+            return False
+        keys = self._keys(self._starts[-1], position)
+        if sorted(keys) != sorted(sizes):
+            return False
+        spans: list[tuple[int, int]] = []
+        for number, key in enumerate(keys):
+            if number < MAX_COUNTED:
+                count = self.reader.read(position, 8)
+                if int.from_bytes(count, "little") != judge.elements[key]:
+                    judge.note(
+                        "broken-stream",
+                        "storage",
+                        f"the storage {key[:40]!a} has another size than its pickle says",
+                        position,
+                    )
+                    return False
+            spans.append((position + 8, position + 8 + sizes[key]))
+            position += 8 + sizes[key]
+        judge.data += spans
+        return True
+
+    def _keys(self, start: int, end: int) -> list[str]:
+        """The texts of torch's list of storages, in order."""
+        found = []
+        for token in tokens(self.reader, start):
+            if token.offset >= end:
+                break
+            if token.opcode.name in _TEXT_OPCODES and isinstance(token.argument, str):
+                found.append(token.argument)
+        return found
 
     def _search(self, judge: Judge, start: int, end: int) -> None:
         """Looks for streams further on. Only one that names a weapon is worth a word: it is anybody's guess."""
@@ -108,6 +207,7 @@ class Reading:
             machine = Machine(self.reader, start + match.start(), end, budget)
             for event in machine.run():
                 trial.see(event)
+            trial.settle()
             if trial.grave:
                 judge.absorb(trial)
                 passed = machine.outcome.end - start

@@ -12,7 +12,6 @@ NAME: Final = "pickles"
 _DO_NOT_LOAD = "Do not load the file. Find out who made it, and take the weights as safetensors."
 _SAFETENSORS = "Take the same weights as safetensors, or leave this file out with --exclude."
 _REFETCH = "Verify the revision; if the file is the same at its source, take the weights as safetensors."
-_REPACK = "Do not load the file. Ask its publisher to write it again, best as safetensors."
 
 
 def _rule(name: str, title: str, severity: Severity, explanation: str, remedy: str) -> Rule:
@@ -103,6 +102,14 @@ RULES: Final[tuple[Rule, ...]] = (
         _SAFETENSORS,
     ),
     _rule(
+        "readers-disagree",
+        "Two readings of the same stream differ",
+        Severity.HIGH,
+        "Two independent readers of the format do not see the same names, or the same end. An inspector that can be "
+        "misled can be evaded.",
+        _DO_NOT_LOAD,
+    ),
+    _rule(
         "module-name-odd",
         "A module name that is none",
         Severity.HIGH,
@@ -110,47 +117,4 @@ RULES: Final[tuple[Rule, ...]] = (
         _DO_NOT_LOAD,
     ),
 )
-
-
-def _zip(name: str, title: str, severity: Severity, explanation: str) -> Rule:
-    return Rule(f"zip-{name}", title, severity, NAME, explanation, _REPACK)
-
-
-ZIP_RULES: Final[tuple[Rule, ...]] = (
-    _zip("broken", "The archive's structure breaks", Severity.MEDIUM, "Not every member is where it should be."),
-    _zip(
-        "ambiguous",
-        "More than one end record",
-        Severity.HIGH,
-        "Readers differ in which one counts, and so in which files the archive holds.",
-    ),
-    _zip(
-        "header-mismatch",
-        "A file is described in two ways",
-        Severity.HIGH,
-        "The directory and the local header disagree; readers differ in which they believe.",
-    ),
-    _zip("duplicate-name", "Two files of one name", Severity.HIGH, "Readers differ in which of them they open."),
-    _zip("traversal", "A name that escapes", Severity.HIGH, "Unpacked, the file would be written somewhere else."),
-    _zip("encrypted", "Encrypted files", Severity.MEDIUM, "Nobody without the key knows what is inside."),
-    _zip("overlap", "Bytes of more than one file", Severity.HIGH, "One run of bytes is read as several files."),
-    _zip(
-        "extra-data",
-        "Bytes that belong to no file",
-        Severity.MEDIUM,
-        "Something lies before, between or behind the files. Another reader may find it.",
-    ),
-    _zip("method", "Unknown compression", Severity.MEDIUM, "The file is packed in a way that is not unpacked here."),
-    _zip("bomb", "A file that grows beyond measure", Severity.HIGH, "Unpacking it exhausts memory or storage."),
-    _zip("limit", "More than is read", Severity.MEDIUM, "The archive has more files, or larger ones, than are read."),
-    _zip("checksum", "Wrong checksum", Severity.HIGH, "What is inside is not what was put in, or readers must differ."),
-    _zip(
-        "storage-size",
-        "A tensor's storage of another size",
-        Severity.MEDIUM,
-        "The pickle names a storage that is not there, or has more or fewer bytes than it needs.",
-    ),
-)
-BY_ID: Final[Mapping[str, Rule]] = {rule.id.removeprefix("pickle-"): rule for rule in RULES} | {
-    rule.id: rule for rule in ZIP_RULES
-}
+BY_ID: Final[Mapping[str, Rule]] = {rule.id.removeprefix("pickle-"): rule for rule in RULES}

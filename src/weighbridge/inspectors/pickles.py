@@ -2,12 +2,12 @@
 
 Every stream of the artifact is followed on abstract values (`weighbridge.formats.pickle_machine`) and every callable in
 it is judged: allowed for its role with such arguments, a known weapon, or unknown, which does not pass. A constant that
-is a pickle itself is followed too. Zip archives (torch's, numpy's) are read by their directory, and the pickles in them
-in place. Bytes constants and torch's storages are data by the format's own rules and count as inspected without being
-read.
+is a pickle itself is followed too. Bytes constants and the storages behind torch's old streams are data by the format's
+own rules and count as inspected without being read. Storages that lie elsewhere are facts (`torch-storage`: bytes by
+key), for whoever knows where they lie.
 
-Concerns whatever is a pickle, or an archive of pickles, by content, and whatever loaders take for a pickle by its name;
-unrecognised bytes are followed as well, and reported only when they name a weapon.
+Concerns whatever is a pickle by content (also an npy array of objects), and whatever loaders take for a pickle by its
+name; unrecognised bytes are followed as well, and reported only when they name a weapon.
 """
 
 from __future__ import annotations
@@ -15,18 +15,17 @@ from __future__ import annotations
 from typing import Final
 
 from weighbridge.core.finding import Coverage, Report, Severity, Verdict
-from weighbridge.core.ports import RangeReader
 from weighbridge.formats.kinds import PICKLE, UNRECOGNISED
 from weighbridge.formats.pickle_window import Budget
-from weighbridge.inspectors.pickle_archives import Archive
 from weighbridge.inspectors.pickle_judge import Judge
 from weighbridge.inspectors.pickle_reading import Reading, npy_pickle_offset
-from weighbridge.inspectors.pickle_rules import NAME, ZIP_RULES
+from weighbridge.inspectors.pickle_rules import NAME
 from weighbridge.inspectors.pickle_rules import RULES as PICKLE_RULES
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Subject
 
-RULES: Final[tuple[Rule, ...]] = (*PICKLE_RULES, *ZIP_RULES)
+RULES: Final[tuple[Rule, ...]] = PICKLE_RULES
+STORAGE_FACT: Final = "torch-storage"
 PICKLE_SUFFIXES: Final = frozenset((".pkl", ".pickle", ".p", ".joblib", ".dill", ".cloudpickle"))
 LOADED_SUFFIXES: Final = PICKLE_SUFFIXES | {".pt", ".pth", ".ckpt", ".bin", ".model", ".data", ".dat"}
 
@@ -36,49 +35,45 @@ class Pickles:
 
     name = NAME
 
-    def inspect(self, reader: Subject) -> Report | None:
+    def inspect(self, subject: Subject) -> Report | None:
         """Bad for weapons and hiding, clean for judged data with full coverage, unknown for all else.
 
-        None when neither the content nor the name makes it a pickle, or an archive with pickles.
+        None when neither the content nor the name makes it a pickle.
 
         Raises:
             Truncated: the reader returned less than the artifact's size promises.
         """
-        if not reader.size_bytes:
+        if not subject.size_bytes:
             return None
-        head, kind, suffix = reader.head, reader.kind, reader.suffix
-        judge, budget = Judge(), Budget()
-        archive = Archive(reader, budget, judge)
-        if kind.name == "zip":
-            archive.look()
-            if not archive.pickles and not judge.findings(reader.path):
-                return None
-            return _report(reader, judge, reader.size_bytes if archive.complete else archive.covered, "zip")
-        start = 0
-        named = suffix in PICKLE_SUFFIXES and kind.family in ("serialised", "text", "config", "unrecognised")
+        kind, start = subject.kind, 0
+        named = subject.suffix in PICKLE_SUFFIXES and kind.family in ("serialised", "text", "config", "unrecognised")
         if kind.name == "npy":
-            objects = npy_pickle_offset(head)
+            objects = npy_pickle_offset(subject.head)
             if objects is None:
                 return None
             start = objects
-        elif kind is not PICKLE and not named and kind is not UNRECOGNISED and suffix not in LOADED_SUFFIXES:
+        elif kind is not PICKLE and not named and kind is not UNRECOGNISED and not _is_loaded(subject):
             return None
-        reading = Reading(reader, budget)
-        covered = reading.streams(judge, start, reader.size_bytes)
+        judge = Judge()
+        reading = Reading(subject, Budget(), subject.inert)
+        covered = reading.streams(judge, start, subject.size_bytes)
         reading.nested(judge)
-        archive.look(expected=False)
-        if archive.readable:
-            message = "the file is a zip archive as well, to those who read from the end"
-            judge.note("zip-ambiguous", message, message, reader.size_bytes)
-        if not (kind is PICKLE or named or start or judge.grave or archive.readable):
+        if not (kind is PICKLE or named or start or judge.grave):
             return None
-        return _report(reader, judge, covered + start, PICKLE.name)
+        for key, size in () if reading.holds_storages else judge.storages.items():
+            subject.fact(STORAGE_FACT, str(size), location=key)
+        return _report(subject, judge, covered + start, kind.name if start else PICKLE.name)
 
 
-def _report(reader: RangeReader, judge: Judge, covered: int, kind: str) -> Report:
-    findings = tuple(judge.findings(reader.path))
+def _is_loaded(subject: Subject) -> bool:
+    """Whether loaders try a file of that name as a pickle, whatever it is; containers are looked into elsewhere."""
+    return subject.suffix in LOADED_SUFFIXES and subject.kind.family != "archive"
+
+
+def _report(subject: Subject, judge: Judge, covered: int, kind: str) -> Report:
+    findings = tuple(judge.findings(subject.path))
     if any(finding.severity >= Severity.HIGH for finding in findings):
         verdict = Verdict.BAD
     else:
-        verdict = Verdict.UNKNOWN if findings or covered < reader.size_bytes else Verdict.CLEAN
-    return Report(NAME, reader.path, verdict, Coverage(covered, reader.size_bytes), findings, kind)
+        verdict = Verdict.UNKNOWN if findings or covered < subject.size_bytes else Verdict.CLEAN
+    return Report(NAME, subject.path, verdict, Coverage(covered, subject.size_bytes), findings, kind)

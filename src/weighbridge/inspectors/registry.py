@@ -10,14 +10,63 @@ from typing import Final
 from weighbridge.core.errors import FormatError, IntegrityError
 from weighbridge.core.finding import Coverage, Report, Severity, Verdict
 from weighbridge.core.ports import RangeReader
-from weighbridge.inspectors import census, pickles, weights
+from weighbridge.inspectors import (
+    antivirus,
+    archives,
+    arrays,
+    cards,
+    census,
+    configs,
+    families,
+    flax,
+    gguf,
+    hdf5,
+    keras,
+    malware,
+    media,
+    notebooks,
+    onnx,
+    pickles,
+    plain_texts,
+    python_code,
+    scripts,
+    secrets,
+    templates,
+    tensorflow,
+    tflite,
+    tokenizers,
+    weights,
+)
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Inspected, Inspector, Subject
 
 RULES_VERSION: Final = "2026.11.2"
 """Changes whenever a rule is added or removed, or judges otherwise; recorded in every inspection and every seal."""
 
-INSPECTORS: Final[tuple[Inspector, ...]] = (census.FileKinds(), weights.SafetensorsStructure(), pickles.Pickles())
+INSPECTORS: Final[tuple[Inspector, ...]] = (
+    census.FileKinds(),
+    weights.SafetensorsStructure(),
+    gguf.GgufStructure(),
+    flax.FlaxCheckpoints(),
+    arrays.PlainArrays(),
+    pickles.Pickles(),
+    archives.Archives(),
+    media.Media(),
+    onnx.Onnx(),
+    hdf5.Hdf5(),
+    keras.Keras(),
+    tensorflow.TensorFlow(),
+    tflite.Tflite(),
+    configs.Configurations(),
+    tokenizers.Tokenizers(),
+    templates.ChatTemplates(),
+    python_code.PythonCode(),
+    notebooks.Notebooks(),
+    scripts.Scripts(),
+    *families.INSPECTORS,
+    cards.ModelCards(),
+    plain_texts.PlainTexts(),
+)
 
 COULD_NOT_ANSWER: Final = Rule(
     "inspector-could-not-answer",
@@ -27,8 +76,56 @@ COULD_NOT_ANSWER: Final = Rule(
     "The bytes could not be read to the end or broke a bound on the way, so nothing is known about the artifact.",
     "Verify the revision, then inspect it again. An answer that stays away is itself a reason not to use the file.",
 )
+CRASHED: Final = Rule(
+    "inspector-crashed",
+    "The inspection of a file crashed",
+    Severity.MEDIUM,
+    "registry",
+    "The process that inspected it ended, or ate more memory than it may. Honest files do not do that to a parser.",
+    "Do not load the file. Inspect it on a machine of its own, and report the file's digest to the project.",
+)
+TIMED_OUT: Final = Rule(
+    "inspector-timed-out",
+    "The inspection of a file did not end in time",
+    Severity.MEDIUM,
+    "registry",
+    "The file makes its inspection run on and on; a loader may do the same.",
+    "Do not load the file. Raise `inspection.seconds` if the machine is slow, and inspect it again.",
+)
 RULES: Final[Mapping[str, Rule]] = MappingProxyType(
-    {rule.id: rule for rule in (*census.RULES, *weights.RULES, *pickles.RULES, COULD_NOT_ANSWER)}
+    {
+        rule.id: rule
+        for rule in (
+            *census.RULES,
+            *weights.RULES,
+            *gguf.RULES,
+            *flax.RULES,
+            *arrays.RULES,
+            *pickles.RULES,
+            *archives.RULES,
+            *media.RULES,
+            *onnx.RULES,
+            *hdf5.RULES,
+            *keras.RULES,
+            *tensorflow.RULES,
+            *tflite.RULES,
+            *configs.RULES,
+            *tokenizers.RULES,
+            *templates.RULES,
+            *python_code.RULES,
+            *notebooks.RULES,
+            *scripts.RULES,
+            *families.RULES,
+            *cards.RULES,
+            *plain_texts.RULES,
+            *malware.RULES,
+            *secrets.RULES,
+            *antivirus.RULES,
+            COULD_NOT_ANSWER,
+            CRASHED,
+            TIMED_OUT,
+        )
+    }
 )
 
 

@@ -17,6 +17,8 @@ class Rule:
     inspector: str
     explanation: str
     remedy: str
+    example: str = ""
+    """What breaks the rule and what does not, for `scan --explain`."""
 
     def finding(
         self, path: str, message: str, *, location: str = "", confidence: Confidence = Confidence.HIGH

@@ -2,31 +2,45 @@
 
 The format makes the data section inert: numbers that a reader copies and never interprets. So a header that is proven
 to account for every byte accounts for the whole file, and a clean answer has full coverage without reading the tensors.
-What the numbers make a network do is not assessed. Covers files that are safetensors by content or by name.
+The metadata's texts are judged by `metadata_text`. What the numbers make a network do is not assessed. Covers files that are safetensors by content or by name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Final
 
-from weighbridge.core.errors import Truncated
 from weighbridge.core.finding import Coverage, Finding, Report, Severity, Verdict
 from weighbridge.core.ports import RangeReader
-from weighbridge.formats.safetensors import HeaderProblem, read_header
+from weighbridge.formats.safetensors import LENGTH_BYTES, METADATA_KEY, HeaderProblem, SafetensorsHeader, read_header
+from weighbridge.formats.zip_tail import zip_at_the_end
+from weighbridge.inspectors.metadata_text import Profile, TextJudge, shown
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Subject
 
 NAME: Final = "safetensors-structure"
 KIND: Final = "safetensors"
 
-_ZIP_TAIL_BYTES = 22 + 65_535
 _REFETCH = "Do not load the file. Fetch it again from its publisher; if it is the same there, ask for a sound one."
 _REWRITE = "Do not load the file. Ask its publisher to write it again with the safetensors library."
+_LOOK = "Read the value. If nothing needs it, have the file written again without it."
+_USUAL = re.compile(
+    r"ss_.*|sshs_.*|modelspec\..*|sd_merge_.*|ot_.*|software|version|training_info|training_config|config|workflow|prompt"
+    r"|extra_pnginfo|lora_adapter_metadata|.*recipe|.*license.*|.*url.*|.*source.*|.*homepage|.*website|.*repo.*"
+    r"|.*description|.*author|.*comment|.*notes?|.*thumbnail|.*preview.*|civitai.*|sd\.artifact.*|base_model|merged_from"
+    r"|tokenizer.*|_quantization_metadata|.*params?|.*info|.*metadata|quantization.*",
+    re.IGNORECASE | re.DOTALL,
+)
+_PROFILE: Final = Profile(addresses=_USUAL, long_texts=_USUAL, long_from=65_536)
 
 
 def _rule(name: str, title: str, explanation: str, remedy: str = _REWRITE) -> Rule:
     return Rule(f"safetensors-{name}", title, Severity.HIGH, NAME, explanation, remedy)
+
+
+def _about_metadata(name: str, title: str, explanation: str, severity: Severity = Severity.HIGH) -> Rule:
+    return Rule(f"safetensors-metadata-{name}", title, severity, NAME, explanation, _LOOK)
 
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -75,6 +89,19 @@ RULES: Final[tuple[Rule, ...]] = (
     _rule("overlap", "Tensors overlap", "Two tensors share bytes: changing one changes the other."),
     _rule("hole", "Bytes between tensors that belong to none", "A payload can hide there."),
     _rule("trailing-data", "Bytes after the last tensor", "A payload can hide there; zip archives begin at the end."),
+    _about_metadata("url", "Address where none belongs", "Tools may fetch it.", Severity.LOW),
+    _about_metadata(
+        "url-suspicious",
+        "Address that looks like a trap",
+        "It carries credentials, names a bare number or a collector, or leads to a program.",
+        Severity.MEDIUM,
+    ),
+    _about_metadata("long", "Long text where little belongs", "Metadata can carry anything past a look.", Severity.LOW),
+    _about_metadata("script", "Script in the metadata", "Viewers and web pages run what they should only show."),
+    _about_metadata("payload", "Program in the metadata", "A program, a pickle or an archive is written as letters."),
+    _about_metadata(
+        "limit", "More metadata than is judged", "What was not looked into may be anything.", Severity.MEDIUM
+    ),
 )
 _BY_ID: Final[Mapping[str, Rule]] = {rule.id: rule for rule in RULES}
 
@@ -106,38 +133,30 @@ class SafetensorsStructure:
             # Too dense to be read within our bounds is no defect, and no answer either.
             verdict = Verdict.UNKNOWN if problem.rule == "safetensors-header-values" else Verdict.BAD
             return self._report(reader, verdict, len(head), finding)
-        place = _zip_at_the_end(reader)
-        if place is not None:
-            finding = _BY_ID["safetensors-zip-polyglot"].finding(
-                reader.path,
-                f"{len(header.tensors)} tensors fill the file, and a zip archive's directory ends at its end",
-                location=f"offset {place}",
-            )
-            return self._report(reader, Verdict.BAD, len(head), finding)
-        return self._report(reader, Verdict.CLEAN, reader.size_bytes)
+        findings = [*_polyglot(reader, header), *_metadata(reader.path, header)]
+        if any(finding.severity.is_grave for finding in findings):
+            return self._report(reader, Verdict.BAD, len(head), *findings)
+        if any(finding.rule == "safetensors-metadata-limit" for finding in findings):
+            return self._report(reader, Verdict.UNKNOWN, len(head), *findings)
+        reader.inert(LENGTH_BYTES + header.header_bytes, reader.size_bytes)
+        return self._report(reader, Verdict.CLEAN, reader.size_bytes, *findings)
 
     def _report(self, reader: RangeReader, verdict: Verdict, inspected_bytes: int, *findings: Finding) -> Report:
         coverage = Coverage(inspected_bytes, reader.size_bytes)
         return Report(NAME, reader.path, verdict, coverage, findings, KIND if verdict is Verdict.CLEAN else "")
 
 
-def _zip_at_the_end(reader: RangeReader) -> int | None:
-    """Where a zip's end record lies whose comment reaches exactly the end of the file and whose directory is there.
+def _polyglot(reader: RangeReader, header: SafetensorsHeader) -> Iterator[Finding]:
+    place = zip_at_the_end(reader)
+    if place is not None:
+        message = f"{len(header.tensors)} tensors fill the file, and a zip archive's directory lies at its end"
+        yield _BY_ID["safetensors-zip-polyglot"].finding(reader.path, message, location=f"offset {place}")
 
-    Tensors may hold the four bytes of its signature by chance; they do not hold a directory's signature where the
-    record points as well.
-    """
-    size = reader.size_bytes
-    start = max(0, size - _ZIP_TAIL_BYTES)
-    tail = reader.read(start, size - start)
-    if len(tail) != size - start:
-        raise Truncated(f"'{reader.path}' gave {len(tail)} bytes at {start} where it has {size - start}")
-    at = tail.rfind(b"PK\x05\x06")
-    while at >= 0:
-        record = tail[at : at + 22]
-        if len(record) == 22 and at + 22 + int.from_bytes(record[20:22], "little") == len(tail):
-            directory = start + at - int.from_bytes(record[12:16], "little")
-            if directory >= 0 and reader.read(directory, 4) == b"PK\x01\x02":
-                return start + at
-        at = tail.rfind(b"PK\x05\x06", 0, at)
-    return None
+
+def _metadata(path: str, header: SafetensorsHeader) -> Iterator[Finding]:
+    judge = TextJudge(_PROFILE)
+    for key, text in header.metadata.items():
+        for about in (key, text):
+            for found in judge.judge(key, about):
+                rule, message = _BY_ID[f"safetensors-metadata-{found.rule}"], f"{shown(key)}: {found.message}"
+                yield rule.finding(path, message, location=f"{METADATA_KEY} {shown(key)}")

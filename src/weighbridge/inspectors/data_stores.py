@@ -1,0 +1,259 @@
+"""Arrays and vectors in other programs' formats: zarr, MATLAB, fastText, KenLM, and spaCy's settings.
+
+- zarr's JSON (`.zarray`, `.zgroup`, `.zattrs`, `.zmetadata`, `zarr.json`): codecs by allow-list; the pickle codec unpickles
+  every chunk.
+- MATLAB 5: the type of every array; function handles and objects name code, nested arrays are not followed.
+- fastText: dictionary and dense matrices end to end. KenLM: recognised.
+- spaCy's `config.cfg`: registered functions by the library's own names.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable
+from typing import Final
+
+from weighbridge.core.errors import LimitExceeded, Malformed
+from weighbridge.core.finding import Report, Severity
+from weighbridge.formats.bounded import read_whole
+from weighbridge.formats.json_text import parse
+from weighbridge.formats.pickle_window import Budget, ByteWindow
+from weighbridge.inspectors.notes import Notes, shown
+from weighbridge.inspectors.rule import Rule
+from weighbridge.inspectors.subject import Subject
+
+NAME: Final = "data-stores"
+MAX_TEXT_BYTES: Final = 16 * 1024 * 1024
+MAX_ARRAYS: Final = 10_000
+MAX_WORDS: Final = 5_000_000
+
+
+def _rule(name: str, title: str, severity: Severity, explanation: str) -> Rule:
+    remedy = "Do not load it with the library that wrote it; ask for plain arrays."
+    return Rule(name, title, severity, NAME, explanation, remedy)
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    _rule("zarr-pickle", "Zarr array of pickles", Severity.CRITICAL, "Reading a chunk unpickles it."),
+    _rule("zarr-codec", "Zarr codec that is not known", Severity.MEDIUM, "A plug-in decodes the chunks."),
+    _rule(
+        "zarr-path",
+        "Zarr store that leads outside",
+        Severity.HIGH,
+        "A reference or storage address is of another place.",
+    ),
+    _rule(
+        "matlab-code", "MATLAB function handle or object", Severity.MEDIUM, "Loading an object runs its class's code."
+    ),
+    _rule(
+        "matlab-nested",
+        "MATLAB structure that is not followed",
+        Severity.LOW,
+        "What lies in cells and structures is not read.",
+    ),
+    _rule("matlab-broken", "MATLAB file that breaks its format", Severity.MEDIUM, "It cannot be followed to its end."),
+    _rule(
+        "fasttext-broken", "fastText model that breaks its format", Severity.MEDIUM, "It cannot be followed to its end."
+    ),
+    _rule("fasttext-quantised", "Quantised fastText model", Severity.LOW, "Its compressed matrices are not read."),
+    _rule(
+        "kenlm-not-understood",
+        "KenLM binary",
+        Severity.LOW,
+        "It is mapped into memory as it is; its parts are not read.",
+    ),
+    _rule(
+        "spacy-function",
+        "spaCy function of another package",
+        Severity.MEDIUM,
+        "Loading the pipeline calls it by its name.",
+    ),
+)
+_BY_ID: Final = {rule.id: rule for rule in RULES}
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_ZARR: Final = frozenset((".zarray", ".zgroup", ".zattrs", ".zmetadata", "zarr.json"))
+_CODECS: Final = _words(
+    "adler32 astype base64 bitinfo bitround blosc bytes bz2 categorize crc32 crc32c delta endian fixedscaleoffset"
+    " fletcher32 gzip jenkins_lookup3 json2 lz4 lzma msgpack msgpack2 packbits pcodec quantize sharding_indexed"
+    " shuffle transpose vlen-array vlen-bytes vlen-utf8 zfpy zlib zstd default cast_value scale_offset regular v2"
+)
+
+
+class DataStores:
+    """The inspector `data-stores`; see the module."""
+
+    name = NAME
+
+    def inspect(self, subject: Subject) -> Report | None:
+        """Clean with full coverage for what is data; None for what is none of these formats.
+
+        Raises:
+            LimitExceeded: it is larger than is read; JsonProblem: its JSON is none.
+            Truncated: the reader returned less than the artifact's size promises.
+        """
+        reading = _reading_of(subject)
+        if reading is None:
+            return None
+        notes = Notes(subject, _BY_ID)
+        try:
+            covered = reading(subject, notes)
+        except Malformed as problem:
+            rule = f"{reading.__name__.strip('_')}-broken"
+            if rule not in _BY_ID:
+                raise
+            notes.say(rule, problem.message)
+            covered = 0
+        return notes.report(NAME, covered)
+
+
+def _reading_of(subject: Subject) -> Callable[[Subject, Notes], int] | None:
+    kind, base = subject.kind.name, subject.path.rpartition("/")[2]
+    if kind in ("matlab", "fasttext"):
+        return {"matlab": _matlab, "fasttext": _fasttext}[kind]
+    if kind == "kenlm":
+        return _kenlm
+    if base in _ZARR and kind == "json":
+        return _zarr
+    spacy = kind == "settings" and base.endswith(".cfg") and b"[nlp]" in subject.head
+    return _spacy if spacy else None
+
+
+def _kenlm(_subject: Subject, notes: Notes) -> int:
+    notes.say("kenlm-not-understood", "the file is a KenLM binary")
+    return 0
+
+
+# --- zarr, spaCy ---------------------------------------------------------------------------------
+
+
+def _zarr(subject: Subject, notes: Notes) -> int:
+    metadata = not subject.path.endswith(".zattrs")
+    todo = [parse(read_whole(subject, MAX_TEXT_BYTES)).value]
+    while todo and metadata:
+        one = todo.pop()
+        if isinstance(one, list):
+            todo.extend(one)
+        elif isinstance(one, dict):
+            # Attributes are the user's own and are not interpreted.
+            todo.extend(value for key, value in one.items() if key != "attributes" and not key.endswith(".zattrs"))
+            _zarr_codec(one.get("id"), notes)
+            if "configuration" in one or set(one) == {"name"}:
+                _zarr_codec(one.get("name"), notes)
+            for value in one.values():
+                if isinstance(value, str) and re.match(r"(?:file|https?|s3|gs|ftp):|/|\.\./", value):
+                    notes.say("zarr-path", f"the store refers to {shown(value)}")
+    return subject.size_bytes
+
+
+def _zarr_codec(name: object, notes: Notes) -> None:
+    if not isinstance(name, str):
+        return
+    plain = name.removeprefix("numcodecs.")
+    if plain.lower() in ("pickle", "dill", "cloudpickle", "joblib"):
+        notes.say("zarr-pickle", f"the codec is {shown(name)}")
+    elif plain not in _CODECS:
+        notes.say("zarr-codec", f"the codec is {shown(name)}")
+
+
+_REGISTERED: Final = re.compile(r"^\s*(@\w+)\s*=\s*[\"']?([^\"'\n]*)", re.MULTILINE)
+_SPACY: Final = re.compile(r"(?:spacy(?:-\w+)?\.|thinc\.)?[\w-]+(?:\.v\d+)?\Z")
+
+
+def _spacy(subject: Subject, notes: Notes) -> int:
+    text = read_whole(subject, 1024 * 1024).decode("utf-8", "replace")
+    for found in _REGISTERED.finditer(text):
+        name = found.group(2).strip()
+        own = name.startswith(("spacy.", "spacy-", "thinc.")) or re.fullmatch(r"\w+\.v\d+", name)
+        if not own or not _SPACY.match(name):
+            notes.say("spacy-function", f"{found.group(1)} is {shown(name)}")
+    return subject.size_bytes
+
+
+# --- MATLAB --------------------------------------------------------------------------------------
+
+_NUMERIC: Final = frozenset((4, *range(5, 16)))
+_NESTED: Final = {1: "a cell array", 2: "a structure"}
+_CODE: Final = {3: "an object", 16: "a function handle", 17: "an opaque object", 18: "an object"}
+
+
+def _matlab(subject: Subject, notes: Notes) -> int:
+    order = "little" if subject.head[126:128] == b"IM" else "big"
+    window = ByteWindow(subject, 128, subject.size_bytes, Budget())
+    understood = True
+    for _ in range(MAX_ARRAYS):
+        if not window.remaining:
+            return subject.size_bytes if understood else 0
+        tag = window.take(8)
+        kind, length = int.from_bytes(tag[:4], order), int.from_bytes(tag[4:], order)  # type: ignore[arg-type]
+        start = window.peek(min(length, 4096))
+        window.skip(length)
+        if kind == 15:
+            try:
+                start = zlib.decompressobj().decompress(start, 256)[8:]
+            except zlib.error as error:
+                raise Malformed(f"an array cannot be unpacked: {error}") from error
+        elif kind != 14:
+            raise Malformed(f"an element of type {kind} is no array")
+        if len(start) < 12:
+            raise Malformed("an array has no head")
+        understood = _matlab_array(start[8] if order == "little" else start[11], notes) and understood
+    raise LimitExceeded(f"the file has more than {MAX_ARRAYS} arrays")
+
+
+def _matlab_array(kind: int, notes: Notes) -> bool:
+    if kind in _CODE:
+        notes.say("matlab-code", f"the file holds {_CODE[kind]}")
+    elif kind in _NESTED:
+        notes.say("matlab-nested", f"the file holds {_NESTED[kind]}")
+    elif kind not in _NUMERIC:
+        raise Malformed(f"an array of class {kind} is none")
+    return kind in _NUMERIC
+
+
+# --- fastText ------------------------------------------------------------------------------------
+
+
+def _integer(window: ByteWindow, length: int) -> int:
+    return int.from_bytes(window.take(length), "little", signed=True)
+
+
+def _fasttext(subject: Subject, notes: Notes) -> int:
+    window = ByteWindow(subject, 4, subject.size_bytes, Budget())
+    if _integer(window, 4) not in (11, 12):
+        raise Malformed("the version is none of fastText's")
+    window.skip(12 * 4 + 8)
+    size, words, labels = (_integer(window, 4) for _ in range(3))
+    window.skip(8)
+    pruned = _integer(window, 8)
+    if not (0 <= size <= MAX_WORDS and words >= 0 and labels >= 0 and words + labels == size and -1 <= pruned <= size):
+        raise Malformed(f"a dictionary of {size} entries has {words} words and {labels} labels")
+    for _ in range(size):
+        _word(window)
+    window.skip(8 * max(pruned, 0))
+    for _ in range(2):
+        if window.byte():
+            notes.say("fasttext-quantised", "a matrix is quantised")
+            return 0
+        rows, columns = _integer(window, 8), _integer(window, 8)
+        if rows < 0 or columns < 0:
+            raise Malformed(f"a matrix is of {rows} by {columns}")
+        start = window.position
+        window.skip(rows * columns * 4)
+        subject.inert(start, window.position)
+    if window.remaining:
+        raise Malformed(f"{window.remaining} bytes follow the last matrix")
+    return subject.size_bytes
+
+
+def _word(window: ByteWindow) -> None:
+    for _ in range(4096):
+        if not window.byte():
+            window.skip(9)
+            return
+    raise Malformed(f"a word does not end before {window.position}")

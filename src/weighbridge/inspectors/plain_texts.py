@@ -1,0 +1,220 @@
+"""Is this plain data, requirements or settings, and does anything in it make a tool fetch or run something?
+
+- tables (`.csv`, `.tsv`): text; cells that a spreadsheet would run as formulas that reach out are named;
+- requirements: each line names a package; addresses, other indexes and options that change what is installed are named;
+- path files of Python (`.pth` that are text): each line is a folder to import from, or a program;
+- settings (`.toml`, `.ini`, `.cfg`, `.conf`, `.env`): `key = value` and sections, with the few keys that make packaging
+  and test tools run something named.
+
+Every byte is read. Text that is none of these is not judged here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Final
+
+from weighbridge.core.finding import Finding, Report, Severity
+from weighbridge.formats.bounded import read_whole
+from weighbridge.formats.kinds import is_text
+from weighbridge.inspectors.rule import Rule
+from weighbridge.inspectors.subject import Subject, report_of
+
+NAME: Final = "plain-texts"
+MAX_BYTES: Final = 64 * 1024 * 1024
+MAX_FOUND: Final = 50
+
+_LEAVE_OUT = "Leave the file out with --exclude; install what the model needs from your own index."
+
+
+def _rule(name: str, title: str, severity: Severity, explanation: str, remedy: str = _LEAVE_OUT) -> Rule:
+    return Rule(name, title, severity, NAME, explanation, remedy)
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    _rule(
+        "requirements-address",
+        "Requirement that is an address",
+        Severity.MEDIUM,
+        "Whoever installs the requirements runs code from that place, whatever it holds on that day.",
+    ),
+    _rule(
+        "requirements-index",
+        "Requirements from another package index",
+        Severity.HIGH,
+        "Packages of any name are taken from a server of the publisher's choosing.",
+    ),
+    _rule(
+        "requirements-option",
+        "Option that changes how requirements are installed",
+        Severity.MEDIUM,
+        "Trusted hosts, nested files and build options change what is installed or skip checks.",
+    ),
+    _rule(
+        "requirements-unpinned",
+        "Requirements without versions",
+        Severity.LOW,
+        "What is installed depends on the day.",
+        "Pin versions and hashes in your own environment.",
+    ),
+    _rule(
+        "requirements-malformed",
+        "Requirement that is none",
+        Severity.MEDIUM,
+        "The line is no package name, option or comment.",
+    ),
+    _rule(
+        "table-formula",
+        "Cell that a spreadsheet runs",
+        Severity.MEDIUM,
+        "Opened in a spreadsheet, the cell starts a program or sends data away.",
+        "Open the table as text.",
+    ),
+    _rule(
+        "path-file-import",
+        "Path file that runs code",
+        Severity.CRITICAL,
+        "Put where Python finds packages, each line that begins with import is run at every start of Python.",
+        "Do not unpack the file anywhere. A model's weights may share the ending; this is none.",
+    ),
+    _rule(
+        "path-file",
+        "Path file of Python",
+        Severity.MEDIUM,
+        "Put where Python finds packages, it adds folders to import from.",
+    ),
+    _rule(
+        "settings-runs-code",
+        "Settings that make a tool run something",
+        Severity.MEDIUM,
+        "Building, testing or installing in this folder runs what the settings name.",
+    ),
+    _rule(
+        "settings-index",
+        "Settings that change where packages come from",
+        Severity.HIGH,
+        "Packages of any name are taken from a server of the publisher's choosing.",
+    ),
+)
+_BY_ID: Final = {rule.id: rule for rule in RULES}
+
+_INDEXES = re.compile(
+    r"(?i)https://(?:download\.pytorch\.org|pypi\.nvidia\.com|data\.pyg\.org|wheels\.vllm\.ai)(?:/|\s|$)"
+)
+_INDEX_OPTION = re.compile(r"(?:-i|--index-url|--extra-index-url|-f|--find-links)(?:[= ]\s*|$)")
+_REQUIREMENT = re.compile(
+    r"[A-Za-z0-9][\w.-]{0,100}\s*(?:\[[\w\s,.-]{0,200}\])?\s*"
+    r"(?P<version>\(?\s*(?:===?|~=|!=|<=?|>=?)[\w\s.*+!,<>=~^-]{1,200}\)?)?\s*(?:;.{0,400})?"
+)
+_ADDRESS = re.compile(
+    r"(?i)(?:git|hg|svn|bzr)\+|https?://|ftp://|file:|\.\.?/|/|[A-Za-z]:\\|\S+\s*@\s*\S+://|\S+\s*@\s*git\+"
+)
+_FORMULA = re.compile(
+    r"(?im)(?:^|[,;\t\"])[ \t]{0,40}[=+@-][ \t]{0,40}(?:cmd|powershell|msexcel|rundll32)[ \t]{0,40}\|"
+    r"|(?:^|[,;\t\"])[ \t]{0,40}[=+@-][ \t]{0,40}(?:HYPERLINK|WEBSERVICE|IMPORT(?:XML|DATA|HTML|FEED|RANGE)|FILTERXML|DDE|EXEC|CALL|REGISTER)[ \t]{0,40}\("
+)
+_SETTINGS_INDEX = re.compile(
+    r"(?im)^[ \t]{0,40}(?:extra[-_])?index[-_]url[ \t]{0,40}=[ \t]{0,40}\S|^[ \t]{0,40}find[-_]links[ \t]{0,40}=[ \t]{0,40}\S|^[ \t]{0,40}trusted[-_]host[ \t]{0,40}="
+)
+_SETTINGS_RUN = re.compile(
+    r"(?im)^[ \t]{0,40}(?:build-backend|backend-path|cmdclass|script_launcher|commands|commands_pre|install_command|entry_points"
+    r"|setup_hooks|before-build|before-all|python_files|hooksPath|sshCommand|fsmonitor|pager|editor)[ \t]{0,40}=[ \t]{0,40}\S"
+    r"|^[ \t]{0,40}\[(?:project\.(?:scripts|entry-points[^\]]*)|tool\.(?:poetry|pdm)\.scripts|options\.entry_points|alias|filter[^\]]*"
+    r"|testenv[^\]]*)\]"
+)
+
+
+class PlainTexts:
+    """The inspector `plain-texts`; see the module."""
+
+    name = NAME
+
+    def inspect(self, subject: Subject) -> Report | None:
+        """Clean with full coverage for plain data; None for what is none of these.
+
+        Raises:
+            LimitExceeded: the text is longer than is read.
+            Truncated: the reader returned less than the artifact's size promises.
+        """
+        kind = subject.kind.name
+        if subject.suffix == ".pth" and subject.kind.family == "text":
+            kind = "path-file"
+        elif kind not in ("requirements", "table", "settings"):
+            return None
+        data = read_whole(subject, MAX_BYTES)
+        if not is_text(data, whole=True):
+            return report_of(NAME, subject, (), 0, kind=subject.kind.name)
+        text = data.decode("utf-8").removeprefix("\ufeff")
+        findings = list(islice(_READERS[kind](subject.path, text), MAX_FOUND))
+        return report_of(NAME, subject, findings, subject.size_bytes, kind=subject.kind.name)
+
+
+def _shown(text: str) -> str:
+    # Addresses may carry a password before the host.
+    shown = ascii(re.sub(r"//[^/@\s]{1,200}@", "//…@", text.strip()))
+    return shown if len(shown) <= 100 else f"{shown[:100]}…"
+
+
+def _requirements(path: str, text: str) -> Iterator[Finding]:
+    unpinned = 0
+    joined = re.sub(r"\\\r?\n", " ", text)
+    for number, raw in enumerate(joined.splitlines(), start=1):
+        line = re.sub(r"(?:^|\s)#.*", "", raw).strip()
+        if not line:
+            continue
+        rule = _line(line)
+        if rule == "requirements-unpinned":
+            unpinned += 1
+        elif rule:
+            yield _BY_ID[rule].finding(path, f"the line is {_shown(line)}", location=f"line {number}")
+    if unpinned:
+        yield _BY_ID["requirements-unpinned"].finding(path, f"{unpinned} packages are named without a version")
+
+
+def _line(line: str) -> str:
+    """The rule that a line of requirements breaks, or ""."""
+    if line.startswith("-"):
+        if _INDEX_OPTION.match(line):
+            return "" if _INDEXES.search(line) else "requirements-index"
+        if line.startswith(("-e", "--editable")):
+            return "requirements-address"
+        return "" if line.startswith(("--hash", "--no-cache-dir", "--pre", "--only-binary")) else "requirements-option"
+    if _ADDRESS.match(line):
+        return "requirements-address"
+    named = _REQUIREMENT.fullmatch(re.sub(r"\s+--hash=\S+", "", line))
+    if named is None:
+        return "requirements-malformed"
+    return "" if named.group("version") else "requirements-unpinned"
+
+
+def _table(path: str, text: str) -> Iterator[Finding]:
+    for match in _FORMULA.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        yield _BY_ID["table-formula"].finding(path, f"a cell is {_shown(match.group())}", location=f"line {line}")
+        return
+
+
+def _settings(path: str, text: str) -> Iterator[Finding]:
+    for rule, pattern in (("settings-index", _SETTINGS_INDEX), ("settings-runs-code", _SETTINGS_RUN)):
+        match = pattern.search(text)
+        if match:
+            line = text.count("\n", 0, match.start()) + 1
+            yield _BY_ID[rule].finding(path, f"the settings have {_shown(match.group())}", location=f"line {line}")
+
+
+def _path_file(path: str, text: str) -> Iterator[Finding]:
+    imports = [line for line in text.splitlines() if line.startswith(("import ", "import\t"))]
+    if imports:
+        yield _BY_ID["path-file-import"].finding(path, f"a line runs {_shown(imports[0])}")
+    else:
+        yield _BY_ID["path-file"].finding(path, "the file is text and names folders")
+
+
+_READERS: Final[Mapping[str, Callable[[str, str], Iterator[Finding]]]] = {
+    "requirements": _requirements,
+    "table": _table,
+    "settings": _settings,
+    "path-file": _path_file,
+}

@@ -1,0 +1,575 @@
+"""Judges what Python source can do, and when: at import, or when its functions are called.
+
+Every call is resolved to the full name of what it calls, and looked up. Text that flows from decoding or from the
+network into what runs code is a weapon wherever it stands; most else is a matter of when. Functions that the module
+itself calls at import count as import.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from weighbridge.core.errors import FormatError
+from weighbridge.formats.python_code import parse_source, walk
+from weighbridge.inspectors.python_marks import (
+    HOOKS,
+    INTERNALS,
+    LONG,
+    MAX_CODE_IN_CODE,
+    PATCHED_PYTHON,
+    PRELOADED,
+    REVEALING,
+    RISKY_MODULES,
+    SHELLCODE,
+)
+from weighbridge.inspectors.python_names import Names
+from weighbridge.inspectors.python_powers import (
+    COMMANDS,
+    DROP_SITES,
+    PERSISTENCE,
+    PLAIN_SENDING,
+    PRIMITIVE_DESTROYED,
+    SECRET_FILES,
+    SECRET_NAMES,
+    SENDING,
+    power_of,
+)
+
+Note = Callable[[str, str, int], None]
+"""Takes a rule without its prefix, a message and a line."""
+
+
+class Judge:
+    """Goes through one module once; `note` is told what it can do."""
+
+    def __init__(self, tree: ast.Module, note: Note, *, deep: int = 0, at_import: bool = True) -> None:
+        self._tree = tree
+        self._note = note
+        self._deep = deep
+        self._all = list(walk(tree))
+        self.names = Names(self._all)
+        self._early = self._early_nodes() if at_import else set()
+        self._decoded: set[str] = set()
+        self._fetched: set[str] = set()
+        self._told: set[str] = set()
+        for _ in range(3):
+            self._taint()
+        self._seen: dict[str, int] = {}
+        """The first line of each power that is used, for judging what stands together."""
+
+    def judge(self) -> None:
+        """Looks at every node, then at what stands together."""
+        for node in self._all:
+            if isinstance(node, ast.Call):
+                self._call(node)
+            elif isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp):
+                self._text(node)
+            elif isinstance(node, ast.Attribute):
+                self._attribute(node)
+            elif isinstance(node, ast.Assign | ast.Delete | ast.AugAssign):
+                self._assigned(node)
+            elif isinstance(node, ast.Subscript):
+                self._environment(node)
+            elif isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+                self._decorated(node)
+        self._together()
+
+    def relative_imports(self) -> Iterator[tuple[str, int]]:
+        """Modules of the same package that are imported, with the line: `x` of `from .x import y`, `.x` one level up."""
+        for node in self._all:
+            if isinstance(node, ast.ImportFrom) and node.level:
+                dots = "." * (node.level - 1)
+                modules = [node.module] if node.module else [alias.name for alias in node.names if alias.name != "*"]
+                yield from ((dots + module, node.lineno) for module in modules)
+
+    # --- when ---------------------------------------------------------------------------------------------------
+
+    def _early_nodes(self) -> set[int]:
+        """The nodes that run at import, bodies of functions that are called at import among them."""
+        early: set[int] = set()
+        entered: set[str] = set()
+        waiting: list[ast.AST] = list(self._tree.body)
+        while waiting:
+            node = waiting.pop()
+            if id(node) in early:
+                continue
+            early.add(id(node))
+            if isinstance(node, ast.If) and _asks_for_main(node.test):
+                waiting.extend(node.orelse)
+                continue
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                waiting.extend([*node.decorator_list, *node.args.defaults, *(d for d in node.args.kw_defaults if d)])
+                waiting.extend(self._run_at_once(node, entered))
+                continue
+            if isinstance(node, ast.Lambda):
+                continue
+            if isinstance(node, ast.ClassDef):
+                waiting.extend(k.value.body for k in node.keywords if isinstance(k.value, ast.Lambda))
+            if isinstance(node, ast.Call):
+                waiting.extend(self._entered(node, entered))
+            waiting.extend(ast.iter_child_nodes(node))
+        return early
+
+    def _entered(self, node: ast.Call, entered: set[str]) -> list[ast.AST]:
+        """The body of what is called, by its bare name; what is handed to threads, timers and exit hooks is called too."""
+        called = [node.func] + [
+            one for one in (*node.args, *(k.value for k in node.keywords)) if isinstance(one, ast.Name)
+        ]
+        found: list[ast.AST] = [node.func.body] if isinstance(node.func, ast.Lambda) else []
+        for one in called:
+            name = one.id if isinstance(one, ast.Name) else one.attr if isinstance(one, ast.Attribute) else ""
+            function = self.names.functions.get(name)
+            if function is not None and name not in entered:
+                entered.add(name)
+                found.extend(function.body)
+        return found
+
+    def _run_at_once(self, node: ast.FunctionDef | ast.AsyncFunctionDef, entered: set[str]) -> list[ast.AST]:
+        """Functions that Python calls while it makes classes and modules."""
+        if (
+            node.name in ("__init_subclass__", "__set_name__", "__class_getitem__", "__prepare__")
+            and node.name not in entered
+        ):
+            entered.add(node.name)
+            return list(node.body)
+        return []
+
+    def _is_early(self, node: ast.AST) -> bool:
+        return id(node) in self._early
+
+    # --- what flows where ---------------------------------------------------------------------------------------
+
+    def _taint(self) -> None:
+        for node in self._all:
+            if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.NamedExpr) and node.value is not None:
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                self._spread(targets, node.value)
+            elif isinstance(node, ast.With | ast.AsyncWith):
+                for item in node.items:
+                    if item.optional_vars is not None:
+                        self._spread([item.optional_vars], item.context_expr)
+            elif isinstance(node, ast.For):
+                self._spread([node.target], node.iter)
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                returned = [one.value for one in walk(node) if isinstance(one, ast.Return) and one.value is not None]
+                for value in returned:
+                    self._spread([ast.Name(node.name)], value)
+
+    def _spread(self, targets: Sequence[ast.expr], value: ast.expr) -> None:
+        decoded, fetched = self._flows(value)
+        told = self._tells([value])
+        if not decoded and not fetched and not told:
+            return
+        names = {one.id for target in targets for one in walk(target) if isinstance(one, ast.Name)}
+        names |= {one.attr for target in targets for one in walk(target) if isinstance(one, ast.Attribute)}
+        if decoded:
+            self._decoded |= names
+        if fetched:
+            self._fetched |= names
+        if told:
+            self._told |= names
+
+    def _flows(self, value: ast.AST) -> tuple[bool, bool]:
+        """Whether an expression takes from decoding, and from the network."""
+        decoded = fetched = False
+        for node in walk(value):
+            if isinstance(node, ast.Call):
+                name = self.names.name(node.func)
+                power = power_of(name)
+                method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+                decoded |= power == "decode" or method in ("fromhex", "decrypt") or _is_chr_join(node)
+                fetched |= (power == "network" and not name.startswith("socket.")) or method in ("recv", "recvfrom")
+            elif isinstance(node, ast.Name):
+                decoded |= node.id in self._decoded
+                fetched |= node.id in self._fetched
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
+                decoded |= node.attr in self._decoded
+                fetched |= node.attr in self._fetched
+            elif isinstance(node, ast.Slice) and isinstance(node.step, ast.UnaryOp):
+                decoded |= isinstance(value, ast.Subscript) and self.names.text(value) is not None
+        return decoded, fetched
+
+    # --- calls --------------------------------------------------------------------------------------------------
+
+    def _call(self, node: ast.Call) -> None:
+        name = self.names.name(node.func)
+        arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
+        if SENDING.search(name) and (not PLAIN_SENDING.search(name) or self._tells(arguments)):
+            self._use("send", node)
+        if any(self.names.name(one) == "os.environ" for one in arguments):
+            self._use("recon", node)
+        self._keywords(node, name)
+        if not name:
+            self._nameless(node)
+            return
+        power = power_of(name)
+        act = self._ACTS.get(power)
+        if act is not None:
+            act(self, node, name, arguments)
+        if power in ("recon", "secrets", "network", "process"):
+            self._use(power, node)
+        if name in ("os.dup2", "socket.socket().connect", "socket.socket().bind", "socket.create_connection"):
+            self._use("joins" if name == "os.dup2" else "connects", node)
+        self._other(node, name, arguments)
+
+    def _tells(self, arguments: Sequence[ast.expr]) -> bool:
+        """Whether what is handed over describes the machine or holds its secrets."""
+        for node in (part for one in arguments for part in walk(one)):
+            if isinstance(node, ast.Name) and node.id in self._told:
+                return True
+            if isinstance(node, ast.Call | ast.Attribute) and self._is_telling(node):
+                return True
+        return False
+
+    def _is_telling(self, node: ast.Call | ast.Attribute) -> bool:
+        name = self.names.name(node.func if isinstance(node, ast.Call) else node)
+        if isinstance(node, ast.Attribute):
+            return name == "os.environ"
+        return power_of(name) == "recon" or (name in ("builtins.open", "os.getenv") and self._is_secret(node))
+
+    def _is_secret(self, node: ast.Call) -> bool:
+        text = self.names.text(node.args[0]) if node.args else None
+        return text is not None and bool(SECRET_FILES.search(text) or SECRET_NAMES.search(text))
+
+    def _nameless(self, node: ast.Call) -> None:
+        """Calls of what was fetched by a computed name."""
+        function = node.func
+        if isinstance(function, ast.Call) and self.names.name(function.func) == "builtins.getattr" and function.args:
+            owner = self.names.name(function.args[0])
+            if owner in RISKY_MODULES:
+                self._note(
+                    "obscure-access", f"a function of {owner} is called by a name that is put together", node.lineno
+                )
+        elif isinstance(function, ast.Subscript) and self.names.name(function.value) in ("builtins.globals()", "builtins.__dict__", "os.__dict__", "sys.modules"):  # fmt: skip
+            self._note("dynamic-code", "a function is called by a computed name", node.lineno)
+
+    def _process(self, node: ast.Call, name: str, arguments: Sequence[ast.expr]) -> None:
+        line = node.lineno
+        text = " ".join(self._said(one) for one in arguments)
+        decoded, fetched = self._sum([*node.args, *(k.value for k in node.keywords if k.arg in ("args", "input"))])
+        if fetched:
+            self._note("downloaded-code", f"what was fetched is given to {name}", line)
+        elif decoded:
+            self._note("hidden-code", f"what was decoded is given to {name}", line)
+        if name == "pty.spawn":
+            self._use("shell", node)
+        if re.search(r"(?:/bin/)?(?:ba|z|da)?sh\b|cmd(?:\.exe)?\b|powershell", text) and (
+            "fileno" in ast.dump(node) or "stdin" in [k.arg for k in node.keywords]
+        ):
+            self._use("shell", node)
+        if re.search(r"\bpip3?\b.{0,20}\binstall\b|\bconda\b.{0,10}install|\bnpm\s+i", text):
+            self._note("installs", f"{text.strip()[:80]!a} is run", line)
+        if self._is_early(node):
+            self._note("runs-at-import", f"{name} is called", line)
+        else:
+            self._note("process", f"{name} is called", line)
+
+    def _said(self, node: ast.expr) -> str:
+        """The text of an argument: a constant, or those of a list of them."""
+        text = self.names.text(node)
+        if text is not None:
+            return text
+        return " ".join(
+            found for part in walk(node) if isinstance(part, ast.Constant) and (found := self.names.text(part))
+        )
+
+    def _sum(self, arguments: Sequence[ast.expr]) -> tuple[bool, bool]:
+        flows = [self._flows(one) for one in arguments]
+        return any(decoded for decoded, _ in flows), any(fetched for _, fetched in flows)
+
+    def _network(self, node: ast.Call, name: str, arguments: Sequence[ast.expr]) -> None:
+        early = self._is_early(node) and not re.search(
+            r"\.(?:Session|Request|PoolManager|urljoin|urlparse|quote|urlencode|HfApi)$|^urllib\.parse\.", name
+        )
+        self._note("network-at-import" if early else "network", f"{name} is called", node.lineno)
+
+    def _dynamic(self, node: ast.Call, name: str, arguments: Sequence[ast.expr]) -> None:
+        if name in ("builtins.eval", "builtins.exec", "builtins.compile") and not node.args:
+            return
+        code = self.names.text(node.args[0]) if node.args else None
+        decoded, fetched = self._sum(arguments)
+        line = node.lineno
+        if fetched:
+            self._note("downloaded-code", f"what was fetched is given to {name}", line)
+        if decoded or name.startswith("marshal."):
+            self._note("hidden-code", f"what was decoded is given to {name}", line)
+        elif not fetched:
+            self._note("dynamic-code", f"{name} is called", line)
+        if (
+            code is not None
+            and self._deep < MAX_CODE_IN_CODE
+            and name in ("builtins.exec", "builtins.eval", "builtins.compile")
+        ):
+            self._inner(code, line)
+
+    def _inner(self, code: str, line: int) -> None:
+        """Code that stands in the module as text, judged as if it stood there itself."""
+        try:
+            tree = parse_source(code)
+        except FormatError:
+            return
+        Judge(
+            tree, lambda rule, message, _: self._note(rule, f"in code as text: {message}", line), deep=self._deep + 1
+        ).judge()
+
+    def _import(self, node: ast.Call, name: str, arguments: Sequence[ast.expr]) -> None:
+        module = self.names.text(node.args[0]) if node.args else None
+        decoded, fetched = self._sum(node.args[:1])
+        plain = node.args and isinstance(node.args[0], ast.Constant)
+        if decoded or (module is not None and not plain and module.partition(".")[0] in RISKY_MODULES):
+            self._note(
+                "obscure-access", f"the module {module!a} is imported by a name that is put together", node.lineno
+            )
+        elif module is None or fetched:
+            self._note("dynamic-import", f"{name} is called with a computed name", node.lineno)
+
+    def _deserialise(self, node: ast.Call, name: str, arguments: Sequence[ast.expr]) -> None:
+        keywords = {keyword.arg: keyword.value for keyword in node.keywords}
+        safe = keywords.get("weights_only")
+        if name.endswith("torch.load") and isinstance(safe, ast.Constant) and safe.value is True:
+            return
+        if name == "numpy.load" and not _is_true(keywords.get("allow_pickle")):
+            return
+        loader = keywords.get("Loader") or (node.args[1] if len(node.args) > 1 else None)
+        if name.startswith("yaml.load") and loader is not None and "Safe" in ast.dump(loader):
+            return
+        _, fetched = self._sum(node.args)
+        pickled = re.match(r"_?c?[pP]ickle|dill|cloudpickle", name) is not None
+        if pickled and fetched:
+            self._note("downloaded-code", f"what was fetched is given to {name}", node.lineno)
+        elif pickled and node.args and self._stands_here(node.args[0]):
+            self._note("hidden-code", f"what stands in the source is given to {name}", node.lineno)
+        else:
+            self._note("deserialises", f"{name} is called", node.lineno)
+
+    def _stands_here(self, value: ast.expr) -> bool:
+        """Whether what is loaded stands in the source, perhaps encoded."""
+        if self.names.text(value) is not None:
+            return True
+        return any(
+            len(self.names.text(part) or "") > 15 for part in walk(value) if isinstance(part, ast.Constant | ast.Name)
+        )
+
+    def _native(self, node: ast.Call, name: str, arguments: Sequence[ast.expr]) -> None:
+        if any(word in name for word in SHELLCODE):
+            self._note("shellcode", f"{name} is called", node.lineno)
+        else:
+            self._note("native-code", f"{name} is called", node.lineno)
+
+    def _delete(self, node: ast.Call, name: str, arguments: Sequence[ast.expr]) -> None:
+        text = self.names.text(node.args[0]) if node.args else None
+        if text is not None and (PRIMITIVE_DESTROYED.match(text) or text == "~"):
+            self._note("destroys", f"{name} is called on {text[:60]!a}", node.lineno)
+        else:
+            self._note("writes-files", f"{name} is called", node.lineno)
+
+    def _write(self, node: ast.Call, name: str, arguments: Sequence[ast.expr]) -> None:
+        self._note("writes-files", f"{name} is called", node.lineno)
+
+    def _secret(self, node: ast.Call, name: str, arguments: Sequence[ast.expr]) -> None:
+        self._note("reads-secrets", f"{name} is called", node.lineno)
+
+    def _keywords(self, node: ast.Call, name: str) -> None:
+        for keyword in node.keywords:
+            if keyword.arg == "trust_remote_code" and _is_true(keyword.value):
+                self._note("deserialises", "further models are loaded with trust_remote_code", node.lineno)
+            elif keyword.arg == "cmdclass" and name.endswith("setup"):
+                self._use("cmdclass", node)
+            elif keyword.arg in ("process_group", "preexec_fn") and power_of(name) == "process":
+                self._use("detached", node)
+
+    def _other(self, node: ast.Call, name: str, arguments: Sequence[ast.expr]) -> None:
+        if name in HOOKS:
+            self._note("patches-python", f"{name} is called", node.lineno)
+        elif name == "builtins.open" or name in ("io.open", "codecs.open", "os.fdopen", "pathlib.Path().open"):
+            self._open(node)
+        elif name in ("os.environ.get", "os.getenv"):
+            self._named_variable(self.names.text(node.args[0]) if node.args else None, node)
+        elif name in ("os.environ.items", "os.environ.values", "os.environ._data"):
+            self._use("recon", node)
+        elif name == "builtins.setattr" and node.args:
+            self._patched(self.names.name(node.args[0]), node)
+        elif name in ("ctypes.CFUNCTYPE()", "ctypes.cast", "ctypes.memmove", "ctypes.create_string_buffer"):
+            self._use(f"c:{name}", node)
+        elif name.startswith("importlib.util.spec_from_file") or name == "atexit.register":
+            self._note("dynamic-code", f"{name} is called", node.lineno)
+        for one in arguments:
+            self._handed_on(one, name, node)
+
+    def _handed_on(self, argument: ast.expr, name: str, node: ast.Call) -> None:
+        """Functions that are handed to others to call: `map(exec, ...)`, `Thread(target=os.system)`."""
+        handed = self.names.name(argument) if isinstance(argument, ast.Name | ast.Attribute) else ""
+        if (
+            handed
+            and power_of(handed) in ("process", "dynamic")
+            and not handed.endswith("()")
+            and name != "builtins.getattr"
+        ):
+            decoded, fetched = self._sum([*node.args, *(k.value for k in node.keywords)])
+            if decoded or fetched:
+                self._note(
+                    "hidden-code" if decoded else "downloaded-code", f"{handed} is handed to {name}", node.lineno
+                )
+            early = self._is_early(node) and power_of(handed) == "process"
+            self._note("runs-at-import" if early else "dynamic-code", f"{handed} is handed to {name}", node.lineno)
+
+    def _open(self, node: ast.Call) -> None:
+        mode = node.args[1] if len(node.args) > 1 else next((k.value for k in node.keywords if k.arg == "mode"), None)
+        text = self.names.text(mode) if mode is not None else ""
+        if text and set(text) & set("wax+"):
+            self._note("writes-files", "a file is opened for writing", node.lineno)
+            self._use("write", node)
+
+    # --- texts, names, assignments --------------------------------------------------------------------------------
+
+    def _text(self, node: ast.expr) -> None:
+        text = self.names.text(node)
+        if text is None or len(text) < 4:
+            return
+        if isinstance(node, ast.BinOp | ast.JoinedStr) and len(text) > 4_096:
+            return
+        for rule, pattern in (("drop-site", DROP_SITES), ("dangerous-command", COMMANDS), ("persistence", PERSISTENCE)):
+            found = pattern.search(text) if len(text) < 20_000 or rule != "persistence" else None
+            if found and not self._is_prose(node, text):
+                self._note(rule, f"the text {found.group()[:80]!a}", node.lineno)
+        found = SECRET_FILES.search(text) if len(text) < 2_000 else None
+        if found and not self._is_prose(node, text):
+            self._note("secret-files", f"the path {found.group()[:80]!a}", node.lineno)
+            self._use("secret-file", node)
+        if isinstance(node, ast.Constant) and LONG.search(text) and not self._is_prose(node, text):
+            self._note("encoded-literal", f"a literal of {len(text)} characters", node.lineno)
+
+    def _is_prose(self, node: ast.expr, text: str) -> bool:
+        """Whether a text is documentation: a statement of its own."""
+        return id(node) in self._documentation()
+
+    def _documentation(self) -> set[int]:
+        if not hasattr(self, "_documented"):
+            self._documented = {id(node.value) for node in self._all if isinstance(node, ast.Expr)}
+        return self._documented
+
+    def _attribute(self, node: ast.Attribute) -> None:
+        if node.attr in INTERNALS:
+            through = isinstance(node.value, ast.Attribute) and node.value.attr == "__init__"
+            if node.attr in REVEALING or (node.attr == "__globals__" and through):
+                self._note("obscure-access", f"the attribute {node.attr} is used", node.lineno)
+
+    def _assigned(self, node: ast.Assign | ast.Delete | ast.AugAssign) -> None:
+        targets = [node.target] if isinstance(node, ast.AugAssign) else node.targets
+        for target in targets:
+            if isinstance(target, ast.Attribute):
+                self._patched(self.names.name(target) or _bare(target, self.names), node)
+                if target.attr == "__code__":
+                    self._note("obscure-access", "the code of a function is replaced", node.lineno)
+            elif isinstance(target, ast.Subscript):
+                base = self.names.name(target.value)
+                if base == "sys.modules" and not (isinstance(target.slice, ast.Name) and target.slice.id == "__name__"):
+                    self._note("patches-modules", "a module is put into sys.modules", node.lineno)
+                elif (
+                    base == "os.environ" and self.names.text(target.slice) in PRELOADED and isinstance(node, ast.Assign)
+                ):
+                    self._note("persistence", "a variable that makes programs load code is set", node.lineno)
+                elif base in ("builtins.__dict__", "builtins"):
+                    self._note("patches-python", "a built-in function is replaced", node.lineno)
+
+    def _patched(self, name: str, node: ast.stmt | ast.expr) -> None:
+        if not name or name == "builtins._" or "()" in name or ("." not in name and name not in RISKY_MODULES):
+            return
+        if name.startswith(PATCHED_PYTHON) or name == "builtins":
+            self._note("patches-python", f"{name} is replaced", node.lineno)
+        elif self._is_early(node) and not name.startswith("self"):
+            self._note("patches-modules", f"{name[:80]} is replaced", node.lineno)
+
+    def _environment(self, node: ast.Subscript) -> None:
+        if isinstance(node.ctx, ast.Load) and self.names.name(node.value) == "os.environ":
+            self._named_variable(self.names.text(node.slice), node)
+
+    def _named_variable(self, name: str | None, node: ast.expr) -> None:
+        if name is not None and SECRET_NAMES.search(name):
+            self._note("reads-secrets", f"the environment variable {name[:60]!a}", node.lineno)
+            self._use("secrets", node)
+
+    def _decorated(self, node: ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef) -> None:
+        for decorator in node.decorator_list:
+            name = self.names.name(decorator)
+            if power_of(name) in ("process", "dynamic") and not isinstance(decorator, ast.Call):
+                self._note(
+                    "runs-at-import" if power_of(name) == "process" else "dynamic-code",
+                    f"{name} decorates",
+                    node.lineno,
+                )
+            if name == "atexit.register":
+                self._note("dynamic-code", "a function runs when the process ends", node.lineno)
+
+    # --- what stands together ---------------------------------------------------------------------------------------
+
+    def _use(self, power: str, node: ast.AST) -> None:
+        self._seen.setdefault(power, getattr(node, "lineno", 0))
+
+    def _together(self) -> None:
+        seen = self._seen
+        connected = "connects" in seen or "socket.socket" in " ".join(self.names.known.values())
+        if connected and ({"joins", "shell"} & seen.keys() or ("process" in seen and self._receives())):
+            self._note(
+                "reverse-shell",
+                "a connection and a shell, or what it sends and a program",
+                seen.get("joins") or seen.get("shell") or seen["process"],
+            )
+        if "send" in seen and {"secret-file", "recon"} & seen.keys():
+            self._note("exfiltration", "what is read of the machine stands beside what sends", seen["send"])
+        elif "send" in seen and "secrets" in seen and self._sends_away():
+            self._note("exfiltration", "credentials are read beside what sends", seen["send"])
+        if "c:ctypes.CFUNCTYPE()" in seen and (
+            {"c:ctypes.memmove", "c:ctypes.create_string_buffer"} & seen.keys()
+            or "mmap.mmap" in self.names.known.values()
+            or "mmap" in self.names.known.values()
+        ):
+            self._note("shellcode", "a function pointer is made into a buffer", seen["c:ctypes.CFUNCTYPE()"])
+
+    def _receives(self) -> bool:
+        return any(
+            isinstance(node, ast.Attribute) and node.attr in ("recv", "recvfrom", "recv_into") for node in self._all
+        )
+
+    def _sends_away(self) -> bool:
+        """Whether data goes out by more than reading an address."""
+        return any(
+            SENDING.search(name) and not PLAIN_SENDING.search(name) and not name.startswith("huggingface_hub.")
+            for node in self._all
+            if isinstance(node, ast.Call) and (name := self.names.name(node.func))
+        )
+
+    _ACTS: Final = {
+        "process": _process,
+        "network": _network,
+        "dynamic": _dynamic,
+        "dynamic-import": _import,
+        "deserialises": _deserialise,
+        "native": _native,
+        "delete": _delete,
+        "write": _write,
+        "secrets": _secret,
+    }
+
+
+def _asks_for_main(test: ast.expr) -> bool:
+    return isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and test.left.id == "__name__"
+
+
+def _is_true(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.Constant) and node.value is True
+
+
+def _is_chr_join(node: ast.Call) -> bool:
+    """`"".join(chr(c) for c in ...)` and its like."""
+    if not (isinstance(node.func, ast.Attribute) and node.func.attr == "join" and node.args):
+        return False
+    return any(isinstance(part, ast.Name) and part.id in ("chr", "unichr") for part in walk(node.args[0]))
+
+
+def _bare(target: ast.Attribute, names: Names) -> str:
+    base = names.name(target.value)
+    return f"{base}.{target.attr}" if base else ""

@@ -1,0 +1,47 @@
+"""The attributes, functions and literals of Python source that are worth a look by themselves."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MAX_CODE_IN_CODE: Final = 3
+LONG: Final = re.compile(r"[A-Za-z0-9+/=_-]{400,}|(?:\\x[0-9a-fA-F]{2}){150,}|[0-9a-fA-F]{600,}")
+INTERNALS: Final = frozenset(
+    (
+        "__subclasses__",
+        "__globals__",
+        "__builtins__",
+        "__code__",
+        "__mro__",
+        "f_globals",
+        "f_builtins",
+        "f_back",
+        "gi_frame",
+        "tb_frame",
+    )
+)
+REVEALING: Final = frozenset(("__subclasses__", "__builtins__", "f_globals", "f_builtins", "tb_frame", "gi_frame"))
+PRELOADED: Final = frozenset(("LD_PRELOAD", "PYTHONSTARTUP", "DYLD_INSERT_LIBRARIES", "LD_AUDIT"))
+SHELLCODE: Final = (
+    "VirtualAlloc",
+    "VirtualProtect",
+    "CreateThread",
+    "CreateRemoteThread",
+    "WriteProcessMemory",
+    "RtlMoveMemory",
+    "mprotect",
+)
+PATCHED_PYTHON: Final = (
+    "builtins.",
+    "sys.meta_path",
+    "sys.path_hooks",
+    "importlib.",
+    "sys.settrace",
+    "sys.setprofile",
+    "sys.excepthook",
+)
+HOOKS: Final = ("sys.meta_path.insert", "sys.meta_path.append", "sys.path_hooks.append", "sys.path_hooks.insert", "sys.settrace", "sys.setprofile", "threading.settrace", "sys.addaudithook", "codecs.register")  # fmt: skip
+RISKY_MODULES: Final = frozenset(
+    ("os", "subprocess", "builtins", "sys", "posix", "nt", "ctypes", "importlib", "pty", "marshal", "shutil", "socket")
+)
