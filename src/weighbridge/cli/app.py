@@ -17,6 +17,7 @@ from weighbridge.core.errors import Interrupted, WeighbridgeError
 _COMMANDS = {
     "ingest": "ingest:ingest_command",
     "scan": "scan:scan_command",
+    "rescan": "rescan:rescan_command",
     "ls": "show:ls_command",
     "show": "show:show_command",
     "verify": "verify:verify_command",
@@ -27,7 +28,7 @@ _COMMANDS = {
     "init": "home:init_command",
     "config": "home:config_command",
     "doctor": "home:doctor_command",
-    "rules": "scan:rules_command",
+    "rules": "rules:rules_command",
 }
 
 EPILOG = """\b

@@ -35,6 +35,17 @@ class Silent:
         """See `core.ports.Observer`."""
 
 
+class OnlyRetries(Silent):
+    """Passes on what is tried again, and nothing else."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def retrying(self, path: str, reason: str, wait_seconds: float) -> None:
+        """Passes it on."""
+        self._observer.retrying(path, reason, wait_seconds)
+
+
 class Lines(Silent):
     """Counts bytes, and says at most one line in a while; as JSON, one event a second and one for each artifact."""
 

@@ -18,7 +18,7 @@ from weighbridge.cli.console import Output
 from weighbridge.cli.settings import Home, load
 from weighbridge.core.errors import ConfigError
 from weighbridge.core.names import Address, Reference
-from weighbridge.core.ports import ObjectStore
+from weighbridge.core.ports import ObjectStore, Source
 
 if TYPE_CHECKING:
     from weighbridge.attest.keys import LocalKey, TrustedKeys
@@ -143,6 +143,20 @@ class OpenYard:
             NothingCollected: none. ConfigError: no reference, or several fit.
         """
         return self.ledger().catalog().resolve(Reference.parse(reference))
+
+    def stored_source(self, reference: str) -> Source:
+        """A sealed revision of a store, verified, as a source.
+
+        Raises:
+            NothingCollected, ConfigError: there is none, or several fit.
+            TrustError, IntegrityError, StoreError: it is not as it was sealed.
+        """
+        from weighbridge.transfer.records import open_revision
+        from weighbridge.transfer.stored import StoredSource
+
+        row = self.resolve(reference)
+        store = self.store(row.store)
+        return StoredSource(store, open_revision(store, row.model_name, row.revision, self.trusted))
 
     def __enter__(self) -> Self:
         return self

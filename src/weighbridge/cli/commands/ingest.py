@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,11 @@ from weighbridge.core.finding import Finding, Inspection, Severity
 
 if TYPE_CHECKING:
     from weighbridge.cli.yard import OpenYard
+    from weighbridge.core.ports import Observer, Source
     from weighbridge.core.snapshot import Snapshot
     from weighbridge.transfer.ingest import Ingested
+    from weighbridge.transfer.inspecting import Inspecting
+    from weighbridge.transfer.preflight import Preflight
 
 SHOWN_FINDINGS = 12
 
@@ -47,6 +51,12 @@ Examples:
     default=None,
     help="Exit 11 to 14 when findings are at least this severe (default: high).",
 )
+@click.option(
+    "--preflight/--no-preflight",
+    default=None,
+    help="Look first, by ranged reads, and store nothing when a finding is as severe as --fail-on "
+    "(default: for models of 256 MiB and more).",
+)
 @click.option("--dry-run", is_flag=True, help="Pin the revision and show what would come, without reading it.")
 @common
 def ingest_command(
@@ -70,6 +80,7 @@ def ingest_command(
     from weighbridge.cli.yard import OpenYard
     from weighbridge.core.names import Address, ModelName
     from weighbridge.source.opening import open_source
+    from weighbridge.transfer.inspecting import Inspecting
 
     name = ModelName.parse(as_name) if as_name else None
     with OpenYard(home, output, _settings(to, flags)) as yard:
@@ -78,31 +89,56 @@ def ingest_command(
             _show_plan(output, origin.pin().select(include, exclude))
             return 0
         started = time.monotonic()
-        with cancellable(output) as cancelled:
-            from weighbridge.cli.progress import watching
-            from weighbridge.store.ledger import now_rfc3339
-            from weighbridge.transfer.ingest import Yard, ingest
-
-            with watching(output, "ingesting") as observer:
-                outcome = ingest(
-                    origin,
-                    Yard(
-                        store=yard.store(),
-                        ledger=yard.ledger(writing=True),
-                        signer=yard.key,
-                        verifier=yard.trusted,
-                        settings=yard.config.transfer,
-                        observer=observer,
-                        cancelled=cancelled,
-                        journals=home.journals,
-                        actor=yard.actor,
-                        clock=now_rfc3339,
-                    ),
-                    include=include,
-                    exclude=exclude,
-                )
+        with Inspecting(yard.config.inspection) as inspecting:
+            inspecting.start()
+            outcome = _ingest(yard, origin, inspecting, include, exclude)
         _show(yard, outcome, time.monotonic() - started)
         return _exit_code(outcome.revision.inspection, yard.config.inspection.fail_on)
+
+
+def _ingest(
+    yard: OpenYard, origin: Source, inspecting: Inspecting, include: tuple[str, ...], exclude: tuple[str, ...]
+) -> Ingested:
+    from weighbridge.cli.progress import watching
+    from weighbridge.store.ledger import now_rfc3339
+    from weighbridge.transfer.ingest import Yard, ingest
+
+    with cancellable(yard.output) as cancelled, watching(yard.output, "ingesting") as observer:
+        return ingest(
+            origin,
+            Yard(
+                store=yard.store(),
+                ledger=yard.ledger(writing=True),
+                signer=yard.key,
+                verifier=yard.trusted,
+                settings=yard.config.transfer,
+                observer=observer,
+                cancelled=cancelled,
+                journals=yard.home.journals,
+                actor=yard.actor,
+                clock=now_rfc3339,
+                inspecting=inspecting,
+                preflight=_preflight(yard, inspecting, observer, cancelled),
+            ),
+            include=include,
+            exclude=exclude,
+        )
+
+
+def _preflight(
+    yard: OpenYard, inspecting: Inspecting, observer: Observer, cancelled: threading.Event
+) -> Preflight | None:
+    """The look ahead, quiet: the progress that is shown is the ingest's own."""
+    from weighbridge.cli.progress import OnlyRetries
+    from weighbridge.transfer.preflight import AUTO_BYTES, Preflight
+    from weighbridge.transfer.scan import Scanner
+
+    settings = yard.config.inspection
+    if settings.preflight == "never" or settings.fail_on == "never":
+        return None
+    scanner = Scanner(yard.config.transfer, inspecting, OnlyRetries(observer), cancelled)
+    least_bytes = 0 if settings.preflight == "always" else AUTO_BYTES
+    return Preflight(scanner, Severity[settings.fail_on.upper()], least_bytes)
 
 
 def _settings(to: str | None, flags: dict[str, object]) -> dict[str, object]:
@@ -117,6 +153,7 @@ def _settings(to: str | None, flags: dict[str, object]) -> dict[str, object]:
         "transfer.part_bytes": flags["part_bytes"],
         "transfer.memory_bytes": flags["memory_bytes"],
         "inspection.fail_on": flags["fail_on"],
+        "inspection.preflight": {"True": "always", "False": "never"}.get(str(flags["preflight"])),
     }
 
 

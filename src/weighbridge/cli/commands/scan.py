@@ -1,160 +1,171 @@
-"""`weighbridge scan` and `weighbridge rules`: what is in it, before it comes in."""
+"""`weighbridge scan`: what is in it, before it comes in, or where it already is."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from weighbridge.cli.console import Output, duration, size
+from weighbridge import __version__
+from weighbridge.cli import reporting
+from weighbridge.cli.accepting import Accepting
+from weighbridge.cli.commands.rules import explain as explain_rule
+from weighbridge.cli.console import Output
 from weighbridge.cli.options import cancellable, common
 from weighbridge.cli.settings import Home
 from weighbridge.core.errors import InspectError
-from weighbridge.core.finding import Inspection, Severity, Verdict
+from weighbridge.core.finding import Severity
+from weighbridge.core.names import Address
 
 if TYPE_CHECKING:
-    from weighbridge.transfer.scan import Scanned
+    from weighbridge.cli.yard import OpenYard
+    from weighbridge.core.ports import Source
+    from weighbridge.reports.document import ScanDocument
+    from weighbridge.transfer.scan import Scanner
+
+
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
 
 
 @click.command(
     "scan",
-    epilog="\b\nExamples:\n  weighbridge scan hf://org/name           by ranged reads, without downloading\n"
-    "  weighbridge scan ./model.pt --json\n  weighbridge scan s3://bucket/prefix --fail-on high",
+    epilog="\b\nExamples:\n  weighbridge scan hf://org/name              by ranged reads, without downloading\n"
+    "  weighbridge scan ./model.pt s3://bucket/prefix --fail-on high\n"
+    "  weighbridge scan org/name@main              what is in the store, by today's rules\n"
+    "  weighbridge scan hf://org/name --format sarif --output scan.sarif\n"
+    '  weighbridge scan ./model --write-baseline accepted.json --reason "read by Ada" --expires 2027-06-30\n'
+    "  weighbridge scan ./model --baseline accepted.json\n"
+    "  weighbridge scan --explain pickle-dangerous-callable",
 )
-@click.argument("source")
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...")
 @click.option("--include", multiple=True, metavar="PATTERN", help="Only files that match (may be repeated).")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="No files that match (may be repeated).")
 @click.option("--hub", default=None, metavar="URL", help="The Hub's endpoint, instead of HF_ENDPOINT.")
 @click.option("--allow-pull-requests", is_flag=True, default=None, help="Accept refs/pr/*, which anyone may open.")
+@click.option("--format", "chosen", type=click.Choice(reporting.FORMATS), default=None, help="How to report.")
+@click.option("--output", "file", type=click.Path(path_type=Path, dir_okay=False), help="Write the report to a file.")
 @click.option(
     "--fail-on",
-    type=click.Choice(["low", "medium", "high", "critical"]),
+    type=click.Choice(["low", "medium", "high", "critical", "never"]),
     default="low",
     help="Exit 11 to 14 when findings are at least this severe (default: low).",
 )
+@click.option("--baseline", type=click.Path(path_type=Path, dir_okay=False), help="Findings that were accepted.")
+@click.option(
+    "--write-baseline", type=click.Path(path_type=Path, dir_okay=False), help="Accept what is found now, in this file."
+)
+@click.option("--reason", default="", metavar="TEXT", help="Why, with --write-baseline.")
+@click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="Until when, with --write-baseline (90 days).")
+@click.option("--explain", metavar="RULE", help="Explain a rule instead: what it means, and what to do.")
 @common
 def scan_command(
     home: Home,
     output: Output,
     /,
     *,
-    source: str,
+    sources: tuple[str, ...],
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     hub: str | None,
     allow_pull_requests: bool | None,
+    chosen: str | None,
+    file: Path | None,
     fail_on: str,
+    explain: str | None,
+    **baseline: object,
 ) -> int:
-    """Inspect a model where it lies: hf://org/name[@ref], s3://bucket/prefix, a folder or a file. Nothing is stored.
+    """Inspect models where they lie: hf://org/name[@ref], s3://bucket/prefix, a folder, a file, or org/name[@revision]
+    in the store. Nothing is stored.
 
-    Exits 0 only when every inspector answered `clean` with full coverage; 4 when one could not answer; 11 to 14 by the
-    highest severity found.
+    Exits 0 only when every inspector answered `clean` with full coverage and nothing was found; 4 when one could not
+    answer; 11 to 14 by the highest severity found. What a baseline accepts does not count.
     """
+    if explain:
+        return explain_rule(output, explain)
+    if not sources:
+        raise click.UsageError("name at least one source, or a rule with --explain")
+    accepting = Accepting.from_options(baseline)
+    documents = _scan_all(
+        home,
+        output,
+        sources,
+        _Selection(include, exclude),
+        {"hub.endpoint": hub, "hub.allow_pull_requests": allow_pull_requests},
+        accepting,
+    )
+    accepting.save(output)
+    reporting.write(output, documents, chosen or ("json" if output.as_json else "table"), file)
+    return max(_exit_code(document, fail_on) for document in documents)
+
+
+def _scan_all(
+    home: Home,
+    output: Output,
+    sources: tuple[str, ...],
+    selection: _Selection,
+    flags: dict[str, object],
+    accepting: Accepting,
+) -> list[ScanDocument]:
     from weighbridge.cli.progress import watching
     from weighbridge.cli.yard import OpenYard
-    from weighbridge.core.names import Address
+    from weighbridge.transfer.inspecting import Inspecting
+    from weighbridge.transfer.scan import Scanner
+
+    documents = []
+    with OpenYard(home, output, flags) as yard, Inspecting(yard.config.inspection) as inspecting:
+        inspecting.start()
+        quiet = Output(quiet=output.quiet or output.as_json, colour=output.colour)
+        for source in sources:
+            origin = _open(yard, source)
+            with cancellable(output) as cancelled, watching(quiet, "inspecting") as observer:
+                scanner = Scanner(yard.config.transfer, inspecting, observer, cancelled)
+                documents.append(_scan(scanner, origin, selection, accepting))
+    return documents
+
+
+def _open(yard: OpenYard, source: str) -> Source:
+    """The source that a word names: an address, a file, a folder, or a revision in the store."""
     from weighbridge.source.opening import open_source
-    from weighbridge.transfer.scan import scan
 
     address = Address.parse(source)
-    if address.scheme == "folder" and Path(address.location).is_file():
-        path = Path(address.location)
-        address, include = Address.parse(str(path.parent)), (_literal(path.name),)
-    flags = {"hub.endpoint": hub, "hub.allow_pull_requests": allow_pull_requests}
+    path = Path(address.location)
+    if address.scheme == "folder" and not path.exists() and yard.has_ledger and _may_be_reference(source):
+        return yard.stored_source(source)
+    return open_source(address, yard.config, yard.http)
+
+
+def _may_be_reference(text: str) -> bool:
+    return not text.startswith((".", "/", "~")) and text.partition("@")[0].count("/") <= 1
+
+
+def _scan(scanner: Scanner, source: Source, selection: _Selection, accepting: Accepting) -> ScanDocument:
+    from weighbridge.reports.document import ScanDocument
+
     started = time.monotonic()
-    with OpenYard(home, output, flags) as yard:
-        origin = open_source(address, yard.config, yard.http)
-        quiet = Output(quiet=output.quiet or output.as_json, colour=output.colour)
-        with cancellable(output) as cancelled, watching(quiet, "inspecting") as observer:
-            found = scan(origin, yard.config.transfer, observer, cancelled, include=include, exclude=exclude)
-    _show(output, found, time.monotonic() - started)
-    return _exit_code(found.inspection, Severity[fail_on.upper()])
-
-
-def _literal(name: str) -> str:
-    """A pattern that matches this name and no other."""
-    return "".join(f"[{character}]" if character in "*?[" else character for character in name)
-
-
-def _exit_code(inspection: Inspection, fail_on: Severity) -> int:
-    highest = inspection.highest_severity
-    if highest is not None and highest >= fail_on:
-        return int(highest)
-    return InspectError.exit_code if inspection.verdict is Verdict.UNKNOWN else 0
-
-
-def _show(output: Output, found: Scanned, seconds: float) -> None:
-    inspection, snapshot = found.inspection, found.snapshot
-    if output.as_json:
-        output.document(
-            {
-                "source": str(snapshot.source),
-                "revision": snapshot.revision,
-                "verdict": inspection.verdict.value,
-                "rules_version": inspection.rules_version,
-                "files": len(snapshot.entries),
-                "total_bytes": snapshot.total_bytes,
-                "read_bytes": found.read_bytes,
-                "coverage": {
-                    name: {"inspected_bytes": part.inspected_bytes, "present_bytes": part.present_bytes}
-                    for name, part in sorted(inspection.coverage().items())
-                },
-                "findings": [finding.to_json() for finding in inspection.findings],
-                "milliseconds": round(seconds * 1000),
-            }
-        )
-        return
-    output.line(f"{snapshot.source}: {inspection.verdict.value}")
-    if inspection.findings:
-        output.table(
-            ("severity", "rule", "file", "what", "what to do"),
-            [(f.severity.label, f.rule, f.path, f.message, f.remedy) for f in inspection.findings],
-        )
-    for name, part in sorted(inspection.coverage().items()):
-        output.say(f"  {name}: {size(part.inspected_bytes)} of {size(part.present_bytes)} understood")
-    unread = sorted({report.path for report in inspection.reports if report.verdict is Verdict.UNKNOWN})
-    if unread:
-        some = ", ".join(unread[:5]) + (f" and {len(unread) - 5} more" if len(unread) > 5 else "")
-        output.say(f"  not understood yet: {some}")
-    output.say(
-        f"  {len(snapshot.entries)} files, {size(snapshot.total_bytes)}; "
-        f"{size(found.read_bytes)} read in {duration(seconds)}"
+    found = scanner.scan(source, include=selection.include, exclude=selection.exclude)
+    entries = {entry.path: entry for entry in found.snapshot.entries}
+    accepted = accepting.judge(found, lambda path: scanner.digest(source, entries[path]))
+    return ScanDocument(
+        source=str(found.snapshot.source),
+        revision=found.snapshot.revision,
+        inspection=found.inspection,
+        files=len(entries),
+        total_bytes=found.snapshot.total_bytes,
+        read_bytes=found.read_bytes,
+        milliseconds=round((time.monotonic() - started) * 1000),
+        version=__version__,
+        accepted=accepted,
     )
 
 
-@click.command("rules", epilog="\b\nExamples:\n  weighbridge rules\n  weighbridge rules pickle-dangerous-callable")
-@click.argument("rule", required=False, default="")
-@common
-def rules_command(_home: Home, output: Output, /, *, rule: str) -> int:
-    """List every rule, or explain one: what it means and what to do."""
-    from weighbridge.inspectors.registry import RULES
-
-    if rule and rule not in RULES:
-        raise click.UsageError(f"there is no rule '{rule}'; `weighbridge rules` lists them")
-    chosen = [RULES[rule]] if rule else list(RULES.values())
-    if output.as_json:
-        output.document(
-            [
-                {
-                    "id": one.id,
-                    "title": one.title,
-                    "severity": one.severity.label,
-                    "inspector": one.inspector,
-                    "explanation": one.explanation,
-                    "remedy": one.remedy,
-                }
-                for one in chosen
-            ]
-        )
-    elif rule:
-        output.line(f"{chosen[0].id} ({chosen[0].severity.label}, {chosen[0].inspector}): {chosen[0].title}")
-        output.line(f"  {chosen[0].explanation}")
-        output.line(f"  {chosen[0].remedy}")
-    else:
-        output.table(
-            ("rule", "severity", "inspector", "what"),
-            [(one.id, one.severity.label, one.inspector, one.title) for one in chosen],
-        )
-    return 0
+def _exit_code(document: ScanDocument, fail_on: str) -> int:
+    highest = document.highest_severity
+    if fail_on != "never" and highest is not None and highest >= Severity[fail_on.upper()]:
+        return int(highest)
+    return 0 if document.answered or fail_on == "never" else InspectError.exit_code

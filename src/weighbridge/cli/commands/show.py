@@ -13,6 +13,7 @@ from weighbridge.cli.options import common
 from weighbridge.cli.settings import Home
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.errors import NothingCollected
+from weighbridge.core.finding import Inspection
 from weighbridge.core.names import ModelName
 
 if TYPE_CHECKING:
@@ -88,24 +89,26 @@ def show_command(home: Home, output: Output, /, *, reference: str, files: bool) 
     """Show one revision: where it came from, what was proven, what was found. Its signatures are verified first."""
     from weighbridge.cli.yard import OpenYard
     from weighbridge.transfer.records import open_revision
+    from weighbridge.transfer.rescan import latest_inspection
     from weighbridge.transfer.verify import check_against_ledger
 
     with OpenYard(home, output) as yard:
         row = yard.resolve(reference)
         revision = open_revision(yard.store(row.store), row.model_name, row.revision, yard.trusted)
         check_against_ledger(revision, row)
+        inspection = latest_inspection(yard.store(row.store), revision, yard.ledger())
         if output.as_json:
             output.document(
                 {
                     **summary(row),
                     "manifest": json.loads(revision.manifest.to_bytes()),
-                    "inspection": revision.inspection.to_json(),
+                    "inspection": inspection.to_json(),
                     "seal": {"sealed_at": revision.seal.sealed_at, "key_ids": _signed_by(revision)},
                 }
             )
             return 0
         _facts(output, row, revision)
-        _found(output, revision)
+        _found(output, inspection)
         if files:
             output.table(
                 ("file", "size", "SHA-256", "proven by"),
@@ -156,8 +159,8 @@ def _facts(output: Output, row: CataloguedRevision, revision: SealedRevision) ->
     output.show(table)
 
 
-def _found(output: Output, revision: SealedRevision) -> None:
-    findings = revision.inspection.findings
+def _found(output: Output, inspection: Inspection) -> None:
+    findings = inspection.findings
     if findings:
         output.table(
             ("severity", "rule", "file", "what"),

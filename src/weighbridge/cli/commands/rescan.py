@@ -1,0 +1,128 @@
+"""`weighbridge rescan`: what is stored, judged by today's rules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from weighbridge.cli.console import Output, size
+from weighbridge.cli.options import cancellable, common
+from weighbridge.cli.settings import Home
+from weighbridge.core.canonical import JsonValue
+from weighbridge.core.errors import InspectError, NothingCollected, WeighbridgeError
+from weighbridge.core.finding import Severity, Verdict
+
+if TYPE_CHECKING:
+    from weighbridge.cli.yard import OpenYard
+    from weighbridge.store.catalog import CataloguedRevision
+    from weighbridge.transfer.inspecting import Inspecting
+    from weighbridge.transfer.rescan import Rescanned
+
+_GRAVEST = {Verdict.CLEAN: 0, Verdict.UNKNOWN: int(InspectError.exit_code)}
+
+
+@click.command(
+    "rescan",
+    epilog="\b\nExamples:\n  weighbridge rescan org/name@main     one revision\n"
+    "  weighbridge rescan --all             everything in the stores, after a new version of weighbridge",
+)
+@click.argument("references", nargs=-1, metavar="[MODEL[@REV]]...")
+@click.option("--all", "everything", is_flag=True, help="Every revision of every store that the ledger knows.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["low", "medium", "high", "critical", "never"]),
+    default="high",
+    help="Exit 11 to 14 when findings are at least this severe (default: high).",
+)
+@common
+def rescan_command(
+    home: Home, output: Output, /, *, references: tuple[str, ...], everything: bool, fail_on: str
+) -> int:
+    """Inspect stored revisions again, by today's rules and by ranged reads; what is new goes into the ledger.
+
+    Exits 11 to 14 by the highest severity found, 4 when an inspector could not answer, 1 when a revision could not be
+    read.
+    """
+    from weighbridge.cli.yard import OpenYard
+    from weighbridge.transfer.inspecting import Inspecting
+
+    if bool(references) == everything:
+        raise click.UsageError("name revisions, or take --all")
+    with OpenYard(home, output) as yard, Inspecting(yard.config.inspection) as inspecting:
+        inspecting.start()
+        rows = _rows(yard, references)
+        codes = [_rescan(yard, inspecting, row, fail_on) for row in rows]
+    return max(codes)
+
+
+def _rows(yard: OpenYard, references: tuple[str, ...]) -> list[CataloguedRevision]:
+    if references:
+        return [yard.resolve(reference) for reference in references]
+    rows = yard.ledger().catalog().revisions() if yard.has_ledger else []
+    if not rows:
+        raise NothingCollected("there is nothing in the stores yet", hint="weighbridge ingest brings a model in.")
+    return rows
+
+
+def _rescan(yard: OpenYard, inspecting: Inspecting, row: CataloguedRevision, fail_on: str) -> int:
+    from weighbridge.cli.progress import watching
+    from weighbridge.transfer.records import open_revision
+    from weighbridge.transfer.rescan import rescan
+    from weighbridge.transfer.scan import Scanner
+    from weighbridge.transfer.verify import check_against_ledger
+
+    output = yard.output
+    quiet = Output(quiet=output.quiet or output.as_json, colour=output.colour)
+    try:
+        store = yard.store(row.store)
+        revision = open_revision(store, row.model_name, row.revision, yard.trusted)
+        check_against_ledger(revision, row)
+        with cancellable(output) as cancelled, watching(quiet, "inspecting") as observer:
+            scanner = Scanner(yard.config.transfer, inspecting, observer, cancelled)
+            found = rescan(scanner, store, revision, yard.ledger(writing=True), actor=yard.actor)
+    except WeighbridgeError as error:
+        if error.exit_code > 128:
+            raise
+        # One revision that cannot be read must not keep the others from being looked at.
+        output.error(WeighbridgeError(f"{row.model_name}@{row.revision}: {error.message}", hint=error.hint))
+        return error.exit_code
+    _show(output, row, found)
+    return _code(found, fail_on)
+
+
+def _code(found: Rescanned, fail_on: str) -> int:
+    inspection = found.scanned.inspection
+    highest = inspection.highest_severity
+    if fail_on == "never":
+        return 0
+    if highest is not None and highest >= Severity[fail_on.upper()]:
+        return int(highest)
+    return _GRAVEST.get(inspection.verdict, 0)
+
+
+def _show(output: Output, row: CataloguedRevision, found: Rescanned) -> None:
+    scanned = found.scanned
+    if output.as_json:
+        record: dict[str, JsonValue] = {
+            "model": str(row.model_name),
+            "revision": row.revision,
+            "store": row.store,
+            "rules_version": {"before": found.before.rules_version, "now": scanned.inspection.rules_version},
+            "verdict": {"before": found.before.verdict.value, "now": scanned.inspection.verdict.value},
+            "new": [finding.to_json() for finding in found.new],
+            "gone": [finding.to_json() for finding in found.gone],
+            "read_bytes": scanned.read_bytes,
+            "entered": found.entered,
+        }
+        output.document(record)
+        return
+    before, now = found.before.verdict.value, scanned.inspection.verdict.value
+    change = now if before == now else f"{before} -> {now}"
+    output.line(f"{row.model_name}@{row.revision}: {change}")
+    for sign, findings in (("+", found.new), ("-", found.gone)):
+        for finding in findings:
+            output.line(f"  {sign} {finding.severity.label}\t{finding.rule}\t{finding.path}\t{finding.message}")
+    output.say(
+        f"  rules {found.before.rules_version} -> {scanned.inspection.rules_version}; {size(scanned.read_bytes)} read"
+    )

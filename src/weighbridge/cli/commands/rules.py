@@ -1,0 +1,72 @@
+"""`weighbridge rules`: every rule, and what one of them means."""
+
+from __future__ import annotations
+
+import click
+
+from weighbridge.cli.console import Output
+from weighbridge.cli.options import common
+from weighbridge.cli.settings import Home
+from weighbridge.core.canonical import JsonValue
+
+
+@click.command("rules", epilog="\b\nExamples:\n  weighbridge rules\n  weighbridge rules pickle-dangerous-callable")
+@click.argument("rule", required=False, default="")
+@common
+def rules_command(_home: Home, output: Output, /, *, rule: str) -> int:
+    """List every rule, or explain one: what it means and what to do."""
+    if rule:
+        return explain(output, rule)
+    from weighbridge.inspectors.registry import RULES
+
+    if output.as_json:
+        output.document([_record(one) for one in RULES])
+    else:
+        output.table(
+            ("rule", "severity", "inspector", "what"),
+            [(one.id, one.severity.label, one.inspector, one.title) for one in RULES.values()],
+        )
+    return 0
+
+
+def explain(output: Output, rule: str) -> int:
+    """Says what one rule means and what to do; 0.
+
+    Raises:
+        click.UsageError: there is no such rule.
+    """
+    import difflib
+
+    from weighbridge.inspectors.registry import RULES
+
+    if rule not in RULES:
+        close = difflib.get_close_matches(rule, RULES, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else "`weighbridge rules` lists them"
+        raise click.UsageError(f"there is no rule '{rule}'; {hint}")
+    if output.as_json:
+        output.document([_record(rule)])
+        return 0
+    one = RULES[rule]
+    output.line(f"{one.id} ({one.severity.label}, {one.inspector}): {one.title}")
+    output.line(f"  {one.explanation}")
+    output.line(f"  {one.remedy}")
+    if one.example:
+        output.line("")
+        for line in one.example.splitlines():
+            output.line(f"    {line}")
+    return 0
+
+
+def _record(rule_id: str) -> dict[str, JsonValue]:
+    from weighbridge.inspectors.registry import RULES
+
+    one = RULES[rule_id]
+    return {
+        "id": one.id,
+        "title": one.title,
+        "severity": one.severity.label,
+        "inspector": one.inspector,
+        "explanation": one.explanation,
+        "remedy": one.remedy,
+        "example": one.example,
+    }
