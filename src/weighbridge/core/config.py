@@ -96,10 +96,17 @@ class SigningSettings:
 
 @dataclass(frozen=True, slots=True)
 class InspectionSettings:
-    """When findings fail a command."""
+    """How artifacts are inspected, and when findings fail a command."""
 
     fail_on: str = "high"
     """`low`, `medium`, `high`, `critical` or `never`: findings from this severity on make `ingest` exit 11 to 14."""
+    preflight: str = "auto"
+    """Whether `ingest` looks at the model at its source, by ranged reads, before it stores anything: `always`, `never`,
+    or `auto`: models of 256 MiB and more."""
+    seconds: float = 120.0
+    """How long one artifact may keep its inspection busy; what takes longer is unknown."""
+    memory_bytes: int = 1024 * MIB
+    """Memory of one inspecting process; what needs more is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +230,13 @@ def _check(config: Config) -> None:
     for name, least, most in _BOUNDS:
         if not least <= getattr(transfer, name) <= most:
             raise ConfigError(f"'transfer.{name}' must lie between {least:g} and {most:g}")
+    if not 1 <= config.inspection.seconds <= 86_400:
+        raise ConfigError("'inspection.seconds' must lie between 1 and 86400")
+    if config.inspection.memory_bytes < 128 * MIB:
+        raise ConfigError(f"'inspection.memory_bytes' must be at least {128 * MIB}")
     for name, value, allowed in (
         ("inspection.fail_on", config.inspection.fail_on, ("low", "medium", "high", "critical", "never")),
+        ("inspection.preflight", config.inspection.preflight, ("auto", "always", "never")),
         ("store.s3_encryption", store.s3_encryption, ("", "aws:kms", "AES256")),
         ("store.object_lock_mode", store.object_lock_mode, ("", "GOVERNANCE", "COMPLIANCE")),
     ):

@@ -21,7 +21,7 @@
       FormatError                   exit 1   bytes do not follow the format they claim
         Malformed, LimitExceeded, Ambiguous
       InspectError                  exit 4   an inspector could not answer: the verdict is unknown
-        InspectorCrashed, InspectorTimedOut
+        InspectorCrashed, InspectorTimedOut, FoundAhead
       StoreError                    exit 1   the store would not, or could not, keep or return the bytes
         StoreUnreachable            exit 1   no connection, server error (transient)
         Conflict, IncompleteUpload, OutOfSpace, AccessRefused, ObjectMissing, Unversioned, Busy
@@ -184,6 +184,10 @@ class InspectorCrashed(InspectError):
 
 class InspectorTimedOut(InspectError):
     """An inspector took longer than it may."""
+
+
+class FoundAhead(InspectError):
+    """A first look found what stops an ingest; the exit code is that of the severity, 11 to 14."""
 
 
 class StoreError(WeighbridgeError):

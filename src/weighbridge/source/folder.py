@@ -1,4 +1,4 @@
-"""Reads a model from a folder: a plain one, a Git checkout, or a snapshot of the Hugging Face cache.
+"""Reads a model from a folder: a plain one, a Git checkout, a snapshot of the Hugging Face cache; or from one file.
 
 Rules:
 
@@ -31,7 +31,9 @@ class FolderSource:
     """See `core.ports.Source`. The revision is known only once the bytes are."""
 
     def __init__(self, address: Address, *, as_name: ModelName | None = None) -> None:
-        self._root = Path(address.location)
+        named = Path(address.location)
+        self._only = named.name if named.is_file() else ""
+        self._root = named.parent if self._only else named
         self._address = address
         self._as_name = as_name
         self._blobs = _blobs_of(self._root)
@@ -48,16 +50,16 @@ class FolderSource:
                 f"there is no folder '{self._root}'", hint="Name a folder, or hf://org/name, or s3://bucket."
             )
         try:
-            entries = [self._entry(path) for path in self._walk(self._root, "")]
+            entries = [self._entry(path) for path in ([self._only] if self._only else self._walk(self._root, ""))]
         except OSError as error:
             raise SourceError(f"'{error.filename}' cannot be read: {error.strerror}") from error
         check_paths((entry.path for entry in entries), of=f"'{self._root}'")
         newest = max((entry.validator for entry in entries), default="0", key=lambda v: int(v.partition("-")[0]))
         published = datetime.fromtimestamp(int(newest.partition("-")[0]) // 10**9, tz=UTC).isoformat()
         return Snapshot(
-            model_name=self._as_name or _local_name(self._root),
+            model_name=self._as_name or _local_name(self._root / self._only),
             source=self._address,
-            origin=Origin(kind="folder", address=str(self._root.resolve()), published_at=published),
+            origin=Origin(kind="folder", address=str(self._root.resolve() / self._only), published_at=published),
             entries=tuple(sorted(entries, key=lambda entry: entry.path)),
         )
 
@@ -134,7 +136,7 @@ def _blobs_of(root: Path) -> Path | None:
 
 
 def _local_name(root: Path) -> ModelName:
-    """`local/<folder name>`, or the repository's name where the folder is a snapshot of the Hugging Face cache."""
+    """`local/<name>`, or the repository's name where the folder is a snapshot of the Hugging Face cache."""
     real = root.resolve()
     if real.parent.name == "snapshots" and real.parent.parent.name.startswith("models--"):
         _, organisation, name = [*real.parent.parent.name.split("--", 2), "", ""][:3]

@@ -17,7 +17,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from weighbridge.core import canonical
 from weighbridge.core.canonical import Fields, JsonObject, JsonValue
@@ -75,6 +75,8 @@ def project(connection: Connection, kind: str, payload: JsonObject, *, sequence:
     fields = Fields(payload, what=f"the payload of event {sequence} ('{kind}')")
     if kind in ("revision.ingested", "revision.recovered"):
         _insert_revision(connection, fields, sequence=sequence, time=time)
+    elif kind == "revision.rescanned":
+        _update_verdict(connection, fields)
     elif kind == "revision.removed":
         _delete_revision(connection, _text(fields, "store"), _model(fields), _revision(fields))
     elif kind == "channel.set":
@@ -97,9 +99,6 @@ def _insert_revision(connection: Connection, fields: Fields, *, sequence: int, t
     artifacts = [_artifact(item, sequence) for item in fields.items("artifacts")]
     if len({artifact["path"] for artifact in artifacts}) != len(artifacts):
         raise Malformed(f"event {sequence} names an artifact twice")
-    verdict = _text(fields, "verdict")
-    if verdict not in {known.value for known in Verdict}:
-        raise Malformed(f"'{verdict}' in event {sequence} is not a verdict")
     values = {
         "sequence": sequence,
         "store": _text(fields, "store"),
@@ -108,7 +107,7 @@ def _insert_revision(connection: Connection, fields: Fields, *, sequence: int, t
         "source": _text(fields, "source"),
         "manifest_digest": _text(fields, "manifest_digest"),
         "seal_digest": _text(fields, "seal_digest"),
-        "verdict": verdict,
+        "verdict": _verdict(fields),
         "findings": canonical.encode(_counts(fields)).decode("utf-8"),
         "artifact_count": len(artifacts),
         "total_bytes": fields.integer("total_bytes"),
@@ -118,6 +117,25 @@ def _insert_revision(connection: Connection, fields: Fields, *, sequence: int, t
     connection.execute(insert(REVISIONS), [values])
     if artifacts:
         connection.execute(insert(ARTIFACTS), artifacts)
+
+
+def _update_verdict(connection: Connection, fields: Fields) -> None:
+    connection.execute(
+        update(REVISIONS)
+        .where(
+            REVISIONS.c.model_name == _model(fields),
+            REVISIONS.c.revision == _revision(fields),
+            REVISIONS.c.store == _text(fields, "store"),
+        )
+        .values(verdict=_verdict(fields), findings=canonical.encode(_counts(fields)).decode("utf-8"))
+    )
+
+
+def _verdict(fields: Fields) -> str:
+    verdict = _text(fields, "verdict")
+    if verdict not in {known.value for known in Verdict}:
+        raise Malformed(f"'{verdict}' of an event is not a verdict")
+    return verdict
 
 
 def _counts(fields: Fields) -> dict[str, int]:

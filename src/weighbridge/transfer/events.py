@@ -15,6 +15,7 @@ from weighbridge.transfer.records import SealedRevision
 
 INGESTED = "revision.ingested"
 RECOVERED = "revision.recovered"
+RESCANNED = "revision.rescanned"
 
 
 def record_ingested(

@@ -28,7 +28,6 @@ from weighbridge.core.errors import (
     StoreError,
     WeighbridgeError,
 )
-from weighbridge.core.finding import Inspection, Report
 from weighbridge.core.layout import INCOMING, model_prefix, revision_of
 from weighbridge.core.manifest import Artifact, Manifest, content_revision
 from weighbridge.core.ports import (
@@ -41,12 +40,13 @@ from weighbridge.core.ports import (
     StoreFeature,
 )
 from weighbridge.core.snapshot import Entry, Snapshot
-from weighbridge.inspectors.registry import RULES_VERSION, inspect_artifact
 from weighbridge.store.ledger import Ledger
 from weighbridge.transfer.chunks import prove_object
 from weighbridge.transfer.events import record_ingested
+from weighbridge.transfer.inspecting import Inspecting, Session
 from weighbridge.transfer.journal import Journal
 from weighbridge.transfer.patience import Patience
+from weighbridge.transfer.preflight import Preflight
 from weighbridge.transfer.readers import StoredReader
 from weighbridge.transfer.recorded import check_recorded
 from weighbridge.transfer.records import SealedRevision, is_sealed, open_revision, read_record, seal_revision
@@ -68,6 +68,9 @@ class Yard:
     journals: Path
     actor: str
     clock: Callable[[], str]
+    inspecting: Inspecting
+    preflight: Preflight | None = None
+    """The look ahead; None: what comes is stored first and judged then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def ingest(source: Source, yard: Yard, *, include: tuple[str, ...] = (), exclude
     """
     yard.store.check()
     snapshot = _patience(yard).call(source.pin)
-    known_paths = frozenset(entry.path for entry in snapshot.entries)
+    whole = snapshot
     snapshot = snapshot.select(include, exclude)
     if snapshot.revision and is_sealed(yard.store, snapshot.model_name, snapshot.revision):
         return _already_here(snapshot, yard)
@@ -101,7 +104,10 @@ def ingest(source: Source, yard: Yard, *, include: tuple[str, ...] = (), exclude
         started_at=yard.clock(),
         part_bytes=part_size(snapshot.entries, yard.settings.part_bytes),
     ) as journal:
-        outcome = _Ingest(source, snapshot, yard, journal).run(known_paths)
+        if yard.preflight is not None and not journal.resumed:
+            yard.preflight.check(source, whole, snapshot)
+        with yard.inspecting.session() as session:
+            outcome = _Ingest(source, snapshot, yard, journal, session).run(whole)
         journal.finish()
         return outcome
 
@@ -147,8 +153,9 @@ def _already_here(snapshot: Snapshot, yard: Yard) -> Ingested:
 class _Ingest:
     """One run of one ingest."""
 
-    def __init__(self, source: Source, snapshot: Snapshot, yard: Yard, journal: Journal) -> None:
+    def __init__(self, source: Source, snapshot: Snapshot, yard: Yard, journal: Journal, session: Session) -> None:
         self._source = source
+        self._session = session
         self._snapshot = snapshot
         self._yard = yard
         self._journal = journal
@@ -159,20 +166,21 @@ class _Ingest:
         self._lock = threading.Lock()
         self._artifacts: dict[str, Artifact] = {}
         self._placed: dict[str, StoredObject] = {}
-        self._reports: dict[str, Sequence[Report]] = {}
+        self._sizes: dict[str, int] = {}
         self._how = {"streamed": 0, "copied": 0, "kept": 0}
         self._streamed_bytes = 0
         self._incoming: dict[str, StoredObject] = {}
         self._donors: dict[str, SealedRevision | None] = {}
 
-    def run(self, known_paths: frozenset[str]) -> Ingested:
-        """All steps after the pin."""
+    def run(self, whole: Snapshot) -> Ingested:
+        """All steps after the pin; `whole` is what the source has, the selection included."""
+        self._sizes = {entry.path: entry.size_bytes for entry in whole.entries}
         observer, snapshot = self._yard.observer, self._snapshot
         observer.planned(len(snapshot.entries), snapshot.total_bytes, 0)
         ahead = [entry for entry in snapshot.entries if not self._spared(entry)]
         indexes = [entry for entry in ahead if is_index(entry.path)]
         self._stream(indexes)
-        self._check_indexes(known_paths)
+        self._check_indexes(frozenset(self._sizes))
         others = [entry for entry in ahead if not is_index(entry.path)]
         self._stream(sorted(others, key=lambda entry: (entry.size_bytes > self._journal.part_bytes, entry.path)))
         return self._seal()
@@ -190,11 +198,10 @@ class _Ingest:
             self._streamed_bytes += crossed.artifact.size_bytes
 
     def _take(self, artifact: Artifact, stored: StoredObject, how: str, *, head: bytes = b"") -> None:
-        reports = inspect_artifact(StoredReader(self._yard.store, stored, artifact.path, head)).reports
+        self._session.inspect(StoredReader(self._yard.store, stored, artifact.path, head))
         with self._lock:
             self._artifacts[artifact.path] = artifact
             self._placed[artifact.path] = stored
-            self._reports[artifact.path] = reports
             self._how[how] += 1
 
     def _spared(self, entry: Entry) -> bool:
@@ -289,9 +296,7 @@ class _Ingest:
             exclude=snapshot.exclude,
             created_at=self._journal.started_at,
         )
-        inspection = Inspection(
-            tuple(report for path in sorted(self._reports) for report in self._reports[path]), RULES_VERSION
-        )
+        inspection = self._session.finish(self._sizes)
         self._incoming = dict(self._placed) if self._staged else {}
         if not (self._staged and is_sealed(yard.store, manifest.model_name, manifest.revision)):
             self._settle(manifest)

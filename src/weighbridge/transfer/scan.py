@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from weighbridge.core.config import TransferSettings
-from weighbridge.core.errors import Interrupted, LimitExceeded
-from weighbridge.core.finding import Inspection, Report
+from weighbridge.core.errors import Interrupted
+from weighbridge.core.finding import Inspection
 from weighbridge.core.ports import Observer, Source
 from weighbridge.core.snapshot import Entry, Snapshot
-from weighbridge.inspectors.registry import RULES_VERSION, inspect_artifact
-from weighbridge.transfer.fetch import fetch
+from weighbridge.transfer.inspecting import Inspecting
 from weighbridge.transfer.patience import Patience
-from weighbridge.transfer.readers import MAX_READ_BYTES
+from weighbridge.transfer.source_reader import Ends, SourceReader
 
-FIRST_BYTES = 64 * 1024
-"""What the first look at an artifact fetches: enough for its kind, and for most headers."""
+_HASH_STEP_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Count:
+    total: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, count: int) -> None:
+        with self.lock:
+            self.total += count
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,93 +39,63 @@ class Scanned:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ends:
-    source: Source
+class Scanner:
+    """How to scan: patience, processes, and who watches."""
+
     settings: TransferSettings
+    inspecting: Inspecting
+    observer: Observer
+    cancelled: threading.Event
 
-
-class SourceReader:
-    """An artifact at its source as a `core.ports.RangeReader`. Not thread-safe."""
-
-    def __init__(self, source: Source, entry: Entry, settings: TransferSettings, stop: threading.Event) -> None:
-        self._ends = _Ends(source, settings)
-        self._entry = entry
-        self._stop = stop
-        self._start = b""
-        self.read_bytes = 0
-
-    @property
-    def path(self) -> str:
-        """The artifact's path."""
-        return self._entry.path
-
-    @property
-    def size_bytes(self) -> int:
-        """The artifact's announced size."""
-        return self._entry.size_bytes
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Bytes `offset` to `offset + length`, fewer at the end.
+    def scan(self, source: Source, *, include: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> Scanned:
+        """Inspects every selected artifact of a source, and the selection as a whole; nothing is stored.
 
         Raises:
-            LimitExceeded: more than `MAX_READ_BYTES` were asked for.
-            SourceError, IntegrityError: they cannot be read.
+            SourceError, StoreError: the source did not answer.
+            NothingCollected: nothing is selected.
+            Interrupted: cancelled.
         """
-        if length > MAX_READ_BYTES:
-            raise LimitExceeded(f"{length} bytes of '{self.path}' were asked for at once")
-        end = min(offset + length, self.size_bytes)
-        if end <= offset:
-            return b""
-        if offset < FIRST_BYTES and not self._start:
-            self._start = self._fetch(0, min(FIRST_BYTES, self.size_bytes))
-        if end <= len(self._start):
-            return self._start[offset:end]
-        if offset < len(self._start):
-            return self._start[offset:] + self._fetch(len(self._start), end)
-        return self._fetch(offset, end)
+        pinning = Patience(
+            self.settings, self.cancelled, lambda reason, seconds: self.observer.retrying("", reason, seconds)
+        )
+        whole = pinning.call(source.pin)
+        return self.inspect(source, whole, whole.select(include, exclude))
 
-    def _fetch(self, start: int, end: int) -> bytes:
-        buffer = bytearray(end - start)
-        patience = Patience(self._ends.settings, self._stop, lambda _reason, _seconds: None)
-        fetch(self._ends, self._entry, start, memoryview(buffer), self._count, patience, self._stop)
-        return bytes(buffer)
+    def inspect(self, source: Source, whole: Snapshot, snapshot: Snapshot) -> Scanned:
+        """As `scan`, of a source that is pinned: `snapshot` is the selection from the `whole`."""
+        observer = self.observer
+        observer.planned(len(snapshot.entries), snapshot.total_bytes, 0)
+        read = _Count()
+        ends = Ends(source, self.settings, self.cancelled, read.add)
+        with self.inspecting.session() as session:
 
-    def _count(self, view: memoryview) -> None:
-        self.read_bytes += len(view)
+            def inspect(entry: Entry) -> None:
+                if self.cancelled.is_set():
+                    return
+                session.inspect(SourceReader(ends, entry))
+                observer.advanced(entry.path, entry.size_bytes, entry.size_bytes)
+                observer.finished(entry.path, "inspected")
 
+            with ThreadPoolExecutor(self.settings.streams or 16, thread_name_prefix="scan") as threads:
+                for _ in threads.map(inspect, snapshot.entries):
+                    pass
+            if self.cancelled.is_set():
+                raise Interrupted("the scan was stopped")
+            inspection = session.finish({entry.path: entry.size_bytes for entry in whole.entries})
+        return Scanned(snapshot, inspection, read.total)
 
-def scan(
-    source: Source,
-    settings: TransferSettings,
-    observer: Observer,
-    cancelled: threading.Event,
-    *,
-    include: tuple[str, ...] = (),
-    exclude: tuple[str, ...] = (),
-) -> Scanned:
-    """Inspects every selected artifact of a source; nothing is stored.
+    def digest(self, source: Source, entry: Entry) -> str:
+        """The artifact's digest as `sha256:<hex>` or `git-sha1:<hex>`: the announced one, or worked out by reading it.
 
-    Raises:
-        SourceError: the source did not answer.
-        NothingCollected: nothing is selected.
-        Interrupted: cancelled.
-    """
-    pinning = Patience(settings, cancelled, lambda reason, seconds: observer.retrying("", reason, seconds))
-    snapshot = pinning.call(source.pin).select(include, exclude)
-    observer.planned(len(snapshot.entries), snapshot.total_bytes, 0)
-
-    def inspect(entry: Entry) -> tuple[tuple[Report, ...], int]:
-        if cancelled.is_set():
-            return (), 0
-        reader = SourceReader(source, entry, settings, cancelled)
-        reports = inspect_artifact(reader).reports
-        observer.advanced(entry.path, entry.size_bytes, entry.size_bytes)
-        observer.finished(entry.path, "inspected")
-        return reports, reader.read_bytes
-
-    with ThreadPoolExecutor(settings.streams or 8, thread_name_prefix="scan") as threads:
-        answers = list(threads.map(inspect, snapshot.entries))
-    if cancelled.is_set():
-        raise Interrupted("the scan was stopped")
-    reports = tuple(report for found, _ in answers for report in found)
-    return Scanned(snapshot, Inspection(reports, RULES_VERSION), sum(count for _, count in answers))
+        Raises:
+            SourceError, StoreError, IntegrityError: it cannot be read.
+        """
+        if entry.sha256:
+            return f"sha256:{entry.sha256}"
+        if entry.git_sha1:
+            return f"git-sha1:{entry.git_sha1}"
+        hasher = hashlib.sha256()
+        reader = SourceReader(Ends(source, self.settings, self.cancelled, lambda _count: None), entry)
+        for offset in range(0, entry.size_bytes, _HASH_STEP_BYTES):
+            hasher.update(reader.read(offset, _HASH_STEP_BYTES))
+        return f"sha256:{hasher.hexdigest()}"
