@@ -198,7 +198,7 @@ RESULTS: dict[str, tuple[bytes, object]] = {
     "BINBYTES": (b"B\x02\x00\x00\x00ab", Blob(5, 2, b"ab")),
     "SHORT_BINBYTES": (b"C\x02ab", Blob(2, 2, b"ab")),
     "BINBYTES8": (b"\x8e\x02" + b"\0" * 7 + b"ab", Blob(9, 2, b"ab")),
-    "BYTEARRAY8": (b"\x96\x02" + b"\0" * 7 + b"ab", Sort.BYTEARRAY),
+    "BYTEARRAY8": (b"\x96\x02" + b"\0" * 7 + b"ab", Blob(9, 2, b"ab")),
     "EMPTY_LIST": (b"]", Sort.LIST),
     "EMPTY_DICT": (b"}", Sort.DICT),
     "EMPTY_SET": (b"\x8f", Sort.SET),

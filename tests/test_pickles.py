@@ -37,7 +37,6 @@ from weighbridge.formats.pickle_values import Global
 from weighbridge.inspectors.pickle_callables import ALLOWED, Danger, allowed, canonical_name
 from weighbridge.inspectors.pickle_dangers import DANGEROUS, DANGEROUS_MODULES, danger_of
 from weighbridge.inspectors.pickle_rules import RULES as PICKLE_RULES
-from weighbridge.inspectors.pickle_rules import ZIP_RULES
 from weighbridge.inspectors.pickles import NAME, RULES, Pickles
 
 CORPUS = corpus()
@@ -297,6 +296,6 @@ def test_a_new_name_for_an_allowed_one_is_allowed() -> None:
 
 
 def test_every_rule_belongs_here_and_to_nobody_else() -> None:
-    assert {*RULES} == {*PICKLE_RULES, *ZIP_RULES}
+    assert {*RULES} == {*PICKLE_RULES}
     assert len({rule.id for rule in RULES}) == len(RULES)
     assert {rule.inspector for rule in RULES} == {NAME} == {Pickles().name}

@@ -139,22 +139,47 @@ scipy.LowLevelCallable __init__|onnxruntime InferenceSession|huggingface_hub hf_
 DANGEROUS_NAMES = [name for name in DANGEROUS.split("|") if name.strip()]
 
 UNKNOWN_NAMES = [
-    "sklearn.linear_model._logistic LogisticRegression",
+    "catboost.core CatBoost",
     "mylib thing",
     "a b",
-    "transformers.training_args TrainingArguments",
-    "torch.nn.modules.linear Linear",
+    "__main__ Net",
+    "fastai.learner Learner",
     "collections OrderedDict.fromkeys",
-    "numpy array",
-    "numpy zeros",
+    "torch.nn.parallel.distributed DistributedDataParallel",
+    "scipy.stats._continuous_distns norm_gen",
+    "scipy.spatial._ckdtree cKDTree",
     "torch Tensor.numpy",
     "builtins list.append",
     "datetime datetime.now",
-    "xgboost.core Booster",
-    "pandas DataFrame",
+    "sklearn.metrics._dist_metrics PyFuncDistance64",
+    "torch.jit._script RecursiveScriptModule",
     "json loads",
     "re compile",
 ]
+MISUSED_NAMES = [
+    "sklearn.linear_model._logistic LogisticRegression",
+    "transformers.training_args TrainingArguments",
+    "torch.nn.modules.linear Linear",
+    "xgboost.core Booster",
+    "lightgbm.basic Booster",
+    "pandas DataFrame",
+    "numpy array",
+    "numpy zeros",
+    "numpy ndarray",
+    "sklearn.metrics._classification f1_score",
+    "sklearn.tree._tree Tree",
+    "sklearn.pipeline Pipeline",
+    "torch.nn.functional relu",
+    "torch.optim.adam Adam",
+    "scipy.sparse._csr csr_matrix",
+    "pandas._libs.internals _unpickle_block",
+    "joblib.numpy_pickle NumpyArrayWrapper",
+    "torch.utils.hooks RemovableHandle",
+    "sklearn.utils._bunch Bunch",
+    "copyreg __newobj__",
+    "copyreg _reconstructor",
+]
+"""Names that an honest stream may hold, and never calls with a text."""
 
 SYSTEM = stack_global("os system")
 RUN = b"(" + text(COMMAND) + b"tR"
@@ -225,7 +250,7 @@ def _name_tricks() -> Iterator[tuple[str, bytes, str]]:
     yield "not UTF-8 before", b"X\x01\0\0\0\xff0" + SYSTEM + RUN + b".", "dangerous-callable"
     yield "Python 2 name", glob("__builtin__ eval") + RUN + b".", "dangerous-callable"
     yield "unterminated INST", b"(S'x'\nios\nsystem\x00", "dangerous-callable"
-    deep = text("x") * 1200 + text("os") + text("x") * 1200 + b"0" * 1200 + text("system") + b"\x93" + RUN + b"."
+    deep = text("x") * 2200 + text("os") + text("x") * 2200 + b"0" * 2200 + text("system") + b"\x93" + RUN + b"."
     yield "name left far below", deep, "limit-exceeded"
     yield (
         "computed by encode",
@@ -297,6 +322,19 @@ def _others() -> Iterator[tuple[str, bytes, str]]:
     yield "a byte after", BENIGN + b"\x00", "trailing-data"
     yield "text after", BENIGN + b"hello world", "trailing-data"
     yield "memo key for a bomb", b"\x80\x02Nr\xff\xff\xff\x7f.", "limit-exceeded"
+    yield (
+        "a memo that is counted in two ways",
+        b"\x80\x04"
+        + text("json")
+        + b"p-1\n0"
+        + text("os")
+        + b"\x940"
+        + text("a")
+        + b"\x940h\x01"
+        + text("b")
+        + b"\x93.",
+        "readers-disagree",
+    )
     weapon = call("os system")
     yield "broken after the call", call("os system", end=b"\xff"), "dangerous-callable"
     yield "cut after the call", call("os system", end=b""), "dangerous-callable"
@@ -347,6 +385,10 @@ def corpus() -> list[tuple[str, bytes, str]]:
     cases += [
         (f"{name} by {WAYS[number % len(WAYS)].__name__}", WAYS[number % len(WAYS)](name), "unknown-callable")
         for number, name in enumerate(UNKNOWN_NAMES)
+    ]
+    cases += [
+        (f"{name} by {WAYS[number % len(WAYS)].__name__}", WAYS[number % len(WAYS)](name), "odd-arguments")
+        for number, name in enumerate(MISUSED_NAMES)
     ]
     return [*cases, *_name_tricks(), *_others()]
 

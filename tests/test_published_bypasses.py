@@ -1,0 +1,276 @@
+"""Published bypasses of pickle scanners, each by the id or place under which it was published. None is ever loaded.
+
+Sources: picklescan's advisories and its own tests (`GHSA-` and `CVE-` ids, `tests/init_data_files.py`), fickling's
+advisories and tests (`test_bypasses.py`), modelscan's issues 263, 311 and 338, modelaudit's notes on bypasses of its
+scanner (`picklescan-rce-bypass-game`), and the classes of arXiv 2508.19774 and 2508.15987. The callables are what those
+name; what they are called with here would leave a file behind.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.inspecting import answer
+from tests.support.pickles import (
+    BENIGN,
+    CANARY,
+    RUN,
+    SYSTEM,
+    WAYS,
+    Bytes,
+    blob,
+    call,
+    call_old,
+    glob,
+    stack_global,
+    text,
+)
+from weighbridge.core.finding import Report, Severity, Verdict
+from weighbridge.inspectors.pickles import Pickles
+
+_PICKLESCAN = """
+CVE-2025-1716 pip main|CVE-2025-10157 asyncio.unix_events _UnixSubprocessTransport._start
+CVE-2025-46417 ssl get_server_certificate|CVE-2025-67747 types FunctionType|CVE-2025-67748 pty spawn
+CVE-2025-71320 pydoc locate|CVE-2025-71322 pty spawn|CVE-2025-71373 operator methodcaller|CVE-2026-3490 pkgutil resolve_name
+CVE-2026-53873 profile run
+GHSA-4r9r-ch6f-vxmx torch.utils.bottleneck.__main__ run_cprofile|GHSA-86cj-95qr-2p4f torch._dynamo.guards GuardBuilder.get
+GHSA-f4x7-rfwp-v3xw torch.fx.experimental.symbolic_shapes ShapeEnv.evaluate_guards_expression
+GHSA-f745-w6jp-hpxx torch.utils.collect_env run|GHSA-jhph-76pp-mggw torch.utils.collect_env run_and_read_all
+GHSA-h3qp-7fh3-f8h4 torch.utils.data.datapipes.utils.decoder basichandlers
+GHSA-vr7h-p6mm-wpmh torch.jit.unsupported_tensor_ops execWrapper|GHSA-vv6j-3g6g-2pvj torch.utils._config_module ConfigModule.load_config
+GHSA-5qwp-399c-mjwf trace Trace.run|GHSA-g344-hcph-8vgg trace Trace.runctx|GHSA-x696-vm39-cp64 profile Profile.run
+GHSA-6vqj-c2q5-j97w profile Profile.runctx|GHSA-f54q-57x4-jg88 lib2to3.pgen2.grammar Grammar.loads
+GHSA-3vg9-h568-4w9m idlelib.debugobj ObjectTreeItem.SetText|GHSA-6w4w-5w54-rjvr idlelib.autocomplete AutoComplete.get_entity
+GHSA-7cq8-mj8x-j263 idlelib.autocomplete AutoComplete.fetch_completions|GHSA-cj3c-v495-4xqh code InteractiveInterpreter.runcode
+GHSA-8r4j-24qv-fmq9 idlelib.calltip Calltip.fetch_tip|GHSA-9xph-j2h6-g47v idlelib.calltip get_entity
+GHSA-4whj-rm5r-c2v8 torch.utils.bottleneck.__main__ run_autograd_prof|GHSA-xp4f-hrf8-rxw7 ensurepip _run_pip
+GHSA-p9w7-82w4-7q8m lib2to3.pgen2.pgen ParserGenerator.make_label|GHSA-m869-42cg-3xwr idlelib.run Executive.runcode
+GHSA-j343-8v2j-ff7w idlelib.pyshell ModifiedInterpreter.runcommand|GHSA-3gf5-cxq9-w223 idlelib.pyshell ModifiedInterpreter.runcode
+GHSA-fqq6-7vqf-w3fg doctest debug_script|GHSA-9w88-8rmg-7g2p cProfile runctx|GHSA-49gj-c84q-6qm9 cProfile run
+GHSA-q77w-mwjj-7mqx asyncio.unix_events _UnixSubprocessTransport._start|GHSA-v7x6-rv5q-mhwc timeit timeit
+GHSA-m273-6v24-x4m4 distutils.file_util write_file|GHSA-4675-36f9-wf6r ctypes CDLL|GHSA-84r2-jw7c-4r5q pydoc locate
+GHSA-84r2-jw7c-4r5q-2 operator methodcaller|GHSA-vqmv-47xg-9wpr pty spawn|GHSA-r8g5-cgf2-4m4m numpy.f2py.crackfortran getlincoef
+picklescan-53-1 numpy.f2py.crackfortran param_eval|picklescan-53-2 numpy.f2py.crackfortran _eval_length
+GHSA-7wx9-6375-f5wh profile run|GHSA-vvpj-8cmc-gx39 pkgutil resolve_name|GHSA-g38g-8gr9-h9xp uuid _get_command_stdout
+GHSA-g38g-8gr9-h9xp-2 _osx_support _read_output|GHSA-g38g-8gr9-h9xp-3 _aix_support _read_cmd_output
+GHSA-g38g-8gr9-h9xp-4 _pyrepl.pager pipe_pager|GHSA-g38g-8gr9-h9xp-5 imaplib IMAP4_stream|GHSA-g38g-8gr9-h9xp-6 test.support.script_helper assert_python_ok
+GHSA-655q-fx9r-782v pip main
+picklescan-sensepost __builtin__ apply|picklescan-runstring numpy.testing._private.utils runstring|picklescan-bdb bdb Bdb.run
+picklescan-pipepager pydoc pipepager|picklescan-codecache torch._inductor.codecache compile_file|picklescan-venv venv create
+picklescan-fileio io FileIO|picklescan-urlopen urllib.request urlopen|picklescan-filehandler logging FileHandler
+picklescan-importlib importlib import_module|picklescan-marshal marshal loads|picklescan-codetype types CodeType
+picklescan-run-code runpy _run_code|picklescan-partial functools partial|picklescan-https http.client HTTPSConnection
+picklescan-requests requests.api get|picklescan-aiohttp aiohttp.client ClientSession|picklescan-exit sys exit
+"""
+_FICKLING = """
+GHSA-r7v6-mfhq-g3m2 pty spawn|GHSA-565g-hwwr-4pp3 marshal loads|GHSA-565g-hwwr-4pp3-2 types FunctionType
+GHSA-wfq2-52f7-7qvj runpy run_path|GHSA-q5qq-mvfm-j35x importlib import_module|GHSA-q5qq-mvfm-j35x-2 code InteractiveInterpreter
+GHSA-q5qq-mvfm-j35x-3 multiprocessing.util spawnv_passfds|GHSA-p523-jq9w-64x9 cProfile run|GHSA-5hvc-6wx8-mvv4 pydoc locate
+GHSA-5hvc-6wx8-mvv4-2 ctypes CDLL|GHSA-mhc9-48gj-9gp3 signal signal|GHSA-mhc9-48gj-9gp3-2 smtplib SMTP
+GHSA-mhc9-48gj-9gp3-3 socketserver TCPServer|GHSA-mhc9-48gj-9gp3-4 sqlite3 connect|GHSA-mhc9-48gj-9gp3-5 ftplib FTP
+fickling-108 pty spawn|fickling-190 torch._dynamo.guards GuardBuilder.get|fickling-249 fickling.hook remove_hook
+"""
+_MODELSCAN = """
+modelscan-263 asyncio.subprocess create_subprocess_shell|modelscan-263-2 commands getoutput|modelscan-263-3 code interact
+modelscan-311 idlelib.run Executive.runcode|modelscan-311-2 timeit timeit|modelscan-311-3 ensurepip _run_pip
+modelscan-338 pydoc locate|modelscan-338-2 bdb Bdb|modelscan-338-3 shutil rmtree|modelscan-338-4 linecache getlines
+"""
+_MODELAUDIT = """
+modelaudit-turn-1 mailcap findmatch|modelaudit-turn-3 setuptools._distutils.spawn spawn|modelaudit-turn-5 pipes Template.copy
+modelaudit-turn-7 typing _eval_type|modelaudit-turn-9 dataclasses _create_fn|modelaudit-turn-11 typing get_type_hints
+modelaudit-turn-13 operator call|modelaudit-turn-13-2 pathlib Path.touch|modelaudit-codeop codeop compile_command
+modelaudit-readline readline read_init_file|modelaudit-sched sched scheduler.run|modelaudit-resolve logging.config _resolve
+"""
+_PAPERS = """
+2508.19774-joblib joblib.numpy_pickle load|2508.19774-numpy numpy load|2508.19774-pandas pandas.io.pickle read_pickle
+2508.19774-torch torch.serialization load|2508.19774-cloudpickle cloudpickle.cloudpickle subimport
+2508.19774-dill dill._dill _create_function|2508.19774-keras keras.models load_model|2508.19774-nemo hydra.utils instantiate
+2508.19774-io _io open|2508.19774-rv-generic scipy.stats._distn_infrastructure rv_generic._attach_methods
+2508.15987-getattr builtins getattr|2508.15987-type builtins type|2508.15987-setattr builtins setattr
+2508.15987-attrgetter operator attrgetter|2508.15987-load-bytes torch.storage _load_from_bytes
+"""
+UNKNOWN = frozenset(("modelaudit-turn-13-2", "2508.19774-rv-generic"))
+"""Refused for being on no list of allowed names, and on no list of weapons either: the verdict is unknown, not bad."""
+
+
+def _by_name() -> Iterator[tuple[str, bytes, str]]:
+    lines = "\n".join((_PICKLESCAN, _FICKLING, _MODELSCAN, _MODELAUDIT, _PAPERS)).replace("\n", "|").split("|")
+    for number, line in enumerate(line for line in lines if line.strip()):
+        identifier, _, name = line.partition(" ")
+        rule = "unknown-callable" if identifier in UNKNOWN else "dangerous-callable"
+        yield identifier, WAYS[number % len(WAYS)](name), rule
+
+
+def _by_shape() -> Iterator[tuple[str, bytes, str]]:
+    """Bypasses that lie in how the stream is written, not in what it calls."""
+    yield "GHSA-9gvj-pp9x-gcfr", text("posix") + text("system") + b"\x93" + RUN + b".", "dangerous-callable"
+    yield "CVE-2025-71325", text("os") + text("system") + b"\x93" + RUN + b".", "dangerous-callable"
+    yield (
+        "picklescan-22",
+        b"Vos\np2\n0Vsystem\np3\n0Vtorch\np0\n0VLongStorage\np1\n0g2\ng3\n\x93(Vid\ntR.",
+        "dangerous-callable",
+    )
+    yield "picklescan-inst", b"(S'raise RuntimeError'\ni__builtin__\nexec\n.", "dangerous-callable"
+    yield "picklescan-invalid-bytes", call("os system") + b"\n\n\t\t", "dangerous-callable"
+    yield "picklescan-keyerror", b"\x80\x04h\x05" + SYSTEM + RUN + b".", "broken-stream"
+    yield "picklescan-two-streams", pickle.dumps(["a", "b"]) + call("requests.api get"), "dangerous-callable"
+    yield "picklescan-type-confusion", b"\x80\x04K\x01" + text("system") + b"\x93" + RUN + b".", "dynamic-name"
+    yield "picklescan-broken", call("os system", end=b"\xff\xff"), "dangerous-callable"
+    yield "nullifai", call("os system", end=b"R"), "dangerous-callable"
+    yield (
+        "picklescan-66",
+        b"\x80\x04" + stack_global("torch.serialization os.system") + RUN + b".",
+        "dangerous-callable",
+    )
+    yield "fickling-build-after-call", b"\x80\x04" + SYSTEM + RUN + text("gottem") + b"b.", "dangerous-callable"
+    yield (
+        "fickling-getattr-of-module",
+        b"\x80\x05"
+        + stack_global("builtins getattr")
+        + stack_global("importlib import_module")
+        + text("os")
+        + b"\x85R"
+        + text("system")
+        + b"\x86R"
+        + text("id")
+        + b"\x85R.",
+        "dynamic-name",
+    )
+    yield (
+        "fickling-unused-variable",
+        b"\x80\x04" + SYSTEM + RUN + b"\x940" + BENIGN[2:],
+        "dangerous-callable",
+    )
+    yield "fickling-obj", b"(" + glob("pty spawn") + text("id") + b"o.", "dangerous-callable"
+    yield (
+        "modelscan-nested",
+        b"\x80\x04" + stack_global("pickle loads") + blob(call_old("os system")) + b"\x85R.",
+        "nested",
+    )
+    yield (
+        "PickleBall-getattr-class",
+        _getattr("torch.nn.modules.module Module", "__init_subclass__"),
+        "unknown-callable",
+    )
+    yield "getattr-reaches-globals", _getattr("sklearn.pipeline Pipeline", "__init__.__globals__"), "dangerous-callable"
+    yield "getattr-of-allowed-module-member", _getattr("torch.nn.modules.linear Linear", "load"), "unknown-callable"
+    yield (
+        "getattr-kept-for-later",
+        b"\x80\x04}" + text("f") + stack_global("builtins getattr") + b"s.",
+        "dangerous-callable",
+    )
+    yield (
+        "type-with-a-body",
+        b"\x80\x04" + stack_global("builtins type") + text("X") + b")}\x87R.",
+        "dangerous-callable",
+    )
+    yield (
+        "object-with-slots-state",
+        b"\x80\x04" + stack_global("sklearn.svm._classes SVC") + b")\x81N}\x86b.",
+        "odd-arguments",
+    )
+    yield "object-is-called", b"\x80\x04" + stack_global("sklearn.svm._classes SVC") + b")\x81)R.", "dynamic-name"
+    yield (
+        "reconstructor-of-an-unknown",
+        glob("copy_reg _reconstructor") + b"(" + glob("mylib Net") + glob("__builtin__ object") + b"NtR.",
+        "unknown-callable",
+    )
+    yield (
+        "reconstructor-of-a-function",
+        glob("copy_reg _reconstructor") + b"(" + glob("numpy mean") + glob("__builtin__ object") + b"NtR.",
+        "odd-arguments",
+    )
+    yield (
+        "ufunc-of-another-module",
+        glob("numpy.core _ufunc_reconstruct") + text("os") + text("system") + b"\x86R.",
+        "odd-arguments",
+    )
+    yield (
+        "dtype-of-a-weapon",
+        glob("numpy dtype") + SYSTEM + b"\x85R.",
+        "dangerous-callable",
+    )
+    yield (
+        "python-2-name-in-protocol-4",
+        b"\x80\x04" + stack_global("__builtin__ eval") + RUN + b".",
+        "dangerous-callable",
+    )
+    yield "python-2-set-in-protocol-4", b"\x80\x04" + stack_global("__builtin__ set") + b"]\x85R.", "unknown-callable"
+    yield "joblib-array-of-opcodes", _joblib(SYSTEM + RUN + b"."), "dangerous-callable"
+    yield "joblib-array-of-objects", _joblib(call("os system"), kind="O8"), "dangerous-callable"
+    yield "joblib-array-too-long", _joblib(b"1234", length=1000), "broken-stream"
+    yield (
+        "torch-class-by-persistent-id",
+        b"\x80\x02(" + text("module") + glob("mylib Net") + text("a.py") + text("class Net: pass") + b"tQ.",
+        "unknown-callable",
+    )
+
+
+def _getattr(owner: str, name: str) -> bytes:
+    return b"\x80\x04" + stack_global("builtins getattr") + stack_global(owner) + text(name) + b"\x86R."
+
+
+def _joblib(data: bytes, *, kind: str = "u1", length: int = 0) -> bytes:
+    """What joblib writes for an array, with `data` in the array's place."""
+    dtype = stack_global("numpy dtype") + text(kind) + b"\x89\x88\x87R"
+    size = length or len(data)
+    fields = (
+        text("dtype") + dtype + text("shape") + b"M" + size.to_bytes(2, "little") + b"\x85" + text("order") + text("C")
+    )
+    return (
+        b"\x80\x04" + stack_global("joblib.numpy_pickle NumpyArrayWrapper") + b")\x81}(" + fields + b"ub" + data + b"."
+    )
+
+
+CASES = [*_by_name(), *_by_shape()]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every weapon would leave a file here, and the modules of many would be imported."""
+    monkeypatch.chdir(tmp_path)
+    before = set(sys.modules)
+    yield
+    assert not (tmp_path / CANARY).exists()
+    assert not any(tmp_path.iterdir())
+    assert not {"pty", "idlelib", "lib2to3", "torch", "venv", "timeit"} & (set(sys.modules) - before)
+
+
+def inspect(data: bytes) -> Report:
+    report = answer(Pickles(), Bytes("model.pkl", data))
+    assert report is not None
+    return report
+
+
+@pytest.mark.parametrize("path", ["model.txt", "model.bin", "notes.md", "model", "model.png"])
+def test_cve_2025_1889_and_10155_no_ending_hides_a_weapon(path: str) -> None:
+    report = answer(Pickles(), Bytes(path, call("os system")))
+    assert report is not None
+    assert report.verdict is Verdict.BAD
+
+
+def test_ninety_published_ones_are_here() -> None:
+    published = {
+        name for name, _, _ in CASES if name.startswith(("GHSA", "CVE", "picklescan", "fickling", "model", "25"))
+    }
+    assert len(published) >= 90
+    assert len({name for name, _, _ in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize(("name", "data", "rule"), CASES, ids=[name for name, _, _ in CASES])
+def test_no_published_bypass_passes(name: str, data: bytes, rule: str) -> None:
+    report = inspect(data)
+    assert f"pickle-{rule}" in {finding.rule for finding in report.findings}
+    assert report.verdict is not Verdict.CLEAN
+    assert any(finding.severity >= Severity.MEDIUM for finding in report.findings)
+
+
+@pytest.mark.parametrize(("name", "data", "rule"), CASES, ids=[name for name, _, _ in CASES])
+def test_a_benign_stream_before_or_behind_hides_none(name: str, data: bytes, rule: str) -> None:
+    assert inspect(BENIGN + data).verdict is not Verdict.CLEAN
+    assert inspect(data + BENIGN).verdict is not Verdict.CLEAN
