@@ -168,6 +168,15 @@ def test_the_old_format_of_torch_is_clean_with_its_storages() -> None:
     assert inspect(data + call("os system"), "pytorch_model.bin").verdict is Verdict.BAD
 
 
+def test_a_storage_of_another_count_than_the_pickle_says_is_noticed() -> None:
+    data = legacy_torch(3)
+    first = data.index(struct.pack("<q6f", 6, *range(6)))
+    other = data[:first] + struct.pack("<q", 5) + data[first + 8 :]
+    report = inspect(other, "pytorch_model.bin")
+    assert report.verdict is Verdict.UNKNOWN
+    assert "broken-stream" in rules(report)
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=300), st.text(max_size=100))
 def test_data_is_clean_whatever_it_spells(data: bytes, words: str) -> None:

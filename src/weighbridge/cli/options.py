@@ -42,6 +42,28 @@ def common(
     return with_output
 
 
+def content_options(command: Callable[Rest, Result]) -> Callable[Rest, Result]:
+    """Adds --deep and --without, which say what is looked for in content; see `content_settings`."""
+    deep = click.option(
+        "--deep", is_flag=True, default=None, help="Look for malware and secrets in tensor data too: reads every byte."
+    )
+    without = click.option(
+        "--without",
+        multiple=True,
+        type=click.Choice(["malware", "secrets"]),
+        help="Do not look for it; the result says so (may be repeated).",
+    )
+    return deep(without(command))
+
+
+def content_settings(deep: bool | None, without: tuple[str, ...]) -> dict[str, object]:
+    """The settings that the content options stand for; None where none was given."""
+    return {
+        "inspection.deep": deep,
+        **{f"inspection.{name}": False if name in without else None for name in ("malware", "secrets")},
+    }
+
+
 @contextmanager
 def cancellable(output: Output) -> Iterator[threading.Event]:
     """An event that Ctrl-C and SIGTERM set, so that work ends cleanly; a second signal ends it at once."""

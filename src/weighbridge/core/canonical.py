@@ -126,6 +126,10 @@ class Fields:
             raise Malformed(f"'{key}' of {self._what} is not a list of text")
         return tuple(str(value) for value in values)
 
+    def value(self, key: str) -> JsonValue:
+        """Whatever is under `key`, for somebody else to read."""
+        return self._get(key)
+
     def fields(self, key: str) -> Fields:
         """The object under `key`."""
         return Fields(self._get(key), what=f"'{key}' of {self._what}")

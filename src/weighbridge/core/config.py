@@ -103,6 +103,16 @@ class InspectionSettings:
     preflight: str = "auto"
     """Whether `ingest` looks at the model at its source, by ranged reads, before it stores anything: `always`, `never`,
     or `auto`: models of 256 MiB and more."""
+    secrets: bool = True
+    """Whether secrets are looked for (needs the extra `secrets`)."""
+    malware: bool = True
+    """Whether malware is looked for by rules (needs the extra `malware`)."""
+    malware_rules: str = ""
+    """A folder with more YARA rules (`*.yar`, `*.yara`); empty: none."""
+    deep: bool = False
+    """Whether secrets and malware are looked for in tensor data as well: every byte is read."""
+    clamd: str = ""
+    """A ClamAV daemon that sees what is looked into: `unix:///run/clamav/clamd.ctl` or `tcp://host:3310`; empty: none."""
     seconds: float = 120.0
     """How long one artifact may keep its inspection busy; what takes longer is unknown."""
     memory_bytes: int = 1024 * MIB

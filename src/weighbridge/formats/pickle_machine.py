@@ -51,8 +51,11 @@ _SPECIAL: Final[Mapping[tuple[str, str], str]] = {
     ("copyreg", "__newobj__"): "class",
     ("copy_reg", "__newobj__"): "class",
     ("numpy", "dtype"): "dtype",
+    ("builtins", "type"): "type",
+    ("__builtin__", "type"): "type",
 }
 """Calls whose result is known better than by what was called."""
+_COUNTED: Final = ("getattr", "type")
 _FILLABLE: Final[Mapping[str, tuple[Sort, ...]]] = {
     "APPEND": (Sort.LIST,),
     "APPENDS": (Sort.LIST,),
@@ -276,11 +279,17 @@ class Machine(Registers):
     def get(self, key: Argument) -> None:
         """GET, BINGET, LONG_BINGET."""
         if isinstance(key, int) and 0 <= key < len(self._memo):
-            self._stack.append(self._memo[key])
+            self.again(self._memo[key])
         elif isinstance(key, int) and key in self._sparse:
-            self._stack.append(self._sparse[key])
+            self.again(self._sparse[key])
         else:
             raise self._broken(f"the memo has no entry {key!r:.80}")
+
+    def again(self, value: Value) -> None:
+        """Pushes a value once more; a name that passes only when it is called counts each time."""
+        self._stack.append(value)
+        if isinstance(value, Global) and _SPECIAL.get((value.module, value.name)) in _COUNTED:
+            self._tell(EventKind.RESOLVED, value, self._protocol)
 
     def _kept(self, value: Value) -> Value:
         if value is None or isinstance(value, Sort | Global | Instance | bool):
@@ -424,7 +433,7 @@ _BY_NAME: Final[Mapping[str, Step]] = {
     "STOP": lambda _m, _a: None,
     "POP": lambda m, _: m.pop(),
     "POP_MARK": lambda m, _: m.drop(),
-    "DUP": lambda m, _: m.push(m._top()),
+    "DUP": lambda m, _: m.again(m._top()),
     "NONE": lambda m, _: m.push(None),
     "NEWTRUE": lambda m, _: m.push(value=True),
     "NEWFALSE": lambda m, _: m.push(value=False),

@@ -128,7 +128,7 @@ def _binput(m: Registers, data: bytes, at: int) -> int:
 
 def _binget(m: Registers, data: bytes, at: int) -> int:
     key = data[at + 1]
-    if key >= len(m._memo):
+    if key >= len(m._memo) or type(m._memo[key]) is Global:
         return _DECLINED
     m._stack.append(m._memo[key])
     return at + 2

@@ -39,7 +39,10 @@ RULES: Final[tuple[Rule, ...]] = (
         "It names a class whose construction, with a common library beside it, runs any command.",
     ),
     _rule(
-        "start-class", "Java archive that starts a class", Severity.HIGH, "The manifest names a class that starts with the archive."
+        "start-class",
+        "Java archive that starts a class",
+        Severity.HIGH,
+        "The manifest names a class that starts with the archive.",
     ),
 )
 _BY_ID: Final = {rule.id: rule for rule in RULES}

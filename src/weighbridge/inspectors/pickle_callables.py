@@ -175,9 +175,6 @@ _STANDARD: Final[dict[str, Allowed]] = {
     "datetime.timezone": Allowed(args(made_by("datetime.timedelta"), text, optional=1)),
     "decimal.Decimal": Allowed(args(text)),
     "fractions.Fraction": Allowed(args(either(text, integer), integer, optional=1)),
-    "uuid.UUID": Allowed(NO_ARGUMENTS, mapping_state),
-    "argparse.Namespace": Allowed(NO_ARGUMENTS, mapping_state),
-    "types.SimpleNamespace": Allowed(NO_ARGUMENTS, mapping_state),
     **dict.fromkeys(
         ("pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.PurePosixPath", "pathlib.PureWindowsPath"),
         Allowed(args(rest=text)),

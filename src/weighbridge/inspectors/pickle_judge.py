@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from weighbridge.core.finding import Finding, Severity
@@ -41,8 +42,7 @@ class Judge:
         self.prefix = prefix
         self._notes: dict[tuple[str, str], _Note] = {}
         self._others: list[Finding] = []
-        self._fine: dict[Global, Value] = {}
-        self._unused: dict[Global, int] = {}
+        self._unused: dict[Global, list[int]] = {}
         self.constants: list[tuple[int, Value]] = []
         """Constants that begin as pickles do, with their offsets."""
         self.named: set[tuple[str, str]] = set()
@@ -139,26 +139,20 @@ class Judge:
             self.stacked.add((found.module, found.name))
         elif event.opcode in ("GLOBAL", "INST"):
             self.named.add((found.module, found.name))
-        if self._fine.get(found) == event.argument:
+        protocol = event.argument if isinstance(event.argument, int) else 0
+        honest, rules, danger = _assessed(found, protocol)
+        self.acted |= honest
+        if honest and rules is not None and danger is None:
             return
         name = shown(found)
-        if _HONEST_NAME.fullmatch(found.module) is None or not found.name.isprintable() or not found.name.strip():
+        if not honest:
             self.note("module-name-odd", name, f"names {found.module!a}, {found.name!a}"[:200], event.offset)
-        else:
-            self.acted = True
-        protocol = event.argument if isinstance(event.argument, int) else 0
-        rules = allowed(found, protocol)
-        danger = danger_of(found)
-        if danger is None and protocol >= RENAMING_PROTOCOLS:
-            danger = danger_of(found, protocol)
         if danger is not None and rules is not None and rules.unless_called:
-            self._unused.setdefault(found, event.offset)
+            self._unused.setdefault(found, []).append(event.offset)
         elif danger is not None:
             self._weapon(found, danger, event.offset)
         elif rules is None:
             self.note("unknown-callable", name, f"names {name}, which nobody has judged", event.offset)
-        elif self.acted and len(self._fine) < MAX_NOTES:
-            self._fine[found] = event.argument
 
     def _weapon(self, found: Global, danger: Danger, offset: int) -> None:
         message = f"names {shown(found)}, which {danger.value}"
@@ -166,10 +160,10 @@ class Judge:
 
     def settle(self) -> None:
         """To be called when the stream has ended: what passes only as a call and was never called."""
-        for found, offset in self._unused.items():
+        for found, places in self._unused.items():
             rules = allowed(found)
-            if rules is not None and rules.unless_called is not None:
-                self._weapon(found, rules.unless_called, offset)
+            if places and rules is not None and rules.unless_called is not None:
+                self._weapon(found, rules.unless_called, places[0])
         self._unused.clear()
 
     def _called(self, event: Event) -> None:
@@ -191,7 +185,8 @@ class Judge:
             evidence = f"{shown(subject)}{shown(event.argument)}"
             self.note("odd-arguments", shown(subject), f"calls {evidence}", event.offset)
         else:
-            self._unused.pop(subject, None)
+            if self._unused.get(subject):
+                self._unused[subject].pop()
             self._array(event)
 
     def _array(self, event: Event) -> None:
@@ -250,6 +245,19 @@ class Judge:
             self.note("limit-exceeded", "storages", f"names more than {MAX_STORAGES} storages", event.offset)
             return
         self.storages[storage[0]], self.elements[storage[0]] = storage[1:]
+
+
+@lru_cache(maxsize=4096)
+def _assessed(found: Global, protocol: int) -> tuple[bool, Allowed | None, Danger | None]:
+    """Whether a global has a name as modules have, what it may be used for, and what is known against it.
+
+    A name that is dangerous in another protocol's reading is dangerous.
+    """
+    honest = _HONEST_NAME.fullmatch(found.module) is not None and found.name.isprintable() and bool(found.name.strip())
+    danger = danger_of(found)
+    if danger is None and protocol >= RENAMING_PROTOCOLS:
+        danger = danger_of(found, protocol)
+    return honest, allowed(found, protocol), danger
 
 
 def _accepted(rules: Allowed, event: Event) -> bool:

@@ -133,9 +133,7 @@ class Names:
         if isinstance(node, ast.Subscript):
             return self._by_key(node, deep)
         if isinstance(node, ast.IfExp | ast.NamedExpr | ast.Await | ast.BoolOp):
-            parts = {ast.IfExp: ("body", "orelse")}.get(type(node), ("value",))
-            values = node.values if isinstance(node, ast.BoolOp) else [getattr(node, part) for part in parts]
-            return next((found for value in values if (found := self.name(value, deep + 1))), "")
+            return next((found for value in _operands(node) if (found := self.name(value, deep + 1))), "")
         if isinstance(node, ast.Lambda):
             return self.name(node.body.func, deep + 1) if isinstance(node.body, ast.Call) else ""
         return ""
@@ -346,6 +344,13 @@ def _integer(node: ast.AST | None) -> int | None:
             return left ^ right
         return left + right if isinstance(node.op, ast.Add) else left - right
     return node.value if isinstance(node, ast.Constant) and type(node.value) is int else None
+
+
+def _operands(node: ast.IfExp | ast.NamedExpr | ast.Await | ast.BoolOp) -> list[ast.expr]:
+    """What such an expression may turn out to be."""
+    if isinstance(node, ast.BoolOp):
+        return node.values
+    return [node.body, node.orelse] if isinstance(node, ast.IfExp) else [node.value]
 
 
 def _tidy(name: str) -> str:

@@ -29,6 +29,7 @@ from weighbridge.inspectors import (
     pickles,
     plain_texts,
     python_code,
+    repository,
     scripts,
     secrets,
     templates,
@@ -40,7 +41,7 @@ from weighbridge.inspectors import (
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Inspected, Inspector, Subject
 
-RULES_VERSION: Final = "2026.11.2"
+RULES_VERSION: Final = "2026.11.3"
 """Changes whenever a rule is added or removed, or judges otherwise; recorded in every inspection and every seal."""
 
 INSPECTORS: Final[tuple[Inspector, ...]] = (
@@ -121,6 +122,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
             *malware.RULES,
             *secrets.RULES,
             *antivirus.RULES,
+            *repository.RULES,
             COULD_NOT_ANSWER,
             CRASHED,
             TIMED_OUT,
@@ -129,23 +131,31 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
 )
 
 
-def inspect_artifact(reader: RangeReader) -> Inspected:
+def inspect_artifact(reader: RangeReader, content: Inspector | None = None) -> Inspected:
     """What every inspector that the artifact concerns says of it and its members; at least the census always answers.
 
-    An inspector that fails on the bytes has not answered: its report is `unknown` with no coverage. That the bytes
-    cannot be reached at all is not an answer about them and is raised.
+    `content` comes last, on the artifact and on each member, when the formats have said which bytes are inert. An
+    inspector that fails on the bytes has not answered: its report is `unknown` with no coverage. That the bytes cannot
+    be reached at all is not an answer about them and is raised.
 
     Raises:
         SourceError, StoreError: the bytes could not be reached.
     """
-    return inspect_subject(Subject(reader, inspect_subject))
+
+    def inspect(subject: Subject) -> Inspected:
+        return inspect_subject(subject, content)
+
+    return inspect(Subject(reader, inspect))
 
 
-def inspect_subject(subject: Subject) -> Inspected:
+def inspect_subject(subject: Subject, content: Inspector | None = None) -> Inspected:
     """As `inspect_artifact`, for a subject that is there already."""
     answers = (_inspect(inspector, subject) for inspector in INSPECTORS)
     reports = [report for report in answers if report is not None]
     own = [_settled(report, reports) for report in reports]
+    last = _inspect(content, subject) if content is not None else None
+    if last is not None:
+        own.append(last)
     return Inspected((*own, *subject.members.values()), tuple(subject.facts))
 
 

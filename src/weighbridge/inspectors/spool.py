@@ -237,14 +237,14 @@ class Spool:
                 break
         return found
 
-    def to_json(self) -> dict[str, JsonValue]:
-        """The index, for the process that holds the other end of the descriptor."""
+    def to_json(self, first_label: int = 0) -> dict[str, JsonValue]:
+        """The index from a label on, for the process that holds the other end of the descriptor."""
         self.flush()
         return {
             "size_bytes": self.size_bytes,
             "lines": self.lines,
             "broken": self.broken,
-            "labels": [label.to_json() for label in self.labels],
+            "labels": [label.to_json() for label in self.labels[first_label:]],
         }
 
     @classmethod
@@ -259,6 +259,22 @@ class Spool:
         return cls(
             descriptor, 0, labels, fields.integer("size_bytes"), fields.integer("lines"), fields.boolean("broken")
         )
+
+    def learn(self, value: JsonValue) -> None:
+        """Takes over what the writing process has added since it last told.
+
+        Raises:
+            Malformed: it is not what `to_json` writes.
+        """
+        news = self.from_json(value, self.descriptor)
+        self.labels += news.labels
+        self.size_bytes, self.lines, self.broken = news.size_bytes, news.lines, news.broken
+
+    def clear(self) -> None:
+        """Empties the file and the index, for another session of the same writer."""
+        os.ftruncate(self.descriptor, 0)
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+        self.labels, self.size_bytes, self.lines, self.broken = [], 0, 0, False
 
     def close(self) -> None:
         """Gives the file up; its bytes are gone."""

@@ -55,7 +55,7 @@ class Folding:
                 for target, value in zip(node.targets, node.values, strict=False):
                     self._assign(target, value)
 
-    def _assign(self, target: nodes.Node, value: nodes.Expr) -> None:
+    def _assign(self, target: nodes.Node, value: nodes.Node) -> None:
         if isinstance(target, nodes.Tuple) and isinstance(value, nodes.Tuple | nodes.List):
             for one, part in zip(target.items, value.items, strict=False):
                 self._assign(one, part)

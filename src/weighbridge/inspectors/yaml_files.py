@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from weighbridge.core.finding import Report, Severity
 from weighbridge.formats.bounded import read_whole
@@ -230,7 +230,7 @@ class _Walk:
                     self.texts[event.anchor] = event.value
                 return self._add(1, event.anchor or "", event.value)
             case yaml.AliasEvent():
-                return self._alias(event.anchor, line)
+                return self._alias(event.anchor or "", line)
             case _:
                 return True
         return True

@@ -17,28 +17,33 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, NoReturn, Self
 
+from weighbridge.core.canonical import Fields, JsonValue
 from weighbridge.core.errors import (
     FormatError,
     InspectError,
     InspectorCrashed,
     InspectorTimedOut,
     IntegrityError,
+    Malformed,
     WeighbridgeError,
 )
 from weighbridge.core.finding import Coverage, Inspection, Report, Verdict
 from weighbridge.core.ports import RangeReader
+from weighbridge.inspectors.content import LABEL, ContentSettings
+from weighbridge.inspectors.malware import Malware
 from weighbridge.inspectors.registry import CRASHED, TIMED_OUT
+from weighbridge.inspectors.spool import Spool
 from weighbridge.inspectors.subject import Fact, Inspected
 from weighbridge.sandbox import worker
 from weighbridge.sandbox.frames import Channel, FrameKind
 
 NAME: Final = "sandbox"
 HEAD_BYTES: Final = 64 * 1024
-MAX_FACTS_BYTES: Final = 64 * 1024 * 1024
+NO_CONTENT: Final = ContentSettings(secrets=False, malware=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +55,62 @@ class Limits:
 
 
 @dataclass(slots=True)
+class Spooled:
+    """What one worker set aside for the engines: its files, and the facts that say where each part is from."""
+
+    text: Spool | None
+    raw: Spool | None
+    facts: list[Fact] = field(default_factory=list)
+
+    @property
+    def spools(self) -> tuple[Spool, ...]:
+        """Those that there are."""
+        return tuple(spool for spool in (self.text, self.raw) if spool is not None)
+
+    def learn(self, news: JsonValue) -> None:
+        """Takes over what the worker spooled for one artifact."""
+        fields = Fields(news, what="the spools' news")
+        for name, spool in (("text", self.text), ("raw", self.raw)):
+            if spool is not None:
+                spool.learn(fields.value(name))
+
+    def cut(self) -> None:
+        """Drops what a worker that is gone had written and not told of."""
+        for spool in self.spools:
+            os.ftruncate(spool.descriptor, spool.size_bytes)
+
+    def clear(self) -> None:
+        """Empties everything, for another session."""
+        self.facts.clear()
+        for spool in self.spools:
+            spool.clear()
+
+    def close(self) -> None:
+        """Gives the files up."""
+        for spool in self.spools:
+            spool.close()
+
+
+@dataclass(slots=True)
 class _Worker:
     """One process; `stop` ends it at once."""
 
     channel: Channel
     stop: Callable[[], None]
+    spooled: Spooled
 
 
 class Pool:
-    """Workers, started when they are first needed. Thread-safe; a context manager."""
+    """Workers, started when they are first needed. Thread-safe but for `begin` and `collect`; a context manager.
 
-    def __init__(self, limits: Limits, *, workers: int) -> None:
+    What belongs together for the engines (secrets, antivirus) is a session: one at a time.
+    """
+
+    def __init__(self, limits: Limits, *, workers: int, content: ContentSettings = NO_CONTENT) -> None:
         self._limits = limits
+        self._content = content
+        self._session = 1
+        self._spooled: list[Spooled] = []
         self._idle: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
         self._lock = threading.Lock()
         for _ in range(max(1, workers)):
@@ -71,38 +120,51 @@ class Pool:
         """Starts the workers now, while this process has one thread: a fork is far cheaper than a new interpreter."""
         if not _may_fork():
             return
+        if self._content.malware:
+            # Compiled once, and shared by all workers that are forked.
+            Malware.load(self._content.rule_folders)
         waiting = [self._idle.get() for _ in range(self._idle.qsize())]
         for current in waiting:
-            self._idle.put(current or _fork(self._limits))
+            self._idle.put(current or self._start())
 
-    def inspect(self, reader: RangeReader) -> Inspected:
+    def begin(self) -> None:
+        """Begins a session: what was set aside in the last one is forgotten."""
+        self._session += 1
+        for spooled in self._spooled:
+            spooled.clear()
+
+    def collect(self) -> list[Spooled]:
+        """What the workers have set aside in this session; valid until the next one begins."""
+        return [spooled for spooled in self._spooled if any(spool.labels for spool in spooled.spools)]
+
+    def inspect(self, reader: RangeReader, *, content: bool = True) -> Inspected:
         """As `inspectors.registry.inspect_artifact`; a worker that fails gives an `unknown` report.
+
+        Without `content`, malware and secrets are not looked for, and nothing is read for them.
 
         Raises:
             SourceError, StoreError, Interrupted: the bytes could not be reached.
         """
-        worker_or_none = self._idle.get()
-        current: _Worker | None = worker_or_none
+        current = self._idle.get()
+        answered = False
         try:
-            current = worker_or_none or self._start()
-            return self._converse(current, reader)
+            current = current or self._start()
+            found = self._converse(current, reader, self._session if content else 0)
+            answered = True
+            return found
         except InspectError as error:
-            if current is not None:
-                current.stop()
-                current = None
             return _failed(reader, error)
-        except BaseException:
-            if current is not None:
-                current.stop()
-                current = None
-            raise
         finally:
+            if current is not None and not answered:
+                current.stop()
+                current.spooled.cut()
+                current = None
             self._idle.put(current)
 
-    def _converse(self, current: _Worker, reader: RangeReader) -> Inspected:
+    def _converse(self, current: _Worker, reader: RangeReader, session: int) -> Inspected:
         head = reader.read(0, min(HEAD_BYTES, reader.size_bytes))
         channel, left = current.channel, self._limits.seconds
-        channel.send(FrameKind.INSPECT, *worker.question(reader.path, reader.size_bytes, head))
+        channel.send(FrameKind.INSPECT, *worker.question(reader.path, reader.size_bytes, head, session))
         failure: WeighbridgeError | None = None
         while True:
             began = time.monotonic()
@@ -113,7 +175,7 @@ class Pool:
             elif kind is FrameKind.STOPPED and failure is not None:
                 raise failure
             elif kind is FrameKind.ANSWER:
-                return decode(payload)
+                return decode(payload, current.spooled if session else None)
             else:
                 raise InspectorCrashed("the inspecting process talks nonsense")
 
@@ -132,17 +194,26 @@ class Pool:
 
     def _start(self) -> _Worker:
         with self._lock:
-            return _fork(self._limits) if _may_fork() else _spawn(self._limits)
+            content = self._content
+            text, raw = (
+                Spool.create(max_bytes=content.spool_bytes) if wanted else None
+                for wanted in (content.secrets, bool(content.clamd))
+            )
+            spooled = Spooled(text, raw)
+            descriptors = [spool.descriptor if spool is not None else 0 for spool in (text, raw)]
+            station = worker.Station(self._limits.memory_bytes, content, *descriptors)
+            self._spooled.append(spooled)
+            return _fork(station, spooled) if _may_fork() else _spawn(station, spooled)
 
     def close(self) -> None:
-        """Ends all idle workers."""
-        while True:
-            try:
-                current = self._idle.get_nowait()
-            except queue.Empty:
-                return
+        """Ends all idle workers and drops what they set aside."""
+        for _ in range(self._idle.qsize()):
+            current = self._idle.get()
             if current is not None:
                 current.stop()
+        for spooled in self._spooled:
+            spooled.close()
+        self._spooled.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -153,8 +224,8 @@ class Pool:
         self.close()
 
 
-def decode(payload: bytes) -> Inspected:
-    """What a worker answered.
+def decode(payload: bytes, spooled: Spooled | None = None) -> Inspected:
+    """What a worker answered; what it says of its spools goes to `spooled`.
 
     Raises:
         InspectorCrashed: it is no answer.
@@ -162,13 +233,20 @@ def decode(payload: bytes) -> Inspected:
     try:
         (length,) = struct.unpack_from("<I", payload)
         inspection = Inspection.from_bytes(payload[4 : 4 + length])
-        rest = payload[4 + length :]
-        if len(rest) > MAX_FACTS_BYTES:
-            raise InspectorCrashed("the inspecting process answers too much")
-        facts = tuple(Fact(*(str(part) for part in fact)) for fact in json.loads(rest))
+        rest = Fields(json.loads(payload[4 + length :]), what="the rest of an answer")
+        facts = [Fact(*_texts(item)) for item in rest.items("facts")]
+        if spooled is not None:
+            spooled.learn(rest.value("spooled"))
+            spooled.facts += [fact for fact in facts if fact.kind == LABEL]
     except (struct.error, ValueError, TypeError, RecursionError, FormatError) as error:
         raise InspectorCrashed("the inspecting process talks nonsense") from error
-    return Inspected(inspection.reports, facts)
+    return Inspected(inspection.reports, tuple(fact for fact in facts if fact.kind != LABEL))
+
+
+def _texts(item: JsonValue) -> list[str]:
+    if not isinstance(item, list) or not all(isinstance(part, str) for part in item):
+        raise Malformed("a fact is a list of texts")
+    return [str(part) for part in item]
 
 
 def _failed(reader: RangeReader, error: InspectError) -> Inspected:
@@ -182,13 +260,13 @@ def _may_fork() -> bool:
     return sys.platform == "linux" and threading.active_count() == 1
 
 
-def _fork(limits: Limits) -> _Worker:
+def _fork(station: worker.Station, spooled: Spooled) -> _Worker:
     """A copy of this process that forgets everything but two pipes."""
     questions, ask = os.pipe()
     listen, answers = os.pipe()
     child = os.fork()
     if child == 0:
-        _become_worker(questions, answers, limits)
+        _become_worker(questions, answers, station)
     os.close(questions)
     os.close(answers)
 
@@ -198,10 +276,10 @@ def _fork(limits: Limits) -> _Worker:
         os.waitpid(child, 0)
 
     channel = Channel(listen, ask)
-    return _Worker(channel, stop)
+    return _Worker(channel, stop, spooled)
 
 
-def _become_worker(incoming: int, outgoing: int, limits: Limits) -> NoReturn:
+def _become_worker(incoming: int, outgoing: int, station: worker.Station) -> NoReturn:
     code = 1
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -209,26 +287,26 @@ def _become_worker(incoming: int, outgoing: int, limits: Limits) -> NoReturn:
         nothing = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1) if os.environ.get("WEIGHBRIDGE_DEBUG") else (0, 1, 2):
             os.dup2(nothing, standard)
-        low, high = sorted((incoming, outgoing))
-        for first, last in ((3, low), (low + 1, high), (high + 1, os.sysconf("SC_OPEN_MAX"))):
-            os.closerange(first, last)
-        worker.run(incoming, outgoing, limits.memory_bytes)
+        kept = sorted(number for number in (incoming, outgoing, station.text, station.raw) if number > 2)
+        for first, last in zip([2, *kept], [*kept, os.sysconf("SC_OPEN_MAX")], strict=True):
+            os.closerange(first + 1, last)
+        worker.run(incoming, outgoing, station)
         code = 0
     finally:
         os._exit(code)
 
 
-def _spawn(limits: Limits) -> _Worker:
+def _spawn(station: worker.Station, spooled: Spooled) -> _Worker:
     """A new interpreter."""
     questions, ask = os.pipe()
     listen, answers = os.pipe()
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG", "LC_ALL") if name in os.environ}
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", worker.__name__, str(questions), str(answers), str(limits.memory_bytes)],
+        [sys.executable, "-P", "-m", worker.__name__, str(questions), str(answers), json.dumps(station.to_json())],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=None if os.environ.get("WEIGHBRIDGE_DEBUG") else subprocess.DEVNULL,
-        pass_fds=(questions, answers),
+        pass_fds=(questions, answers, *(spool.descriptor for spool in spooled.spools)),
         env=kept,
         start_new_session=True,
     )
@@ -241,4 +319,4 @@ def _spawn(limits: Limits) -> _Worker:
         process.wait()
 
     channel = Channel(listen, ask)
-    return _Worker(channel, stop)
+    return _Worker(channel, stop, spooled)

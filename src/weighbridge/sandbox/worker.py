@@ -10,11 +10,17 @@ import json
 import os
 import struct
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from weighbridge.core.canonical import Fields, JsonValue
 from weighbridge.core.errors import SourceError, Truncated
 from weighbridge.core.finding import Inspection
+from weighbridge.inspectors.content import ContentSession, ContentSettings
+from weighbridge.inspectors.malware import Malware
 from weighbridge.inspectors.registry import RULES_VERSION, inspect_artifact
+from weighbridge.inspectors.spool import Spool
 from weighbridge.inspectors.subject import Inspected
 from weighbridge.sandbox.frames import Channel, FrameKind
 from weighbridge.sandbox.limits import confine
@@ -52,47 +58,129 @@ def unpack_range(payload: bytes) -> tuple[int, int]:
     return offset, length
 
 
-def serve(channel: Channel) -> None:
+@dataclass(frozen=True, slots=True)
+class Station:
+    """What a worker is started with: memory, what to look for in content, and the files that it may append to.
+
+    `text` and `raw` are descriptors of spools (`inspectors.spool`), 0 for none.
+    """
+
+    memory_bytes: int
+    content: ContentSettings
+    text: int = 0
+    raw: int = 0
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """For a new interpreter's command line."""
+        content = self.content
+        return {
+            "memory_bytes": self.memory_bytes,
+            "text": self.text,
+            "raw": self.raw,
+            "deep": content.deep,
+            "secrets": content.secrets,
+            "malware": content.malware,
+            "clamd": content.clamd,
+            "rule_folders": [str(folder) for folder in content.rule_folders],
+            "spool_bytes": content.spool_bytes,
+        }
+
+    @classmethod
+    def from_json(cls, value: JsonValue) -> Station:
+        """Reads what `to_json` wrote."""
+        fields = Fields(value, what="the worker's settings")
+        content = ContentSettings(
+            deep=fields.boolean("deep"),
+            secrets=fields.boolean("secrets"),
+            malware=fields.boolean("malware"),
+            clamd=fields.text("clamd"),
+            rule_folders=tuple(Path(folder) for folder in fields.texts("rule_folders")),
+            spool_bytes=fields.integer("spool_bytes"),
+        )
+        return cls(fields.integer("memory_bytes"), content, fields.integer("text"), fields.integer("raw"))
+
+
+class _Desk:
+    """The content session at hand, and how much of its spools' index the parent knows."""
+
+    def __init__(self, station: Station) -> None:
+        self._station = station
+        self._number = 0
+        self._content: ContentSession | None = None
+        self._known: dict[str, int] = {}
+
+    def content(self, number: int) -> ContentSession | None:
+        """The session of that number, begun anew when it is another than the last; none for 0."""
+        if not number:
+            return None
+        if number != self._number:
+            station = self._station
+            text, raw = (
+                Spool(descriptor, station.content.spool_bytes) if descriptor else None
+                for descriptor in (station.text, station.raw)
+            )
+            self._content = ContentSession(station.content, text, raw)
+            self._number, self._known = number, {}
+        return self._content
+
+    def news(self) -> dict[str, JsonValue]:
+        """What was spooled since the parent was last told."""
+        told: dict[str, JsonValue] = {}
+        if self._content is None:
+            return told
+        for name, spool in (("text", self._content.text), ("raw", self._content.raw)):
+            if spool is not None:
+                told[name] = spool.to_json(first_label=self._known.get(name, 0))
+                self._known[name] = len(spool.labels)
+        return told
+
+
+def serve(channel: Channel, station: Station) -> None:
     """Answers until the parent has no more questions."""
+    desk = _Desk(station)
     while True:
         kind, payload = channel.receive()
         if kind is not FrameKind.INSPECT:
             return
         (length,) = struct.unpack_from("<I", payload)
-        question = json.loads(payload[4 : 4 + length])
-        reader = RemoteReader(channel, question["path"], question["size_bytes"], payload[4 + length :])
+        asked = Fields(json.loads(payload[4 : 4 + length]), what="a question")
+        reader = RemoteReader(channel, asked.text("path"), asked.integer("size_bytes"), payload[4 + length :])
+        content = desk.content(asked.integer("session"))
         try:
-            found = inspect_artifact(reader)
+            found = inspect_artifact(reader, content)
         except SourceError:
             channel.send(FrameKind.STOPPED, b"")
             continue
-        channel.send(FrameKind.ANSWER, encode(found))
+        channel.send(FrameKind.ANSWER, *encode(found, desk.news() if content is not None else {}))
 
 
-def question(path: str, size_bytes: int, head: bytes) -> tuple[bytes, bytes, bytes]:
-    """The payload of an `INSPECT` frame, in parts."""
-    asked = json.dumps({"path": path, "size_bytes": size_bytes}).encode("utf-8")
+def question(path: str, size_bytes: int, head: bytes, session: int) -> tuple[bytes, bytes, bytes]:
+    """The payload of an `INSPECT` frame, in parts. `session` numbers what belongs together; 0: leave content out."""
+    asked = json.dumps({"path": path, "size_bytes": size_bytes, "session": session}).encode("utf-8")
     return struct.pack("<I", len(asked)), asked, head
 
 
-def encode(found: Inspected) -> bytes:
-    """The payload of an `ANSWER` frame."""
+def encode(found: Inspected, spooled: Mapping[str, JsonValue]) -> tuple[bytes, ...]:
+    """The payload of an `ANSWER` frame, in parts: the reports as they are stored, facts, and the spools' news."""
     reports = Inspection(found.reports, RULES_VERSION).to_bytes()
     facts = [[fact.kind, fact.path, fact.location, fact.value] for fact in found.facts]
-    return struct.pack("<I", len(reports)) + reports + json.dumps(facts).encode("utf-8")
+    rest = json.dumps({"facts": facts, "spooled": spooled}).encode("utf-8")
+    return struct.pack("<I", len(reports)), reports, rest
+
+
+def run(incoming: int, outgoing: int, station: Station) -> None:
+    """Confines this process and serves."""
+    if station.content.malware:
+        Malware.load(station.content.rule_folders)
+    confine(station.memory_bytes, written_bytes=station.content.spool_bytes)
+    serve(Channel(incoming, outgoing), station)
 
 
 def main(arguments: list[str]) -> int:
-    """The process's own start: file descriptors for questions and answers, and bytes of memory."""
-    incoming, outgoing, memory_bytes = (int(argument) for argument in arguments)
-    run(incoming, outgoing, memory_bytes)
+    """A new interpreter's start: descriptors for questions and answers, and a `Station` as JSON."""
+    incoming, outgoing, station = arguments
+    run(int(incoming), int(outgoing), Station.from_json(json.loads(station)))
     return 0
-
-
-def run(incoming: int, outgoing: int, memory_bytes: int) -> None:
-    """Confines this process and serves."""
-    confine(memory_bytes)
-    serve(Channel(incoming, outgoing))
 
 
 if __name__ == "__main__":

@@ -1,32 +1,40 @@
 """Inspects the artifacts of one revision in confined processes, and then the revision as a whole.
 
-A session gathers what is said of each artifact; `finish` adds what only all of them together tell.
+A session gathers what is said of each artifact; `finish` adds what only all of them together tell: how the files fit each
+other, and what the engines (secrets, antivirus) find in everything that was set aside for them.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from weighbridge.core.config import InspectionSettings
-from weighbridge.core.finding import Inspection, Report
+from weighbridge.core.finding import Coverage, Finding, Inspection, Report, Verdict
 from weighbridge.core.ports import RangeReader
+from weighbridge.inspectors.content import ContentSettings, finish
 from weighbridge.inspectors.registry import RULES_VERSION
+from weighbridge.inspectors.repository import RepositoryFile, inspect_repository
 from weighbridge.inspectors.subject import Fact, Inspected
 from weighbridge.sandbox.pool import Limits, Pool
 
-MAX_WORKERS = 4
+MAX_WORKERS: Final = 4
+ABOUT_THE_ENGINE: Final = frozenset(("secrets-engine-missing", "secrets-engine-failed", "malware-engine-missing"))
+"""Rules that are broken for every artifact alike; said once, of the whole."""
 
 
 class Session:
     """One revision under inspection. `inspect` is thread-safe."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, settings: ContentSettings, *, content: bool) -> None:
         self._pool = pool
+        self._settings = settings
+        self._content = content
         self._lock = threading.Lock()
         self._found: dict[str, Inspected] = {}
 
@@ -36,7 +44,7 @@ class Session:
         Raises:
             SourceError, StoreError, Interrupted: the bytes could not be reached.
         """
-        found = self._pool.inspect(reader)
+        found = self._pool.inspect(reader, content=self._content)
         with self._lock:
             self._found[reader.path] = found
 
@@ -47,25 +55,68 @@ class Session:
         for path in sorted(self._found):
             reports += self._found[path].reports
             facts += self._found[path].facts
-        return Inspection(tuple(reports), RULES_VERSION)
+        files = [RepositoryFile(path, size) for path, size in sorted(sizes.items())]
+        reports += inspect_repository(files, facts)
+        if self._content:
+            for spooled in self._pool.collect():
+                reports += finish(self._settings, spooled.facts, text=spooled.text, raw=spooled.raw)
+        return Inspection(tuple(_said_once(reports)), self._rules_version())
+
+    def _rules_version(self) -> str:
+        """The rule set, and what of it was switched off: a verdict without it is another verdict."""
+        settings = self._settings
+        without = [] if self._content and settings.secrets else ["secrets"]
+        without += [] if self._content and settings.malware else ["malware"]
+        return "".join((RULES_VERSION, "+deep" if settings.deep else "", *(f"-{name}" for name in without)))
+
+
+def _said_once(reports: Iterable[Report]) -> Iterator[Report]:
+    """What is wrong with an engine is said of the whole, and the artifacts are unknown without a word each."""
+    said: dict[str, tuple[Finding, Coverage]] = {}
+    for report in reports:
+        about = [finding for finding in report.findings if finding.rule in ABOUT_THE_ENGINE]
+        if not about:
+            yield report
+            continue
+        finding, coverage = said.get(report.inspector, (about[0], Coverage(0, 0)))
+        said[report.inspector] = (finding, coverage + report.coverage)
+        others = tuple(finding for finding in report.findings if finding not in about)
+        if others:
+            yield Report(report.inspector, report.path, report.verdict, Coverage(0, 0), others)
+    for inspector, (finding, coverage) in sorted(said.items()):
+        whole = Finding("", finding.rule, finding.severity, finding.confidence, finding.message, remedy=finding.remedy)
+        yield Report(inspector, "", Verdict.UNKNOWN, coverage, (whole,))
 
 
 class Inspecting:
     """The processes that inspect, for as long as a command runs. A context manager."""
 
     def __init__(self, settings: InspectionSettings) -> None:
-        limits = Limits(settings.seconds, settings.memory_bytes)
+        self._settings = ContentSettings(
+            deep=settings.deep,
+            secrets=settings.secrets,
+            malware=settings.malware,
+            clamd=settings.clamd,
+            rule_folders=(Path(settings.malware_rules).expanduser(),) if settings.malware_rules else (),
+        )
         self._closing = ExitStack()
-        self._pool = self._closing.enter_context(Pool(limits, workers=min(MAX_WORKERS, os.cpu_count() or 1)))
+        limits = Limits(settings.seconds, settings.memory_bytes)
+        workers = min(MAX_WORKERS, os.cpu_count() or 1)
+        self._pool = self._closing.enter_context(Pool(limits, workers=workers, content=self._settings))
 
     def start(self) -> None:
-        """Starts the first process; best called before any thread is."""
+        """Starts the processes; best called before any thread is.
+
+        Raises:
+            ConfigError: a folder of malware rules cannot be used.
+        """
         self._pool.start()
 
     @contextmanager
-    def session(self) -> Iterator[Session]:
-        """The inspection of one revision."""
-        yield Session(self._pool)
+    def session(self, *, content: bool = True) -> Iterator[Session]:
+        """The inspection of one revision, one at a time; without `content`, malware and secrets are not looked for."""
+        self._pool.begin()
+        yield Session(self._pool, self._settings, content=content)
 
     def __enter__(self) -> Self:
         return self

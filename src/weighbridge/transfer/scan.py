@@ -46,6 +46,8 @@ class Scanner:
     inspecting: Inspecting
     observer: Observer
     cancelled: threading.Event
+    content: bool = True
+    """Whether malware and secrets are looked for."""
 
     def scan(self, source: Source, *, include: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> Scanned:
         """Inspects every selected artifact of a source, and the selection as a whole; nothing is stored.
@@ -67,7 +69,7 @@ class Scanner:
         observer.planned(len(snapshot.entries), snapshot.total_bytes, 0)
         read = _Count()
         ends = Ends(source, self.settings, self.cancelled, read.add)
-        with self.inspecting.session() as session:
+        with self.inspecting.session(content=self.content) as session:
 
             def inspect(entry: Entry) -> None:
                 if self.cancelled.is_set():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from weighbridge.cli.console import Output, duration, size
-from weighbridge.cli.options import cancellable, common
+from weighbridge.cli.options import cancellable, common, content_options, content_settings
 from weighbridge.cli.settings import Home
 from weighbridge.core.finding import Finding, Inspection, Severity
 
@@ -57,6 +57,7 @@ Examples:
     help="Look first, by ranged reads, and store nothing when a finding is as severe as --fail-on "
     "(default: for models of 256 MiB and more).",
 )
+@content_options
 @click.option("--dry-run", is_flag=True, help="Pin the revision and show what would come, without reading it.")
 @common
 def ingest_command(
@@ -70,6 +71,8 @@ def ingest_command(
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     dry_run: bool,
+    deep: bool | None,
+    without: tuple[str, ...],
     **flags: object,
 ) -> int:
     """Bring one model into the store: pinned, streamed once, proven, inspected, sealed.
@@ -83,7 +86,7 @@ def ingest_command(
     from weighbridge.transfer.inspecting import Inspecting
 
     name = ModelName.parse(as_name) if as_name else None
-    with OpenYard(home, output, _settings(to, flags)) as yard:
+    with OpenYard(home, output, _settings(to, flags) | content_settings(deep, without)) as yard:
         origin = open_source(Address.parse(source), yard.config, yard.http, as_name=name)
         if dry_run:
             _show_plan(output, origin.pin().select(include, exclude))
@@ -136,7 +139,7 @@ def _preflight(
     settings = yard.config.inspection
     if settings.preflight == "never" or settings.fail_on == "never":
         return None
-    scanner = Scanner(yard.config.transfer, inspecting, OnlyRetries(observer), cancelled)
+    scanner = Scanner(yard.config.transfer, inspecting, OnlyRetries(observer), cancelled, content=False)
     least_bytes = 0 if settings.preflight == "always" else AUTO_BYTES
     return Preflight(scanner, Severity[settings.fail_on.upper()], least_bytes)
 

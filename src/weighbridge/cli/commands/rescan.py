@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from weighbridge.cli.console import Output, size
-from weighbridge.cli.options import cancellable, common
+from weighbridge.cli.options import cancellable, common, content_options, content_settings
 from weighbridge.cli.settings import Home
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.errors import InspectError, NothingCollected, WeighbridgeError
@@ -35,9 +35,18 @@ _GRAVEST = {Verdict.CLEAN: 0, Verdict.UNKNOWN: int(InspectError.exit_code)}
     default="high",
     help="Exit 11 to 14 when findings are at least this severe (default: high).",
 )
+@content_options
 @common
 def rescan_command(
-    home: Home, output: Output, /, *, references: tuple[str, ...], everything: bool, fail_on: str
+    home: Home,
+    output: Output,
+    /,
+    *,
+    references: tuple[str, ...],
+    everything: bool,
+    fail_on: str,
+    deep: bool | None,
+    without: tuple[str, ...],
 ) -> int:
     """Inspect stored revisions again, by today's rules and by ranged reads; what is new goes into the ledger.
 
@@ -49,7 +58,8 @@ def rescan_command(
 
     if bool(references) == everything:
         raise click.UsageError("name revisions, or take --all")
-    with OpenYard(home, output) as yard, Inspecting(yard.config.inspection) as inspecting:
+    flags = content_settings(deep, without)
+    with OpenYard(home, output, flags) as yard, Inspecting(yard.config.inspection) as inspecting:
         inspecting.start()
         rows = _rows(yard, references)
         codes = [_rescan(yard, inspecting, row, fail_on) for row in rows]

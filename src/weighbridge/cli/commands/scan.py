@@ -14,7 +14,7 @@ from weighbridge.cli import reporting
 from weighbridge.cli.accepting import Accepting
 from weighbridge.cli.commands.rules import explain as explain_rule
 from weighbridge.cli.console import Output
-from weighbridge.cli.options import cancellable, common
+from weighbridge.cli.options import cancellable, common, content_options, content_settings
 from weighbridge.cli.settings import Home
 from weighbridge.core.errors import InspectError
 from weighbridge.core.finding import Severity
@@ -62,6 +62,7 @@ class _Selection:
 )
 @click.option("--reason", default="", metavar="TEXT", help="Why, with --write-baseline.")
 @click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="Until when, with --write-baseline (90 days).")
+@content_options
 @click.option("--explain", metavar="RULE", help="Explain a rule instead: what it means, and what to do.")
 @common
 def scan_command(
@@ -78,6 +79,8 @@ def scan_command(
     file: Path | None,
     fail_on: str,
     explain: str | None,
+    deep: bool | None,
+    without: tuple[str, ...],
     **baseline: object,
 ) -> int:
     """Inspect models where they lie: hf://org/name[@ref], s3://bucket/prefix, a folder, a file, or org/name[@revision]
@@ -96,7 +99,11 @@ def scan_command(
         output,
         sources,
         _Selection(include, exclude),
-        {"hub.endpoint": hub, "hub.allow_pull_requests": allow_pull_requests},
+        {
+            "hub.endpoint": hub,
+            "hub.allow_pull_requests": allow_pull_requests,
+            **content_settings(deep, without),
+        },
         accepting,
     )
     accepting.save(output)

@@ -110,7 +110,7 @@ REVIEWED: Final[Mapping[str, Allowed]] = {
         Allowed(state=slotted_state, fillable=True, new=NO_ARGUMENTS),
     ),
     # Keeps nine values and, with neighbours, a KD-tree, which is refused where it is made.
-    "scipy.interpolate._rbfinterp.RBFInterpolator": Allowed(state=plain, new=NO_ARGUMENTS),
+    "scipy.interpolate._rbfinterp.RBFInterpolator": Allowed(state=a_tuple, new=NO_ARGUMENTS),
     "scipy.spatial.transform._rotation.Rotation": Allowed(state=plain, new=NO_ARGUMENTS),
     **dict.fromkeys(
         ("joblib.numpy_pickle.NumpyArrayWrapper", "sklearn.externals.joblib.numpy_pickle.NumpyArrayWrapper"), OBJECT
