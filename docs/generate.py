@@ -10,6 +10,7 @@ import argparse
 import ast
 import difflib
 import inspect
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
@@ -22,6 +23,7 @@ from weighbridge.cli.commands import ingest
 from weighbridge.core import config, errors
 from weighbridge.core.finding import Severity
 from weighbridge.inspectors import registry
+from weighbridge.reports.document import schema
 
 REFERENCE = Path(__file__).parent / "reference"
 SOURCE = Path(inspect.getfile(errors)).parent.parent
@@ -147,7 +149,7 @@ def _default(value: object) -> str:
 def _flags() -> Mapping[str, str]:
     """The setting that each flag of `ingest` overrides."""
     options = {str(option.name): option.opts[0] for option in ingest.ingest_command.params}
-    given = ingest._settings("to", {name: name for name in options})
+    given = ingest._settings("to", {name: name for name in options}) | {"inspection.deep": "deep"}
     return {setting: options[str(name)] for setting, name in given.items()}
 
 
@@ -301,10 +303,10 @@ def rules_page() -> str:
     for inspector in registry.INSPECTORS:
         module = inspect.getdoc(sys.modules[type(inspector).__module__]) or ""
         question, _, rest = module.partition("\n\n")
-        ids = by_inspector.pop(inspector.name)
+        ids = by_inspector.pop(inspector.name, [])
         parts += [f"## {inspector.name}\n", f"**{_joined(question)}**\n", f"{rest}\n", *_rules(ids)]
-    for leftover in by_inspector.values():
-        parts += ["## Any inspector\n", *_rules(leftover)]
+    for name, leftover in by_inspector.items():
+        parts += [f"## {'any inspector' if name == 'registry' else name}\n", *_rules(leftover)]
     return "\n".join(parts)
 
 
@@ -318,12 +320,18 @@ def _rules(ids: list[str]) -> Iterator[str]:
         yield f"### {rule.id}\n\n{rule.title}: {rule.severity.label}.\n\n{rule.explanation}\n\nRemedy: {rule.remedy}\n"
 
 
+def scan_schema() -> str:
+    """The JSON Schema of `scan --format json`."""
+    return json.dumps(schema(), indent=2)
+
+
 PAGES = {
     "cli.md": cli_page,
     "settings.md": settings_page,
     "exit-codes.md": exit_codes_page,
     "errors.md": errors_page,
     "rules.md": rules_page,
+    "scan.schema.json": scan_schema,
 }
 
 

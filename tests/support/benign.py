@@ -22,29 +22,14 @@ import tempfile
 import types
 import uuid
 import warnings
-import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
+from tests.support.benign_pack import Control
+
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 COMPRESSORS = ("zlib", "gzip", "bz2", "xz", "lzma", "lz4")
-
-
-@dataclass(frozen=True, slots=True)
-class Control:
-    """One honest artifact. `subject` is the class it is about, by which a hold-out is chosen."""
-
-    name: str
-    path: str
-    data: bytes
-    subject: str
-
-
-def held_out(subject: str) -> bool:
-    """Whether a class belongs to the three in ten that nobody looks at while building."""
-    return zlib.crc32(subject.encode()) % 10 < 3
 
 
 def controls(*parts: str, seed: int = 0) -> Iterator[Control]:

@@ -52,11 +52,14 @@ Examples:
     help="Exit 11 to 14 when findings are at least this severe (default: high).",
 )
 @click.option(
-    "--preflight/--no-preflight",
+    "--preflight",
+    "preflight",
+    flag_value="always",
     default=None,
     help="Look first, by ranged reads, and store nothing when a finding is as severe as --fail-on "
     "(default: for models of 256 MiB and more).",
 )
+@click.option("--no-preflight", "preflight", flag_value="never", help="Store first, judge then.")
 @content_options
 @click.option("--dry-run", is_flag=True, help="Pin the revision and show what would come, without reading it.")
 @common
@@ -156,7 +159,7 @@ def _settings(to: str | None, flags: dict[str, object]) -> dict[str, object]:
         "transfer.part_bytes": flags["part_bytes"],
         "transfer.memory_bytes": flags["memory_bytes"],
         "inspection.fail_on": flags["fail_on"],
-        "inspection.preflight": {"True": "always", "False": "never"}.get(str(flags["preflight"])),
+        "inspection.preflight": flags["preflight"],
     }
 
 
