@@ -21,22 +21,24 @@ from benchmarks.measure import GB, ROOT, Cell, Outcome
 from benchmarks.setting import Setting
 from benchmarks.tools import tools, versions
 
-NAMES = ("hashes", "crossing", "peers", "memory", "verify", "small-files")
+INSPECTION = ("inspection-accuracy", "inspection-speed")
+NAMES = ("hashes", "crossing", "peers", "memory", "verify", "small-files", *INSPECTION)
 LIBRARIES = ("awscrt", "blake3", "botocore", "urllib3")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the named benchmarks, prints tables, writes what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAMES", help=f"of {', '.join(NAMES)} (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAMES", help=f"of {', '.join(NAMES)}, or inspection (default: all)")
     parser.add_argument("--gigabytes", type=float, default=4.0, help="size of the moved model, in four shards")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds; medians are reported")
     parser.add_argument("--large", action="store_true", help="memory: 16 GB as well")
     parser.add_argument("--workspace", type=Path, help="where data goes (default: in memory, /dev/shm)")
+    parser.add_argument("--corpus-python", type=Path, help="inspection: an interpreter with the libraries of corpus.txt")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them there (.svg or .png)")
     chosen = parser.parse_args(arguments)
-    names = chosen.names or NAMES
+    names = [one for name in chosen.names or NAMES for one in (INSPECTION if name == "inspection" else (name,))]
     if unknown := set(names) - set(NAMES):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
     if chosen.rounds < 1 or chosen.gigabytes <= 0:
@@ -50,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         workspace = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="weighbridge-bench-", dir=base)))
         _check_room(workspace, chosen.gigabytes, names, parser)
         folder = tools()
-        setting = Setting(workspace, folder, chosen.gigabytes, chosen.rounds, chosen.large)
+        setting = Setting(workspace, folder, chosen.gigabytes, chosen.rounds, chosen.large, chosen.corpus_python)
         document = _document(chosen)
         results: dict[str, object] = {}
         for name in names:
@@ -65,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check_room(workspace: Path, gigabytes: float, names: Sequence[str], parser: argparse.ArgumentParser) -> None:
     """The peers' route and the deep verification hold the model twice."""
-    if set(names) <= {"hashes", "memory", "small-files"}:
+    if set(names) <= {"hashes", "memory", "small-files", *INSPECTION}:
         return
     free = shutil.disk_usage(workspace).free
     if free < 2.2 * gigabytes * GB:

@@ -1,6 +1,6 @@
 """Writes every case of the tests' corpora and of the peers' published test files into a folder: one folder each.
 
-`python -m benchmarks.cases OUT [--assets FOLDER]` in an environment with the libraries of `corpus.txt`. `OUT/cases.jsonl`
+`python -m benchmarks.cases OUT [--assets FOLDER]`, in the environment that the tests run in. `OUT/cases.jsonl`
 names each case, its class, its side (`malicious`, `benign`, or `policy`: honest, but by design not let through without a
 decision) and its path. A corpus that cannot be had here is named on standard output with the reason. Nothing is loaded.
 """
@@ -242,12 +242,12 @@ def _secrets() -> Iterator[Case]:
 
 
 def benign(*, held_out: bool) -> Iterator[Case]:
-    """What real libraries write: the part that the profiles were written by, or the part that nobody looked at."""
-    module = _support("benign")
-    families = {"tensors": "torch", "modules": "torch", "states": "torch", "trainer": "torch"}
-    prefix = "hold-out: " if held_out else "honest pickles: "
-    for part in module.PARTS:
-        for control in module.controls(part):
+    """What real libraries wrote: the part that the profiles were written by, or the part that was kept from that."""
+    module = _support("benign_pack")
+    families = {"tensors": "torch", "modules": "torch", "states": "torch", "trainer": "torch", "standard": "plain values"}
+    prefix = "kept apart: " if held_out else "honest: "
+    for part, controls in module.packed().items():
+        for control in controls:
             if module.held_out(control.subject) is held_out:
                 yield Case(prefix + families.get(part, part), control.name, "benign", control.path, control.data)
 
@@ -272,8 +272,8 @@ def assets(folder: Path) -> Iterator[Case]:
 def collect(folder: Path | None, said: Callable[[str], None]) -> Iterator[Case]:
     """Everything that can be had here; `said` is told what cannot."""
     sources = corpora()
-    for held_out in (False, True):
-        sources["hold-out" if held_out else "honest pickles"] = lambda held_out=held_out: benign(held_out=held_out)
+    sources["honest pickles"] = lambda: benign(held_out=False)
+    sources["honest pickles, kept apart"] = lambda: benign(held_out=True)
     if folder is not None:
         sources["test files of peers"] = lambda: assets(folder)
     for name, make in sources.items():

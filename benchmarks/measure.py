@@ -84,6 +84,7 @@ class Outcome:
     targets: Sequence[Target] = ()
     notes: Sequence[str] = ()
     rounds: Mapping[str, Sequence[Cost]] = field(default_factory=dict)
+    details: Mapping[str, object] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         """As it goes into the results file, every round included."""
@@ -96,6 +97,7 @@ class Outcome:
                 who: [[round(cost.wall_seconds, 3), round(cost.cpu_seconds, 3), cost.peak_rss_bytes] for cost in costs]
                 for who, costs in self.rounds.items()
             },
+            "details": dict(self.details),
         }
 
 

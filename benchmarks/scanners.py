@@ -30,7 +30,8 @@ Answer = Literal["stopped", "passed", "error"]
 class Scanner:
     """`arguments` follow the program's name, with {} for the path. Exit codes that are in neither list are errors.
 
-    A slow scanner is given a sample of the cases: `sampled` of each class and side at most; 0 for all.
+    Peers are given a sample of the cases, the slow ones a sample of that: `sampled` of each class and side at most; 0
+    for all.
     """
 
     name: str
@@ -39,7 +40,7 @@ class Scanner:
     arguments: tuple[str, ...]
     stops: tuple[int, ...]
     passes: tuple[int, ...]
-    sampled: int = 0
+    sampled: int = 25
     preload: tuple[str, ...] = ()
 
     def says(self, code: int | str) -> Answer:
@@ -58,6 +59,7 @@ WEIGHBRIDGE = Scanner(
     ("scan", "{}", "--quiet"),
     (4, 11, 12, 13, 14),
     (0,),
+    sampled=0,
     preload=("weighbridge.cli.commands.scan", "weighbridge.transfer.scan", "weighbridge.sandbox.pool"),
 )
 SCANNERS = (
@@ -77,7 +79,7 @@ SCANNERS = (
     Scanner("modelscan", "modelscan", "modelscan.cli:main", ("scan", "-p", "{}", "-l", "ERROR"), (1,), (0, 3)),
     Scanner("hayward", "hayward", "hayward.cli:main", ("scan", "--quiet", "{}"), (1,), (0,)),
     Scanner("aisbom", "aisbom", "aisbom.cli:app", ("scan", "{}", "--output", os.devnull), (2,), (0,)),
-    Scanner("purser", "purser", "purser.cli:main", ("scan", "{}"), (1, 2), (0,), sampled=25),
+    Scanner("purser", "purser", "purser.cli:main", ("scan", "{}"), (1, 2), (0,), sampled=12),
     Scanner(
         "modelaudit",
         "modelaudit",
@@ -85,7 +87,7 @@ SCANNERS = (
         ("scan", "{}", "--no-cache", "--quiet", "--format", "json", "--output", os.devnull),
         (1,),
         (0,),
-        sampled=12,
+        sampled=6,
     ),
 )
 

@@ -26,6 +26,8 @@ class Setting:
     gigabytes: float
     rounds: int
     large: bool
+    corpus_python: Path | None = None
+    """An interpreter with the libraries of `corpus.txt`; None to make one."""
 
     @property
     def size_bytes(self) -> int:

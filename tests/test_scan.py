@@ -36,8 +36,10 @@ def test_a_large_model_on_the_hub_costs_its_headers(on_hub: Command, hub: HubSer
 
 def test_r1_is_named_and_not_accused(on_hub: Command, hub: HubServer, r1_folder: Path) -> None:
     found = on_hub("scan", str(r1_folder), "--json", code=12).json
-    assert {finding["rule"] for finding in found["findings"]} == {"kind-python-code"}
-    assert found["verdict"] == "unknown"
+    assert {finding["rule"] for finding in found["findings"]} == {"config-remote-code", "python-remote-code"}
+    assert {finding["severity"] for finding in found["findings"]} == {"medium"}
+    assert found["verdict"] == "clean"
+    assert found["not_understood"] == []
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,8 @@ def test_r1_is_named_and_not_accused(on_hub: Command, hub: HubServer, r1_folder:
         ("data.pkl", pickle.dumps({"a": [1, 2]}), 0),
         ("evil.pkl", EVIL, 14),
         ("strange.pkl", b"cmodule\nthing\n)R.", 12),
-        ("config.json", b"{}", 4),
+        ("config.json", b"{}", 0),
+        ("notes.xyz", b"who knows\n", 4),
         ("README.md", b"# Words\n", 0),
         ("model.safetensors", safetensors(1000), 0),
         ("model.safetensors", safetensors(1000) + b"x", 13),

@@ -346,8 +346,6 @@ class _Walk:
             stored = layout.size
         elif layout.kind == "contiguous" and layout.address != UNDEFINED:
             stored = layout.size
-            if layout.index == -1:
-                stored *= one.datatype.size if one.datatype else 1
             self.file.raw(layout.address, stored)
             start, end = layout.address + self.file.base, layout.address + stored + self.file.base
         elif layout.kind == "chunked" and layout.address != UNDEFINED:

@@ -188,7 +188,8 @@ def _old_layout(data: bytes) -> Layout:
         size = 1
         for dimension in dimensions:
             size *= dimension
-        return Layout("contiguous", address, size, index=-1)
+        # The last of them is the size of an element.
+        return Layout("contiguous", address, size)
     return Layout("chunked", address, 0, 0, dimensions)
 
 

@@ -16,13 +16,13 @@ from typing import Final
 from weighbridge.core.errors import Ambiguous, LimitExceeded, Malformed
 
 MAX_SOURCE_BYTES: Final = 1024 * 1024
-MAX_TOKENS: Final = 300_000
+MAX_TOKENS: Final = 200_000
 GRAMMAR: Final = (3, 11)
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 MAX_BRACKETS: Final = 30
 """Brackets within each other. On text that is no Python, the parser's time grows with their depth beyond all bounds."""
-_QUOTED = re.compile(r"(\"{3}|'{3})[\s\S]*?\1|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|#[^\n]*")
+_QUOTED = re.compile(r"(\"{3}|'{3})[\s\S]*?\1|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|#[^\n]*|\\.")
 _BRACKET = re.compile(r"[()\[\]{}]")
 _LONG_NUMBER = re.compile(r"(?<![\w.])\d[\d_]{4000}")
 _COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")

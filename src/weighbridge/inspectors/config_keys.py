@@ -123,10 +123,21 @@ def _instantiated(node: Node) -> Iterator[Said]:
         yield from imported(text, node.key)
 
 
+_GRAPH_OPERATOR = re.compile(r"torch\.ops\.(?:aten|prims|quantized_decomposed|torchvision)\.(?!from_file\b|save\b)\w+\.\w+")
+"""Operators of torch's own that compute; not those that touch files."""
+
+
+def _is_graph_node(node: Node, text: str) -> bool:
+    """Whether it is a node of a graph that `torch.export` wrote, which calls one of torch's own operators."""
+    parts = ("inputs", "outputs", "metadata")
+    own = node.key == "target" and all(isinstance(node.siblings.get(part), list | dict) for part in parts)
+    return own and _GRAPH_OPERATOR.fullmatch(text) is not None
+
+
 def _imported_if_dotted(node: Node) -> Iterator[Said]:
     """Keys that are ordinary words in most files and dotted paths where they act."""
     text = node.value
-    if isinstance(text, str) and "." in text and is_dotted(text):
+    if isinstance(text, str) and "." in text and is_dotted(text) and not _is_graph_node(node, text):
         if is_dangerous(text):
             yield Said("dangerous-callable", f"{node.key} is {shown(text)}")
         elif not is_of_library(text) and (
@@ -153,8 +164,13 @@ def _activation(node: Node) -> Iterator[Said]:
         yield from imported(text, f"{node.key}, which sentence-transformers imports,")
 
 
+_SKOPS_NODE: Final = frozenset(("__class__", "__module__", "__loader__"))
+
+
 def _pickled(node: Node) -> Iterator[Said]:
-    yield Said("pickled-object", f"the key {shown(node.key)} rebuilds a Python object: {shown(node.value)}")
+    # In the schema of a skops file these are the arguments of a class that the same node names; skops judges the class.
+    if not (node.key == "__reduce__" and _SKOPS_NODE <= node.siblings.keys()):
+        yield Said("pickled-object", f"the key {shown(node.key)} rebuilds a Python object: {shown(node.value)}")
     for text in texts(node.value):
         if is_dotted(text) and is_dangerous(text):
             yield Said("dangerous-callable", f"{node.key} is {shown(text)}")
@@ -270,9 +286,17 @@ def _name(node: Node) -> Iterator[Said]:
             yield Said("odd-name", f"{node.key} is {shown(text)}")
 
 
+_ARRAY_DTYPE = re.compile(r"[<>|=][biufcmMOSUV]\d{1,5}(?:\[[a-zA-Z]{1,6}\])?")
+"""As NumPy and zarr write it: order of bytes, kind, width."""
+_KERAS_POLICY = re.compile(r"keras(?:\.\w+)*|\w*DTypePolicy(?:Map)?|Policy|mixed_\w{3,20}")
+
+
 def _dtype(node: Node) -> Iterator[Said]:
+    own = isinstance(node.value, dict) and isinstance(node.value.get("class_name"), str)
     for text in texts(node.value) if node.strict else ():
-        if text and not _DTYPE.fullmatch(text):
+        if own and _KERAS_POLICY.fullmatch(text):
+            continue
+        if text and not _DTYPE.fullmatch(text) and not _ARRAY_DTYPE.fullmatch(text):
             yield Said("dtype", f"{node.key} is {shown(text)}")
 
 

@@ -11,7 +11,6 @@ content or by name, and the older ggml containers, which are recognised and not 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from weighbridge.formats.zip_tail import zip_at_the_end
 from weighbridge.inspectors.gguf_rules import BY_ID, NAME, RULES
 from weighbridge.inspectors.metadata_text import Profile, TextJudge, payload_of, shown
 from weighbridge.inspectors.subject import Subject, report_of
+from weighbridge.inspectors.template_copies import TEMPLATE_FACT, template_digest
 
 __all__ = ["KIND", "NAME", "RULES", "GgufStructure"]
 
@@ -255,7 +255,7 @@ def _descend(subject: Subject, file: GgufFile) -> Iterator[Finding]:
         data = value.encode("utf-8")
         name = "tokenizer.json"
         if key != _TOKENIZER_FILE:
-            subject.fact("chat-template", hashlib.sha256(data).hexdigest(), location=key)
+            subject.fact(TEMPLATE_FACT, template_digest(data), location=key)
             name = f"{_UNSAFE.sub('_', key[:200])}.jinja"
         try:
             subject.descend(_Text(name, data), unpacked_bytes=len(data))

@@ -9,6 +9,7 @@ or a hiding place: they are not understood unless they are zeros.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -108,7 +109,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "Text before the file's own beginning",
         Severity.LOW,
         "The format allows a block for other uses before its content; this one holds text.",
-        "Read it.",
+        "Read the text; leave the file out if nothing needs it.",
     ),
     _rule(
         "polyglot",
@@ -149,6 +150,8 @@ _UNSETTLED: Final = keras_judge.UNSETTLED | {"hdf5-filter", "hdf5-not-understood
 
 # HDF5's own filters, and those of PyTables, h5py and hdf5plugin by their registered numbers.
 _FILTERS: Final = frozenset((1, 2, 3, 4, 5, 6, 305, 307, 32000, 32001, 32004, 32008, 32013, 32015, 32018, 32022, 32026))
+_MATLAB_BLOCK: Final = re.compile(rb"MATLAB 7\.3 MAT-file[\x20-\x7e]{0,96}[\x00 ]{0,104}\x00\x02IM\x00{384}")
+"""What MATLAB writes before the content since 7.3: a line about itself, its version, and nothing."""
 _CONTAINERS: Final = frozenset(("executable", "archive", "serialised"))
 
 
@@ -267,7 +270,7 @@ class _Looking:
             message = f"{subject.size_bytes - contents.end} bytes after the end"
             yield _BY_ID["hdf5-trailing-data"].finding(path, message, location=f"offset {contents.end}")
         block = subject.read_exactly(0, min(contents.base, HEAD_BYTES))
-        if block.strip(b"\0"):
+        if block.strip(b"\0") and not _MATLAB_BLOCK.fullmatch(block):
             text = is_text(block.rstrip(b"\0"), whole=contents.base <= HEAD_BYTES) and not block.startswith(b"#!")
             plain = text and subject.kind.name == KIND
             rule = "user-block" if plain else "polyglot"

@@ -10,10 +10,12 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 from weighbridge.core.errors import FormatError
 from weighbridge.formats.python_code import parse_source, walk
+from weighbridge.inspectors.python_flows import DECODED, FETCHED, TOLD, Flows
 from weighbridge.inspectors.python_marks import (
     HOOKS,
     INTERNALS,
@@ -38,6 +40,13 @@ from weighbridge.inspectors.python_powers import (
     power_of,
 )
 
+MAX_LOOKED_AT: Final = 2_000
+"""Nodes of one call that are looked at for words that stand together."""
+
+MAX_INNER_TEXTS: Final = 200
+MAX_INNER: Final = 256 * 1024
+"""Characters of code as text that are judged, of one module."""
+
 Note = Callable[[str, str, int], None]
 """Takes a rule without its prefix, a message and a line."""
 
@@ -52,11 +61,11 @@ class Judge:
         self._all = list(walk(tree))
         self.names = Names(self._all)
         self._early = self._early_nodes() if at_import else set()
-        self._decoded: set[str] = set()
-        self._fetched: set[str] = set()
-        self._told: set[str] = set()
-        for _ in range(3):
-            self._taint()
+        self._flows = Flows(tree, self._source, self.names.functions)
+        self._inside: set[str] = set()
+        self._documented: set[int] | None = None
+        self._within: set[int] = set()
+        self._unremarkable: set[str] = set()
         self._seen: dict[str, int] = {}
         """The first line of each power that is used, for judging what stands together."""
 
@@ -142,62 +151,31 @@ class Judge:
 
     # --- what flows where ---------------------------------------------------------------------------------------
 
-    def _taint(self) -> None:
-        for node in self._all:
-            if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.NamedExpr) and node.value is not None:
-                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                self._spread(targets, node.value)
-            elif isinstance(node, ast.With | ast.AsyncWith):
-                for item in node.items:
-                    if item.optional_vars is not None:
-                        self._spread([item.optional_vars], item.context_expr)
-            elif isinstance(node, ast.For):
-                self._spread([node.target], node.iter)
-            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                returned = [one.value for one in walk(node) if isinstance(one, ast.Return) and one.value is not None]
-                for value in returned:
-                    self._spread([ast.Name(node.name)], value)
-
-    def _spread(self, targets: Sequence[ast.expr], value: ast.expr) -> None:
-        decoded, fetched = self._flows(value)
-        told = self._tells([value])
-        if not decoded and not fetched and not told:
-            return
-        names = {one.id for target in targets for one in walk(target) if isinstance(one, ast.Name)}
-        names |= {one.attr for target in targets for one in walk(target) if isinstance(one, ast.Attribute)}
-        if decoded:
-            self._decoded |= names
-        if fetched:
-            self._fetched |= names
-        if told:
-            self._told |= names
-
-    def _flows(self, value: ast.AST) -> tuple[bool, bool]:
-        """Whether an expression takes from decoding, and from the network."""
-        decoded = fetched = False
-        for node in walk(value):
-            if isinstance(node, ast.Call):
-                name = self.names.name(node.func)
-                power = power_of(name)
-                method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
-                decoded |= power == "decode" or method in ("fromhex", "decrypt") or _is_chr_join(node)
-                fetched |= (power == "network" and not name.startswith("socket.")) or method in ("recv", "recvfrom")
-            elif isinstance(node, ast.Name):
-                decoded |= node.id in self._decoded
-                fetched |= node.id in self._fetched
-            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
-                decoded |= node.attr in self._decoded
-                fetched |= node.attr in self._fetched
-            elif isinstance(node, ast.Slice) and isinstance(node.step, ast.UnaryOp):
-                decoded |= isinstance(value, ast.Subscript) and self.names.text(value) is not None
-        return decoded, fetched
+    def _source(self, node: ast.AST) -> int:
+        """The marks that an expression has by itself: it decodes, it asks the network, it describes the machine."""
+        if isinstance(node, ast.Call):
+            name = self.names.name(node.func)
+            power = power_of(name)
+            method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+            decodes = power == "decode" or method in ("fromhex", "decrypt") or _is_chr_join(node)
+            fetches = (power == "network" and not name.startswith("socket.")) or method in ("recv", "recvfrom")
+            return decodes * DECODED | fetches * FETCHED | self._is_telling(node) * TOLD
+        if isinstance(node, ast.Attribute):
+            return self._is_telling(node) * TOLD
+        backwards = (
+            isinstance(node, ast.Subscript)
+            and isinstance(node.slice, ast.Slice)
+            and isinstance(node.slice.step, ast.UnaryOp)
+        )
+        return DECODED if backwards and self.names.text(node) is not None else 0
 
     # --- calls --------------------------------------------------------------------------------------------------
 
     def _call(self, node: ast.Call) -> None:
         name = self.names.name(node.func)
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
-        if SENDING.search(name) and (not PLAIN_SENDING.search(name) or self._tells(arguments)):
+        plain = PLAIN_SENDING.search(name) is not None
+        if SENDING.search(name) and (not plain or (self._tells(arguments) and not self._asks_for_itself(node, name))):
             self._use("send", node)
         if any(self.names.name(one) == "os.environ" for one in arguments):
             self._use("recon", node)
@@ -217,12 +195,17 @@ class Judge:
 
     def _tells(self, arguments: Sequence[ast.expr]) -> bool:
         """Whether what is handed over describes the machine or holds its secrets."""
-        for node in (part for one in arguments for part in walk(one)):
-            if isinstance(node, ast.Name) and node.id in self._told:
-                return True
-            if isinstance(node, ast.Call | ast.Attribute) and self._is_telling(node):
-                return True
-        return False
+        return bool(self._flows.of(arguments) & TOLD)
+
+    def _asks_for_itself(self, node: ast.Call, name: str) -> bool:
+        """Whether the machine looks up its own address by its own name, as every other server does."""
+        own = node.args[0] if node.args else None
+        return (
+            name in ("socket.gethostbyname", "socket.getaddrinfo")
+            and isinstance(own, ast.Call)
+            and not own.args
+            and self.names.name(own.func) in ("socket.gethostname", "socket.getfqdn", "platform.node")
+        )
 
     def _is_telling(self, node: ast.Call | ast.Attribute) -> bool:
         name = self.names.name(node.func if isinstance(node, ast.Call) else node)
@@ -250,14 +233,17 @@ class Judge:
         line = node.lineno
         text = " ".join(self._said(one) for one in arguments)
         decoded, fetched = self._sum([*node.args, *(k.value for k in node.keywords if k.arg in ("args", "input"))])
-        if fetched:
+        if name == "webbrowser.open":
+            # It shows an address, wherever that came from.
+            pass
+        elif fetched:
             self._note("downloaded-code", f"what was fetched is given to {name}", line)
         elif decoded:
             self._note("hidden-code", f"what was decoded is given to {name}", line)
         if name == "pty.spawn":
             self._use("shell", node)
         if re.search(r"(?:/bin/)?(?:ba|z|da)?sh\b|cmd(?:\.exe)?\b|powershell", text) and (
-            "fileno" in ast.dump(node) or "stdin" in [k.arg for k in node.keywords]
+            _has_fileno(node) or "stdin" in [k.arg for k in node.keywords]
         ):
             self._use("shell", node)
         if re.search(r"\bpip3?\b.{0,20}\binstall\b|\bconda\b.{0,10}install|\bnpm\s+i", text):
@@ -273,12 +259,15 @@ class Judge:
         if text is not None:
             return text
         return " ".join(
-            found for part in walk(node) if isinstance(part, ast.Constant) and (found := self.names.text(part))
+            found
+            for part in islice(walk(node), MAX_LOOKED_AT)
+            if isinstance(part, ast.Constant) and (found := self.names.text(part))
         )
 
     def _sum(self, arguments: Sequence[ast.expr]) -> tuple[bool, bool]:
-        flows = [self._flows(one) for one in arguments]
-        return any(decoded for decoded, _ in flows), any(fetched for _, fetched in flows)
+        """Whether expressions take from decoding, and from the network."""
+        marks = self._flows.of(arguments)
+        return bool(marks & DECODED), bool(marks & FETCHED)
 
     def _network(self, node: ast.Call, name: str, arguments: Sequence[ast.expr]) -> None:
         early = self._is_early(node) and not re.search(
@@ -307,6 +296,12 @@ class Judge:
 
     def _inner(self, code: str, line: int) -> None:
         """Code that stands in the module as text, judged as if it stood there itself."""
+        if code in self._inside:
+            return
+        self._inside.add(code)
+        if sum(map(len, self._inside)) > MAX_INNER or len(self._inside) > MAX_INNER_TEXTS:
+            self._note("limit", "the module holds more code as text than is judged", line)
+            return
         try:
             tree = parse_source(code)
         except FormatError:
@@ -334,7 +329,11 @@ class Judge:
         if name == "numpy.load" and not _is_true(keywords.get("allow_pickle")):
             return
         loader = keywords.get("Loader") or (node.args[1] if len(node.args) > 1 else None)
-        if name.startswith("yaml.load") and loader is not None and "Safe" in ast.dump(loader):
+        if (
+            name.startswith("yaml.load")
+            and loader is not None
+            and "Safe" in (self.names.name(loader) or getattr(loader, "id", ""))
+        ):
             return
         _, fetched = self._sum(node.args)
         pickled = re.match(r"_?c?[pP]ickle|dill|cloudpickle", name) is not None
@@ -350,7 +349,9 @@ class Judge:
         if self.names.text(value) is not None:
             return True
         return any(
-            len(self.names.text(part) or "") > 15 for part in walk(value) if isinstance(part, ast.Constant | ast.Name)
+            len(self.names.text(part) or "") > 15
+            for part in islice(walk(value), MAX_LOOKED_AT)
+            if isinstance(part, ast.Constant | ast.Name)
         )
 
     def _native(self, node: ast.Call, name: str, arguments: Sequence[ast.expr]) -> None:
@@ -382,7 +383,7 @@ class Judge:
                 self._use("detached", node)
 
     def _other(self, node: ast.Call, name: str, arguments: Sequence[ast.expr]) -> None:
-        if name in HOOKS:
+        if name in HOOKS and not _is_off(node, name):
             self._note("patches-python", f"{name} is called", node.lineno)
         elif name == "builtins.open" or name in ("io.open", "codecs.open", "os.fdopen", "pathlib.Path().open"):
             self._open(node)
@@ -392,12 +393,18 @@ class Judge:
             self._use("recon", node)
         elif name == "builtins.setattr" and node.args:
             self._patched(self.names.name(node.args[0]), node)
+        elif name == "ctypes.CFUNCTYPE()" and len(node.args) == 1 and self._is_function(node.args[0]):
+            pass  # A function of the module is made into a callback, not a buffer into a function.
         elif name in ("ctypes.CFUNCTYPE()", "ctypes.cast", "ctypes.memmove", "ctypes.create_string_buffer"):
             self._use(f"c:{name}", node)
         elif name.startswith("importlib.util.spec_from_file") or name == "atexit.register":
             self._note("dynamic-code", f"{name} is called", node.lineno)
         for one in arguments:
-            self._handed_on(one, name, node)
+            if isinstance(one, ast.Name | ast.Attribute | ast.Call):
+                self._handed_on(one, name, node)
+
+    def _is_function(self, node: ast.expr) -> bool:
+        return isinstance(node, ast.Lambda) or (isinstance(node, ast.Name) and node.id in self.names.functions)
 
     def _handed_on(self, argument: ast.expr, name: str, node: ast.Call) -> None:
         """Functions that are handed to others to call: `map(exec, ...)`, `Thread(target=os.system)`."""
@@ -408,7 +415,8 @@ class Judge:
             and not handed.endswith("()")
             and name != "builtins.getattr"
         ):
-            decoded, fetched = self._sum([*node.args, *(k.value for k in node.keywords)])
+            # The marks of the call are those of all its arguments.
+            decoded, fetched = self._sum([node])
             if decoded or fetched:
                 self._note(
                     "hidden-code" if decoded else "downloaded-code", f"{handed} is handed to {name}", node.lineno
@@ -429,25 +437,41 @@ class Judge:
         text = self.names.text(node)
         if text is None or len(text) < 4:
             return
-        if isinstance(node, ast.BinOp | ast.JoinedStr) and len(text) > 4_096:
+        if isinstance(node, ast.BinOp | ast.JoinedStr):
+            if len(text) > 4_096:
+                return
+            # What the parts say is said by the whole; wholes come before their parts.
+            self._within.update(id(part) for part in ast.iter_child_nodes(node) if isinstance(part, ast.BinOp))
+        if id(node) in self._within or text in self._unremarkable:
             return
+        if not self._remarkable(node, text):
+            self._unremarkable.add(text)
+
+    def _remarkable(self, node: ast.expr, text: str) -> bool:
+        """Says what a text breaks; whether there was anything to be looked at."""
+        remarkable = False
         for rule, pattern in (("drop-site", DROP_SITES), ("dangerous-command", COMMANDS), ("persistence", PERSISTENCE)):
             found = pattern.search(text) if len(text) < 20_000 or rule != "persistence" else None
+            remarkable |= found is not None
             if found and not self._is_prose(node, text):
                 self._note(rule, f"the text {found.group()[:80]!a}", node.lineno)
         found = SECRET_FILES.search(text) if len(text) < 2_000 else None
+        remarkable |= found is not None
         if found and not self._is_prose(node, text):
             self._note("secret-files", f"the path {found.group()[:80]!a}", node.lineno)
             self._use("secret-file", node)
-        if isinstance(node, ast.Constant) and LONG.search(text) and not self._is_prose(node, text):
-            self._note("encoded-literal", f"a literal of {len(text)} characters", node.lineno)
+        if isinstance(node, ast.Constant) and LONG.search(text):
+            remarkable = True
+            if not self._is_prose(node, text):
+                self._note("encoded-literal", f"a literal of {len(text)} characters", node.lineno)
+        return remarkable
 
     def _is_prose(self, node: ast.expr, text: str) -> bool:
         """Whether a text is documentation: a statement of its own."""
         return id(node) in self._documentation()
 
     def _documentation(self) -> set[int]:
-        if not hasattr(self, "_documented"):
+        if self._documented is None:
             self._documented = {id(node.value) for node in self._all if isinstance(node, ast.Expr)}
         return self._documented
 
@@ -455,13 +479,37 @@ class Judge:
         if node.attr in INTERNALS:
             through = isinstance(node.value, ast.Attribute) and node.value.attr == "__init__"
             if node.attr in REVEALING or (node.attr == "__globals__" and through):
-                self._note("obscure-access", f"the attribute {node.attr} is used", node.lineno)
+                plain = node.attr in LOOKED_AT and not self._climbs()
+                rule = "internals" if plain else "obscure-access"
+                self._note(rule, f"the attribute {node.attr} is used", node.lineno)
+
+    def _climbs(self) -> bool:
+        """Whether the module goes from some object to all classes, or from a frame or function to the built-ins."""
+        if self._climbing is None:
+            self._climbing = any(
+                (isinstance(node, ast.Attribute) and (node.attr in CLIMBING or self._is_root_of_all(node)))
+                or (isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in CLIMBING_TEXTS)
+                for node in self._all
+            )
+        return self._climbing
+
+    def _is_root_of_all(self, node: ast.Attribute) -> bool:
+        """`object.__subclasses__`, `type.__subclasses__`, and `__subclasses__` of a literal's class."""
+        if node.attr != "__subclasses__":
+            return False
+        base = node.value
+        through = isinstance(base, ast.Attribute) and base.attr == "__class__" and not isinstance(base.value, ast.Name)
+        return (
+            through
+            or isinstance(base, ast.Subscript | ast.Constant | ast.Tuple | ast.List | ast.Dict)
+            or self.names.name(base) in ("builtins.object", "builtins.type", "builtins.BaseException")
+        )
 
     def _assigned(self, node: ast.Assign | ast.Delete | ast.AugAssign) -> None:
         targets = [node.target] if isinstance(node, ast.AugAssign) else node.targets
         for target in targets:
             if isinstance(target, ast.Attribute):
-                self._patched(self.names.name(target) or _bare(target, self.names), node)
+                self._patched(_bare(target, self.names), node)
                 if target.attr == "__code__":
                     self._note("obscure-access", "the code of a function is replaced", node.lineno)
             elif isinstance(target, ast.Subscript):
@@ -477,6 +525,9 @@ class Judge:
 
     def _patched(self, name: str, node: ast.stmt | ast.expr) -> None:
         if not name or name == "builtins._" or "()" in name or ("." not in name and name not in RISKY_MODULES):
+            return
+        if name.startswith("builtins.") and name.count(".") > 1:
+            # Built-in functions have no attributes that could be set: a variable has the name of one.
             return
         if name.startswith(PATCHED_PYTHON) or name == "builtins":
             self._note("patches-python", f"{name} is replaced", node.lineno)
@@ -559,15 +610,28 @@ def _asks_for_main(test: ast.expr) -> bool:
     return isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and test.left.id == "__name__"
 
 
+def _is_off(node: ast.Call, name: str) -> bool:
+    """Whether a hook is taken away: `sys.settrace(None)`."""
+    plain = len(node.args) == 1 and isinstance(node.args[0], ast.Constant) and node.args[0].value is None
+    return plain and name in ("sys.settrace", "sys.setprofile", "threading.settrace")
+
+
 def _is_true(node: ast.expr | None) -> bool:
     return isinstance(node, ast.Constant) and node.value is True
+
+
+def _has_fileno(node: ast.Call) -> bool:
+    return any(isinstance(part, ast.Attribute) and part.attr == "fileno" for part in islice(walk(node), MAX_LOOKED_AT))
 
 
 def _is_chr_join(node: ast.Call) -> bool:
     """`"".join(chr(c) for c in ...)` and its like."""
     if not (isinstance(node.func, ast.Attribute) and node.func.attr == "join" and node.args):
         return False
-    return any(isinstance(part, ast.Name) and part.id in ("chr", "unichr") for part in walk(node.args[0]))
+    return any(
+        isinstance(part, ast.Name) and part.id in ("chr", "unichr")
+        for part in islice(walk(node.args[0]), MAX_LOOKED_AT)
+    )
 
 
 def _bare(target: ast.Attribute, names: Names) -> str:

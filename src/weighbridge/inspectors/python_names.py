@@ -17,6 +17,11 @@ from typing import Final
 
 MAX_TEXT: Final = 64 * 1024
 MAX_STEPS_DEEP: Final = 60
+MAX_NAME: Final = 400
+MAX_MADE: Final = 2 * 1024 * 1024
+"""Characters of all texts that are put together for one module; what goes beyond is not judged."""
+
+_FOLDED: Final = (ast.BinOp, ast.JoinedStr, ast.Subscript, ast.Call)
 
 _BUILTINS: Final = frozenset(dir(builtins)) & frozenset(
     (
@@ -38,6 +43,9 @@ class Names:
         self.functions: dict[str, ast.FunctionDef | ast.AsyncFunctionDef] = {}
         self._defined: set[str] = set()
         self._resolved: dict[int, str] | None = None
+        self._folded: dict[int, str | None] | None = None
+        self.made = 0
+        """Characters of texts that were put together."""
         for node in nodes:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 self._defined.add(node.name)
@@ -48,7 +56,13 @@ class Names:
         for _ in range(2):
             for node in nodes:
                 self._assigned(node)
-        self._resolved = {}
+        self._resolved, self._folded = {}, {}
+        # From the leaves on, so that nothing is worked out twice and nothing is too deep.
+        for node in reversed(nodes):
+            if isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Subscript):
+                self.name(node)
+            if isinstance(node, _FOLDED):
+                self.text(node)
 
     def _imported(self, node: ast.Import | ast.ImportFrom) -> None:
         if isinstance(node, ast.Import):
@@ -112,10 +126,10 @@ class Names:
 
     def name(self, node: ast.AST, deep: int = 0) -> str:
         """The full name of what an expression stands for; "" when it is not known."""
-        if self._resolved is None or deep:
+        if self._resolved is None:
             return self._name(node, deep)
         if id(node) not in self._resolved:
-            self._resolved[id(node)] = self._name(node, 0)
+            self._resolved[id(node)] = self._name(node, deep)[:MAX_NAME]
         return self._resolved[id(node)]
 
     def _name(self, node: ast.AST, deep: int) -> str:
@@ -179,6 +193,17 @@ class Names:
         """The text (bytes as Latin-1) that an expression makes, or None where it depends on more than constants."""
         if node is None or deep > MAX_STEPS_DEEP:
             return None
+        if not isinstance(node, _FOLDED):
+            return self._text(node, deep)
+        if self._folded is not None and id(node) in self._folded:
+            return self._folded[id(node)]
+        text = self._text(node, deep) if self.made <= MAX_MADE else None
+        self.made += len(text or "")
+        if self._folded is not None:
+            self._folded[id(node)] = text
+        return text
+
+    def _text(self, node: ast.AST, deep: int) -> str | None:
         if isinstance(node, ast.Constant):
             return _plain(node.value)
         if isinstance(node, ast.Name):
@@ -329,13 +354,14 @@ def _plain(value: object) -> str | None:
 
 
 def _integer(node: ast.AST | None) -> int | None:
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and not isinstance(node.operand, ast.UnaryOp):
         inner = _integer(node.operand)
         return None if inner is None else -inner
     if (
         isinstance(node, ast.BinOp)
         and isinstance(node.op, ast.Add | ast.Sub | ast.BitXor)
         and not isinstance(node.left, ast.BinOp)
+        and not isinstance(node.right, ast.BinOp | ast.UnaryOp)
     ):
         left, right = _integer(node.left), _integer(node.right)
         if left is None or right is None:

@@ -13,6 +13,7 @@ from weighbridge.core.errors import LimitExceeded, Malformed
 from weighbridge.core.finding import Confidence, Finding
 from weighbridge.formats.python_code import MAX_SOURCE_BYTES, parse_source
 from weighbridge.inspectors.python_judge import Judge
+from weighbridge.inspectors.python_names import MAX_MADE
 from weighbridge.inspectors.python_powers import COMMANDS, DROP_SITES
 from weighbridge.inspectors.python_rules import BY_ID
 
@@ -72,8 +73,13 @@ def judge_source(text: str, notes: Notes) -> list[tuple[str, int]]:
             if found:
                 notes.add(rule, f"the text {found.group()[:80]!a}", text.count("\n", 0, found.start()) + 1)
         return []
+    if not text.isascii():
+        for name, number in _outlandish(text):
+            notes.add("homoglyph", f"the name {name[:60]!a}", number)
     judge = Judge(tree, notes.add)
     judge.judge()
+    if judge.names.made > MAX_MADE:
+        notes.add("limit", "the source puts together more text than is judged", 0)
     return list(judge.relative_imports())
 
 
@@ -87,8 +93,6 @@ def _letters(text: str, notes: Notes) -> None:
         found = _REORDERING.search(line) or (_UNSEEN.search(line) if not _in_quotes(line) else None)
         if found:
             notes.add("invisible-text", f"the character {found.group()!a}", number)
-    for name, number in _outlandish(text):
-        notes.add("homoglyph", f"the name {name[:60]!a}", number)
 
 
 def _outlandish(text: str) -> Iterator[tuple[str, int]]:

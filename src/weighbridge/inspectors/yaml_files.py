@@ -29,7 +29,7 @@ from weighbridge.inspectors.subject import Subject
 
 NAME: Final = "yaml"
 MAX_BYTES: Final = 16 * 1024 * 1024
-MAX_EVENT_BYTES: Final = 256 * 1024
+MAX_EVENT_BYTES: Final = 96 * 1024
 MAX_EXPANDED: Final = 1_000_000
 MAX_DEPTH: Final = 200
 MAX_COLLECTED: Final = 50_000
