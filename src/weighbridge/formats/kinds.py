@@ -171,6 +171,9 @@ _SAVED_MODEL = re.compile(rb"\x08[\x01-\x05]\x12" + _VARINT + rb"\x0a" + _VARINT
 _GRAPH_DEF = re.compile(
     rb"\x0a" + _VARINT + rb"\x0a" + _VARINT + rb"[A-Za-z0-9._/>-]{1,200}\x12.[A-Za-z_]\w*[\x1a\x22\x2a]", re.DOTALL
 )
+_ONNX_TENSOR = re.compile(
+    rb"(?:\x0a[\x01-\x40][\x00-\xff]{1,64}?|(?:\x08[\x80-\xff]{0,8}[\x00-\x7f]){0,16})\x10[\x01-\x1a][\x22\x2a\x32\x3a\x42\x4a\x52\x5a]"
+)
 _KERAS_METADATA = re.compile(rb"\x0a" + _VARINT + rb"(?:\x10.)?\x1a\x04root\"", re.DOTALL)
 # MessagePack has no signature: a map whose first key is a text, by its name or with a Flax array in it.
 _MSGPACK_MAP = re.compile(rb"(?:[\x81-\x8f]|\xde..|\xdf....)(?:[\xa0-\xbf]|\xd9.|\xda..)[\x20-\x7e]", re.DOTALL)
@@ -381,7 +384,8 @@ def _protobuf(name: str, head: bytes) -> Kind | None:
     versioned = head.startswith(b"\x08") and len(head) > 4 and 1 <= head[1] <= 20 and suffix_of(name) != ".pb"
     if versioned and head[2] in (0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42):
         return Kind("onnx", "weights")
-    return None
+    # ONNX's TensorProto, as test data beside models: dims = 1, data_type = 2, then data (4 to 11) or a name (8).
+    return Kind("onnx-tensor", "weights") if suffix_of(name) == ".pb" and _ONNX_TENSOR.match(head) else None
 
 
 def _special(base: str) -> Kind | None:

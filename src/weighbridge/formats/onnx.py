@@ -150,8 +150,8 @@ class Model:
     data_spans: list[tuple[int, int]] = field(default_factory=list)
 
 
-def read_model(reader: RangeReader, budget: Budget | None = None) -> Model:
-    """The model that the whole artifact is.
+def read_model(reader: RangeReader, budget: Budget | None = None, *, root: str = "ModelProto") -> Model:
+    """The model that the whole artifact is; a single tensor, with nothing else, where `root` is `TensorProto`.
 
     Raises:
         ProtobufProblem: it is no protocol buffer; ProtobufLimit, LimitExceeded: it is larger or deeper than is read.
@@ -160,7 +160,7 @@ def read_model(reader: RangeReader, budget: Budget | None = None) -> Model:
     model = Model()
     message = Message.of(reader, budget)
     schema = SchemaReader(SCHEMA, _Reading(model, message).handlers())
-    schema.read(message, "ModelProto")
+    schema.read(message, root)
     model.strays, model.stray_bytes, model.data_spans = schema.strays, schema.stray_bytes, schema.data_spans
     return model
 

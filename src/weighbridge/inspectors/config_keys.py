@@ -123,7 +123,9 @@ def _instantiated(node: Node) -> Iterator[Said]:
         yield from imported(text, node.key)
 
 
-_GRAPH_OPERATOR = re.compile(r"torch\.ops\.(?:aten|prims|quantized_decomposed|torchvision)\.(?!from_file\b|save\b)\w+\.\w+")
+_GRAPH_OPERATOR = re.compile(
+    r"torch\.ops\.(?:aten|prims|quantized_decomposed|torchvision)\.(?!from_file\b|save\b)\w+\.\w+"
+)
 """Operators of torch's own that compute; not those that touch files."""
 
 
@@ -169,7 +171,7 @@ _SKOPS_NODE: Final = frozenset(("__class__", "__module__", "__loader__"))
 
 def _pickled(node: Node) -> Iterator[Said]:
     # In the schema of a skops file these are the arguments of a class that the same node names; skops judges the class.
-    if not (node.key == "__reduce__" and _SKOPS_NODE <= node.siblings.keys()):
+    if not (node.key == "__reduce__" and node.siblings.keys() >= _SKOPS_NODE):
         yield Said("pickled-object", f"the key {shown(node.key)} rebuilds a Python object: {shown(node.value)}")
     for text in texts(node.value):
         if is_dotted(text) and is_dangerous(text):

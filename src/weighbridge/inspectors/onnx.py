@@ -27,6 +27,7 @@ from weighbridge.inspectors.subject import Subject, report_of
 
 NAME: Final = "onnx"
 KIND: Final = "onnx"
+TENSOR_KIND: Final = "onnx-tensor"
 MAX_SAME: Final = 20
 """Findings of one rule in one model."""
 
@@ -158,18 +159,19 @@ class Onnx:
             Truncated: the reader returned less than the artifact's size promises.
         """
         named = subject.suffix in (".onnx", ".ort") and subject.kind.name == "unrecognised" and subject.size_bytes > 0
-        if subject.kind.name != KIND and not named:
+        tensor = subject.kind.name == TENSOR_KIND
+        if subject.kind.name != KIND and not named and not tensor:
             return None
         if subject.head[4:8] == b"ORTM":
             note = _BY_ID["onnx-not-understood"].finding(subject.path, "a model in ONNX Runtime's own format (ORT)")
             return report_of(NAME, subject, [note], 0, kind=subject.kind.name)
         try:
-            model = read_model(subject)
+            model = read_model(subject, root="TensorProto" if tensor else "ModelProto")
         except (ProtobufLimit, LimitExceeded) as error:
             return report_of(NAME, subject, [_BY_ID["onnx-not-understood"].finding(subject.path, error.message)], 0)
         except (ProtobufProblem, Malformed) as error:
             return report_of(NAME, subject, [_BY_ID["onnx-not-readable"].finding(subject.path, error.message)], 0)
-        if not model.has_graph and not model.functions:
+        if not tensor and not model.has_graph and not model.functions:
             note = _BY_ID["onnx-not-readable"].finding(subject.path, "a message without a graph")
             return report_of(NAME, subject, [note], 0)
         findings = _capped(_findings(subject, model))

@@ -119,7 +119,8 @@ _SETTINGS_INDEX = re.compile(
     r"(?im)^[ \t]{0,40}(?:extra[-_])?index[-_]url[ \t]{0,40}=[ \t]{0,40}\S|^[ \t]{0,40}find[-_]links[ \t]{0,40}=[ \t]{0,40}\S|^[ \t]{0,40}trusted[-_]host[ \t]{0,40}="
 )
 _SETTINGS_RUN = re.compile(
-    r"(?im)^[ \t]{0,40}(?:build-backend|backend-path|cmdclass|script_launcher|commands|commands_pre|install_command|entry_points"
+    r"(?im)^[ \t]{0,40}(?:build-backend(?![ \t]{0,9}=[ \t]{0,9}[\"'](?:setuptools\.build_meta|hatchling\.build|flit_core\.buildapi|mesonpy|maturin"
+    r"|poetry\.core\.masonry\.api|scikit_build_core\.build|pdm\.backend|uv_build)[\"'])|backend-path|cmdclass|script_launcher|commands|commands_pre|install_command|entry_points"
     r"|setup_hooks|before-build|before-all|python_files|hooksPath|sshCommand|fsmonitor|pager|editor)[ \t]{0,40}=[ \t]{0,40}\S"
     r"|^[ \t]{0,40}\[(?:project\.(?:scripts|entry-points[^\]]*)|tool\.(?:poetry|pdm)\.scripts|options\.entry_points|alias|filter[^\]]*"
     r"|testenv[^\]]*)\]"

@@ -10,14 +10,16 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from itertools import islice
 from typing import Final
 
 from weighbridge.core.errors import FormatError
 from weighbridge.formats.python_code import parse_source, walk
 from weighbridge.inspectors.python_flows import DECODED, FETCHED, TOLD, Flows
+from weighbridge.inspectors.python_internals import LOOKED_AT, asks_for_itself, climbs, is_callback, is_hook
 from weighbridge.inspectors.python_marks import (
-    HOOKS,
+    C_MEMORY,
     INTERNALS,
     LONG,
     MAX_CODE_IN_CODE,
@@ -175,7 +177,9 @@ class Judge:
         name = self.names.name(node.func)
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
         plain = PLAIN_SENDING.search(name) is not None
-        if SENDING.search(name) and (not plain or (self._tells(arguments) and not self._asks_for_itself(node, name))):
+        if SENDING.search(name) and (
+            not plain or (self._tells(arguments) and not asks_for_itself(node, name, self.names))
+        ):
             self._use("send", node)
         if any(self.names.name(one) == "os.environ" for one in arguments):
             self._use("recon", node)
@@ -196,16 +200,6 @@ class Judge:
     def _tells(self, arguments: Sequence[ast.expr]) -> bool:
         """Whether what is handed over describes the machine or holds its secrets."""
         return bool(self._flows.of(arguments) & TOLD)
-
-    def _asks_for_itself(self, node: ast.Call, name: str) -> bool:
-        """Whether the machine looks up its own address by its own name, as every other server does."""
-        own = node.args[0] if node.args else None
-        return (
-            name in ("socket.gethostbyname", "socket.getaddrinfo")
-            and isinstance(own, ast.Call)
-            and not own.args
-            and self.names.name(own.func) in ("socket.gethostname", "socket.getfqdn", "platform.node")
-        )
 
     def _is_telling(self, node: ast.Call | ast.Attribute) -> bool:
         name = self.names.name(node.func if isinstance(node, ast.Call) else node)
@@ -233,12 +227,9 @@ class Judge:
         line = node.lineno
         text = " ".join(self._said(one) for one in arguments)
         decoded, fetched = self._sum([*node.args, *(k.value for k in node.keywords if k.arg in ("args", "input"))])
-        if name == "webbrowser.open":
-            # It shows an address, wherever that came from.
-            pass
-        elif fetched:
+        if fetched and name != "webbrowser.open":
             self._note("downloaded-code", f"what was fetched is given to {name}", line)
-        elif decoded:
+        elif decoded and name != "webbrowser.open":
             self._note("hidden-code", f"what was decoded is given to {name}", line)
         if name == "pty.spawn":
             self._use("shell", node)
@@ -383,7 +374,7 @@ class Judge:
                 self._use("detached", node)
 
     def _other(self, node: ast.Call, name: str, arguments: Sequence[ast.expr]) -> None:
-        if name in HOOKS and not _is_off(node, name):
+        if is_hook(node, name):
             self._note("patches-python", f"{name} is called", node.lineno)
         elif name == "builtins.open" or name in ("io.open", "codecs.open", "os.fdopen", "pathlib.Path().open"):
             self._open(node)
@@ -393,18 +384,13 @@ class Judge:
             self._use("recon", node)
         elif name == "builtins.setattr" and node.args:
             self._patched(self.names.name(node.args[0]), node)
-        elif name == "ctypes.CFUNCTYPE()" and len(node.args) == 1 and self._is_function(node.args[0]):
-            pass  # A function of the module is made into a callback, not a buffer into a function.
-        elif name in ("ctypes.CFUNCTYPE()", "ctypes.cast", "ctypes.memmove", "ctypes.create_string_buffer"):
+        elif name in C_MEMORY and not is_callback(node, name, self.names):
             self._use(f"c:{name}", node)
         elif name.startswith("importlib.util.spec_from_file") or name == "atexit.register":
             self._note("dynamic-code", f"{name} is called", node.lineno)
         for one in arguments:
             if isinstance(one, ast.Name | ast.Attribute | ast.Call):
                 self._handed_on(one, name, node)
-
-    def _is_function(self, node: ast.expr) -> bool:
-        return isinstance(node, ast.Lambda) or (isinstance(node, ast.Name) and node.id in self.names.functions)
 
     def _handed_on(self, argument: ast.expr, name: str, node: ast.Call) -> None:
         """Functions that are handed to others to call: `map(exec, ...)`, `Thread(target=os.system)`."""
@@ -479,31 +465,13 @@ class Judge:
         if node.attr in INTERNALS:
             through = isinstance(node.value, ast.Attribute) and node.value.attr == "__init__"
             if node.attr in REVEALING or (node.attr == "__globals__" and through):
-                plain = node.attr in LOOKED_AT and not self._climbs()
+                plain = node.attr in LOOKED_AT and not self._climbing
                 rule = "internals" if plain else "obscure-access"
                 self._note(rule, f"the attribute {node.attr} is used", node.lineno)
 
-    def _climbs(self) -> bool:
-        """Whether the module goes from some object to all classes, or from a frame or function to the built-ins."""
-        if self._climbing is None:
-            self._climbing = any(
-                (isinstance(node, ast.Attribute) and (node.attr in CLIMBING or self._is_root_of_all(node)))
-                or (isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in CLIMBING_TEXTS)
-                for node in self._all
-            )
-        return self._climbing
-
-    def _is_root_of_all(self, node: ast.Attribute) -> bool:
-        """`object.__subclasses__`, `type.__subclasses__`, and `__subclasses__` of a literal's class."""
-        if node.attr != "__subclasses__":
-            return False
-        base = node.value
-        through = isinstance(base, ast.Attribute) and base.attr == "__class__" and not isinstance(base.value, ast.Name)
-        return (
-            through
-            or isinstance(base, ast.Subscript | ast.Constant | ast.Tuple | ast.List | ast.Dict)
-            or self.names.name(base) in ("builtins.object", "builtins.type", "builtins.BaseException")
-        )
+    @cached_property
+    def _climbing(self) -> bool:
+        return climbs(self._all, self.names)
 
     def _assigned(self, node: ast.Assign | ast.Delete | ast.AugAssign) -> None:
         targets = [node.target] if isinstance(node, ast.AugAssign) else node.targets
@@ -608,12 +576,6 @@ class Judge:
 
 def _asks_for_main(test: ast.expr) -> bool:
     return isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and test.left.id == "__name__"
-
-
-def _is_off(node: ast.Call, name: str) -> bool:
-    """Whether a hook is taken away: `sys.settrace(None)`."""
-    plain = len(node.args) == 1 and isinstance(node.args[0], ast.Constant) and node.args[0].value is None
-    return plain and name in ("sys.settrace", "sys.setprofile", "threading.settrace")
 
 
 def _is_true(node: ast.expr | None) -> bool:

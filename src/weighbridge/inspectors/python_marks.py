@@ -22,6 +22,7 @@ INTERNALS: Final = frozenset(
     )
 )
 REVEALING: Final = frozenset(("__subclasses__", "__builtins__", "f_globals", "f_builtins", "tb_frame", "gi_frame"))
+C_MEMORY: Final = ("ctypes.CFUNCTYPE()", "ctypes.cast", "ctypes.memmove", "ctypes.create_string_buffer")
 PRELOADED: Final = frozenset(("LD_PRELOAD", "PYTHONSTARTUP", "DYLD_INSERT_LIBRARIES", "LD_AUDIT"))
 SHELLCODE: Final = (
     "VirtualAlloc",

@@ -43,6 +43,11 @@ POWERS: Final = _table(
         "fsspec.open smart_open. tensorflow.keras.utils.get_file keras.utils.get_file nltk.download spacy.cli.download "
         "asyncio.get_event_loop().create_connection ssl.get_server_certificate aiodns. uvicorn. flask.Flask"
     ),
+    settings=(
+        "gradio_client.documentation. httpx.Limits httpx.Timeout httpx.HTTPTransport httpx.AsyncHTTPTransport "
+        "httpx.Headers requests.exceptions. requests.adapters. requests.structures. urllib3.exceptions. "
+        "urllib3.disable_warnings urllib3.util.retry.Retry urllib3.util.Retry aiohttp.ClientTimeout wandb.errors."
+    ),
     dynamic=(
         "builtins.exec builtins.eval builtins.compile builtins.execfile types.FunctionType types.CodeType types.LambdaType "
         "marshal.loads marshal.load code.interact code.InteractiveInterpreter code.InteractiveConsole runpy. "
@@ -141,7 +146,7 @@ DROP_SITES: Final = re.compile(
 COMMANDS: Final = re.compile(
     r"(?:curl|wget)\b[^|;&\n]{0,300}\|\s*(?:sudo\s+)?(?:ba|z|da|k)?sh\b|(?:curl|wget)\b[^\n]{0,300}(?:&&|;)\s*(?:chmod|sh|bash|python|\./)|"
     r"base64\s+(?:-d|-D|--decode)[^|\n]{0,200}\|\s*(?:ba|z)?sh|/dev/(?:tcp|udp)/|\b(?:nc|ncat|netcat)\b[^\n]{0,80}\s-[a-z]*[ec]\b|"
-    r"bash\s+-i\s*>&|sh\s+-i\b|mkfifo\s+/tmp|powershell(?:\.exe)?\s[^\n]{0,120}-(?:e|en|enc|encodedcommand|w\s+hidden)\b|"
+    r"bash\s+-i\s*>&|(?<!\w)(?:ba|z|da|k|c)?sh\s+-i\b|mkfifo\s+/tmp|powershell(?:\.exe)?\s[^\n]{0,120}-(?:e|en|enc|encodedcommand|w\s+hidden)\b|"
     r"\bIEX\b|Invoke-Expression|DownloadString|Invoke-WebRequest[^\n]{0,120}\.exe|\brm\s+-[a-z]*r[a-z]*\s+(?:-\w+\s+)*(?:/|~|\$HOME|\*)(?:\s|$|\*|\")|"
     r":\(\)\s*\{\s*:\|:|\bdd\s+if=\S+\s+of=/dev/|mkfs\.|>\s*/dev/sd|\bcrontab\s+(?:-|\S)|certutil\b[^\n]{0,80}-(?:urlcache|decode)|"
     r"bitsadmin|mshta\s|regsvr32\s|rundll32\s|\bxmrig\b|minerd\b|stratum\+tcp|openssl\s+s_client|socat\s[^\n]{0,80}exec|"

@@ -122,6 +122,12 @@ RULES: Final[tuple[Rule, ...]] = (
         _HIGH,
         "sitecustomize, usercustomize and path files run whenever Python starts in their folder.",
     ),
+    _rule(
+        "internals",
+        "Python's internals looked at",
+        _MEDIUM,
+        "Subclasses or frames are enumerated, as registries and tracebacks do; nothing leads on to the built-ins.",
+    ),
     _rule("process", "Programs run", _MEDIUM, "The code starts other programs when its functions are called."),
     _rule("network", "Network used", _MEDIUM, "The code fetches or sends data when its functions are called."),
     _rule("dynamic-code", "Code made at run time", _MEDIUM, "Text or bytes become code when its functions are called."),
