@@ -158,6 +158,8 @@ class _Walk:
     def _superblock(self) -> int:
         file, contents = self.file, self.contents
         head = file.at(0, min(96, file.size_bytes))
+        if len(head) < 48:
+            raise Hdf5Problem("the file ends within its superblock", file.base)
         contents.version = head[8]
         if contents.version in (0, 1):
             sizes, at = head[13:15], 24 if contents.version == 0 else 28

@@ -172,7 +172,7 @@ _GRAPH_DEF = re.compile(
     rb"\x0a" + _VARINT + rb"\x0a" + _VARINT + rb"[A-Za-z0-9._/>-]{1,200}\x12.[A-Za-z_]\w*[\x1a\x22\x2a]", re.DOTALL
 )
 _ONNX_TENSOR = re.compile(
-    rb"(?:\x0a[\x01-\x40][\x00-\xff]{1,64}?|(?:\x08[\x80-\xff]{0,8}[\x00-\x7f]){0,16})\x10[\x01-\x1a][\x22\x2a\x32\x3a\x42\x4a\x52\x5a]"
+    rb"(?:\x08[\x80-\xff]{0,8}[\x00-\x7f]){0,16}\x10[\x01-\x1a][\x22\x2a\x32\x3a\x42\x4a\x52\x5a]"
 )
 _KERAS_METADATA = re.compile(rb"\x0a" + _VARINT + rb"(?:\x10.)?\x1a\x04root\"", re.DOTALL)
 # MessagePack has no signature: a map whose first key is a text, by its name or with a Flax array in it.
@@ -182,13 +182,13 @@ _SHEBANG = re.compile(rb"#! ?/[^\n]{1,200}(?:\n|\Z)")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
 _TEXT_BY_SUFFIX: Final[Mapping[str, Kind]] = {
-    **dict.fromkeys((".txt", ".rst", ".log"), Kind("text", "text")),
+    **dict.fromkeys((".txt", ".rst", ".log", ".srt", ".vtt", ".names", ".conllu"), Kind("text", "text")),
     **dict.fromkeys((".md", ".markdown"), Kind("markdown", "text")),
-    **dict.fromkeys((".json", ".jsonl", ".json5"), Kind("json", "config")),
+    **dict.fromkeys((".json", ".jsonl", ".json5", ".geojson"), Kind("json", "config")),
     **dict.fromkeys((".yaml", ".yml"), Kind("yaml", "config")),
     **dict.fromkeys((".toml", ".ini", ".cfg", ".conf", ".env"), Kind("settings", "config")),
     **dict.fromkeys((".jinja", ".jinja2", ".j2"), Kind("jinja", "config")),
-    **dict.fromkeys((".csv", ".tsv"), Kind("table", "config")),
+    **dict.fromkeys((".csv", ".tsv", ".arff"), Kind("table", "config")),
     **dict.fromkeys((".xml", ".pbtxt", ".prototxt", ".bpe", ".vocab"), Kind("structured-text", "config")),
     **dict.fromkeys((".py", ".pyi", ".pyw", ".pyx"), Kind("python", "code")),
     ".ipynb": Kind("notebook", "code"),
@@ -201,7 +201,8 @@ _TEXT_BY_SUFFIX: Final[Mapping[str, Kind]] = {
 }
 _PROSE = re.compile(
     r"(?:readme|licen[cs]e|notice|copying|copyright|authors|contributors|changelog|citation|use_policy|security)"
-    r"(?:[-_][\w-]+)?|\.gitattributes|\.gitignore",
+    r"(?:[-_][\w-]+)?|\.gitattributes|\.gitignore"
+    r"|(?:licen[cs]e|copying|notice)[._-][\w-]{0,40}(?:mit|bsd|apache|gpl|mpl|isc|ofl|psf|cc)(?:[-_][\w.-]{1,20})?",
     re.IGNORECASE,
 )
 # Texts by their ending that a loader reads as something else.

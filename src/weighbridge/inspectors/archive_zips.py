@@ -25,6 +25,7 @@ from weighbridge.formats.decoders import (
 from weighbridge.formats.kinds import PICKLE, kind_of, read_head, suffix_of
 from weighbridge.formats.members import Held, Replayed, Slice
 from weighbridge.formats.zips import BZIP2, LZMA, METHODS, STORED, ZipArchive, ZipMember, crc_of, shown
+from weighbridge.inspectors.archive_exported import is_raw, listed_tensors
 from weighbridge.inspectors.archive_looking import Looking
 
 PICKLE_SUFFIXES: Final = frozenset((".pkl", ".pickle", ".p", ".joblib", ".dill", ".cloudpickle"))
@@ -54,6 +55,8 @@ class ZipLook:
         self._storages: dict[str, tuple[int, ...]] = {}
         """Bytes of the storages that pickles name, by the member that holds them."""
         self._missing: dict[tuple[str, ...], int] = {}
+        self._exported: frozenset[str] = frozenset()
+        """Members that are raw tensors by a list of `torch.export`."""
 
     def look(self) -> None:
         """Hands down the members, pickles first, and checks the whole.
@@ -66,6 +69,7 @@ class ZipLook:
         for index in named:
             self._member(index)
         first = frozenset(named)
+        self._exported = listed_tensors(members, lambda index: self._open(self._archive.locate(index)))
         for index in sorted(range(len(members)), key=lambda one: members[one].header_offset):
             if index not in first and not self._is_storage(index):
                 self._member(index)
@@ -107,6 +111,9 @@ class ZipLook:
             self._looking.leave_out(member.packed_bytes)
             return
         if _is_trifle(content):
+            return
+        if member.name in self._exported and is_raw(member, content):
+            self._looking.subject.inert(member.data_offset, member.end_offset)
             return
         unpacked = content.size_bytes if member.method != STORED else 0
         found = self._looking.descend(content, unpacked_bytes=unpacked, packed_bytes=member.packed_bytes)

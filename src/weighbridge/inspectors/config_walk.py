@@ -26,6 +26,7 @@ from weighbridge.inspectors.config_references import is_dotted, is_shell_or_load
 MAX_SAID: Final = 500
 """What is said of one file at most; the rest is as bad as what was listed."""
 
+MAX_KEY: Final = 200
 TEMPLATE_KEY: Final = re.compile(r"(?:\w+_)?chat_template(?:_jinja)?")
 _FREE_TEXT: Final = re.compile(
     r"(?:\w*(?:prompt|template|description|instruction|text|comment|note|example|message|content|title|citation|readme"
@@ -121,6 +122,8 @@ def _list(
 
 def _text(key: str, text: str, strict: bool) -> Iterator[Said]:
     """What is to be said of a text wherever it stands."""
+    # No loader has a longer key; matching one again for each of its texts would have no end.
+    key = key[:MAX_KEY]
     if not strict or len(text) < 4 or TEMPLATE_KEY.fullmatch(key):
         return
     if not text.isascii() and _REORDERS.search(text):

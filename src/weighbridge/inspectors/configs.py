@@ -28,6 +28,8 @@ from weighbridge.inspectors.template_copies import TEMPLATE_FACT, template_diges
 __all__ = ["NAME", "RULES", "Configurations"]
 
 MAX_TEMPLATES: Final = 50
+MAX_NAME: Final = 200
+"""Characters of a file's name by which records are known."""
 
 _RECORDS = re.compile(
     r"(?:\w*results?[\w.-]*|trainer_state|dataset_infos?|\w*metrics\w*|\w*eval\w*|\w*log|vocab|\w*args|\w*history"
@@ -78,7 +80,7 @@ class Configurations:
         except JsonProblem as problem:
             return not_understood(NAME, subject, problem)
         base = base_name(subject.path)
-        said = judge(text.value, strict=_RECORDS.fullmatch(base) is None, name=base)
+        said = judge(text.value, strict=_RECORDS.fullmatch(base[-MAX_NAME:]) is None, name=base)
         findings = [*about_text(subject, text), *findings_of(subject, said)]
         hand_on_templates(subject, templates(text.value))
         return report_of(NAME, subject, findings, subject.size_bytes, kind="json")

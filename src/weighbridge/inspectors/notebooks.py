@@ -62,7 +62,7 @@ _SHELL_CELLS = re.compile(r"%%(?:bash|sh|script|cmd|system|sx|!)\b|%%!")
 _OTHER_CELLS = re.compile(
     r"%%(?:writefile|html|latex|markdown|svg|javascript|js|perl|ruby|R|cython|file|sql|bigquery)\b"
 )
-_LINE = re.compile(r"^(\s*)(?:[\w, ]+=\s*)?([!%?].*|\w[\w.]*\?+\s*)$")
+_LINE = re.compile(r"^(\s*)(?:\w[\w, ]*=\s*)?([!%?].*|\w[\w.]*\?+\s*)$")
 _INSTALL = re.compile(r"\b(?:pip3?|conda|mamba|uv)\b.{0,20}\binstall\b")
 _ELSEWHERE = re.compile(r"--(?:extra-)?index-url|--trusted-host|git\+|https?://|\s-i\s|--find-links")
 _KNOWN_PLACES = re.compile(

@@ -109,7 +109,7 @@ _REQUIREMENT = re.compile(
     r"(?P<version>\(?\s*(?:===?|~=|!=|<=?|>=?)[\w\s.*+!,<>=~^-]{1,200}\)?)?\s*(?:;.{0,400})?"
 )
 _ADDRESS = re.compile(
-    r"(?i)(?:git|hg|svn|bzr)\+|https?://|ftp://|file:|\.\.?/|/|[A-Za-z]:\\|\S+\s*@\s*\S+://|\S+\s*@\s*git\+"
+    r"(?i)(?:git|hg|svn|bzr)\+|https?://|ftp://|file:|\.\.?/|/|[A-Za-z]:\\|[^@\s]{1,200}\s{0,20}@\s{0,20}(?:\S{1,100}://|git\+)"
 )
 _FORMULA = re.compile(
     r"(?im)(?:^|[,;\t\"])[ \t]{0,40}[=+@-][ \t]{0,40}(?:cmd|powershell|msexcel|rundll32)[ \t]{0,40}\|"

@@ -44,7 +44,6 @@ from weighbridge.inspectors.python_powers import (
 
 MAX_LOOKED_AT: Final = 2_000
 """Nodes of one call that are looked at for words that stand together."""
-
 MAX_INNER_TEXTS: Final = 200
 MAX_INNER: Final = 256 * 1024
 """Characters of code as text that are judged, of one module."""

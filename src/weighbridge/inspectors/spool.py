@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from weighbridge.core.canonical import Fields, JsonValue
+from weighbridge.core.errors import Malformed
 
 SEPARATOR: Final = b"\n\n"
 DEFAULT_MAX_BYTES: Final = 512 * 1024 * 1024
@@ -267,7 +268,12 @@ class Spool:
             Malformed: it is not what `to_json` writes.
         """
         news = self.from_json(value, self.descriptor)
+        written = os.fstat(self.descriptor).st_size
+        places = [self.size_bytes, *(at for label in news.labels for at in (label.start, label.end)), news.size_bytes]
+        if places != sorted(places) or (news.size_bytes > written and not news.broken):
+            raise Malformed("the spool's index speaks of bytes that are not there")
         self.labels += news.labels
+        news.size_bytes = min(news.size_bytes, written)
         self.size_bytes, self.lines, self.broken = news.size_bytes, news.lines, news.broken
 
     def clear(self) -> None:

@@ -78,10 +78,12 @@ class CodeJudge:
     """Goes through one template's tree once; `note` is told what breaks a rule."""
 
     def __init__(self, tree: nodes.Template, note: Note) -> None:
+        self._tree = tree
+        self._inner_loops: dict[int, nodes.For | None] = {}
         self.nodes = walk(tree)
         self._note = note
-        self._folding = Folding()
-        self._folding.learn(self.nodes)
+        self.folding = Folding()
+        self.folding.learn(self.nodes)
         self._macros = {node.name for node in self.nodes if isinstance(node, nodes.Macro)}
         self._bound = self._macros | {
             node.name for node in self.nodes if isinstance(node, nodes.Name) and node.ctx in ("store", "param")
@@ -91,6 +93,7 @@ class CodeJudge:
 
     def judge(self) -> None:
         """Looks at every node."""
+        self._growing(self._tree)
         for node in self.nodes:
             look = self._LOOKS.get(type(node))
             if look is not None:
@@ -138,7 +141,7 @@ class CodeJudge:
             self._say("format-escape", f"the method {name} of a text is fetched and not called there", node)
 
     def _is_text(self, node: nodes.Node) -> bool:
-        return self._folding.text(node) is not None or isinstance(node, nodes.TemplateData | nodes.Concat)
+        return self.folding.text(node) is not None or isinstance(node, nodes.TemplateData | nodes.Concat)
 
     def _reached(self, name: str, node: nodes.Node) -> None:
         if _DUNDER.search(name) or name in _INTERNALS - {"format_map"}:
@@ -155,7 +158,7 @@ class CodeJudge:
             if isinstance(key, nodes.Const) and isinstance(key.value, str):
                 self._reached(plain(key.value), node)
             return
-        text = self._folding.text(key)
+        text = self.folding.text(key)
         if text is not None:
             self._reached(plain(text), node)
         name = _dotted(key)
@@ -166,9 +169,9 @@ class CodeJudge:
         """A constant, or a text made of constants, that is a way to Python's internals wherever it is used."""
         if isinstance(node, nodes.Name | nodes.Getattr):
             return
-        text = self._folding.text(node)
+        text = self.folding.text(node)
         if text is None or not _PATH.fullmatch(plain(text)):
-            if text is not None and _FIELD_ATTRIBUTE.search(text) and "__" in text:
+            if text is not None and "__" in text and _FIELD_ATTRIBUTE.search(text):
                 self._say("format-escape", f"the format string {text[:80]!a}", node)
             return
         name = plain(text).strip("'\"[]")
@@ -200,7 +203,7 @@ class CodeJudge:
     def _method(self, node: nodes.Call, callee: nodes.Getattr) -> None:
         name = plain(callee.attr)
         if name == "format":
-            self._format(self._folding.text(callee.node), node)
+            self._format(self.folding.text(callee.node), node)
         elif name in _PROCESS_METHODS:
             self._say("process-call", f"the method {name!a} is called", node)
         elif name not in _METHODS and name not in _INTERNALS and not name.startswith("_"):
@@ -224,7 +227,7 @@ class CodeJudge:
         elif name == "xmlattr":
             self._say("unknown-filter", "the filter xmlattr writes attributes of markup (CVE-2024-22195)", node)
         elif name == "format":
-            text = self._folding.text(node.node)
+            text = self.folding.text(node.node)
             if text is not None and "%c" in text:
                 self._say("computed-key", "text is made from the numbers of characters", node)
             self._percent(text, node)
@@ -243,14 +246,14 @@ class CodeJudge:
         if name in ("selectattr", "rejectattr", "groupby", "sum"):
             keyed += node.args[:1]
         for key in keyed:
-            text = self._folding.text(key)
+            text = self.folding.text(key)
             if text is None:
                 self._say("computed-key", f"the attribute that {name} reads is not a constant", node)
                 continue
             for part in plain(text).split("."):
                 self._reached(part, node)
         for named in first:
-            text = self._folding.text(named)
+            text = self.folding.text(named)
             if text in ("attr", "format"):
                 self._say("attr-filter" if text == "attr" else "format-escape", f"{name} applies {text}", node)
             elif text is None:
@@ -281,7 +284,7 @@ class CodeJudge:
     def _times(self, node: nodes.Node) -> None:
         assert isinstance(node, nodes.Mul)
         numbers = [_number(node.left), _number(node.right)]
-        texts = [self._folding.text(side) for side in (node.left, node.right)]
+        texts = [self.folding.text(side) for side in (node.left, node.right)]
         listed = any(isinstance(side, nodes.List | nodes.Tuple) for side in (node.left, node.right))
         text = any(found is not None and number is None for found, number in zip(texts, numbers, strict=True))
         if any(number is not None and number > MAX_TIMES for number in numbers):
@@ -297,7 +300,7 @@ class CodeJudge:
 
     def _modulo(self, node: nodes.Node) -> None:
         assert isinstance(node, nodes.Mod)
-        text = self._folding.text(node.left)
+        text = self.folding.text(node.left)
         if text is not None and "%" in text:
             if "%c" in text:
                 self._say("computed-key", "text is made from the numbers of characters", node)
@@ -312,16 +315,32 @@ class CodeJudge:
     def _loop(self, node: nodes.Node) -> None:
         assert isinstance(node, nodes.For)
         inner, deep, steps = node, 1, _steps(node)
-        while (below := _first_loop(inner)) is not None and deep < 64:
+        while (below := self._first_loop(inner)) is not None and deep < 64:
             inner, deep = below, deep + 1
             steps *= _steps(inner)
         if steps > MAX_LOOP_STEPS or deep > MAX_LOOPS_DEEP:
             self._say("loop-bomb", f"{deep} loops within each other make {steps} rounds at least", node)
-        looped = _dotted(node.iter)
-        for below_node in (part for child in node.body for part in walk(child)):
-            self._grows(below_node, looped)
 
-    def _grows(self, node: nodes.Node, looped: str) -> None:
+    def _first_loop(self, loop: nodes.For) -> nodes.For | None:
+        if id(loop) not in self._inner_loops:
+            self._inner_loops[id(loop)] = _first_loop(loop)
+        return self._inner_loops[id(loop)]
+
+    def _growing(self, tree: nodes.Template) -> None:
+        """Every node of a loop's body, with what the loops around it go through."""
+        waiting: list[tuple[nodes.Node, frozenset[str]]] = [(tree, frozenset())]
+        while waiting:
+            node, looped = waiting.pop()
+            if looped:
+                self._grows(node, looped)
+            if isinstance(node, nodes.For):
+                inner = looped | {_dotted(node.iter), "."}
+                waiting.extend((part, inner) for part in node.body)
+                waiting.extend((part, looped) for part in (node.iter, *node.else_))
+            else:
+                waiting.extend((part, looped) for part in node.iter_child_nodes())
+
+    def _grows(self, node: nodes.Node, looped: frozenset[str]) -> None:
         """Text that doubles in every round, and lists that grow while they are gone through."""
         if isinstance(node, nodes.Assign):
             target = node.target.name if isinstance(node.target, nodes.Name) else ""
@@ -335,9 +354,9 @@ class CodeJudge:
             ):
                 self._say("expansion-bomb", f"{target[:80]!a} doubles in every round of a loop", node)
         elif isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr):
-            grown = node.node.attr in ("append", "extend", "insert") and _dotted(node.node.node) == looped
-            if grown and looped:
-                self._say("loop-bomb", f"{looped[:80]!a} grows while it is gone through", node)
+            grown = _dotted(node.node.node)
+            if grown and grown in looped and node.node.attr in ("append", "extend", "insert"):
+                self._say("loop-bomb", f"{grown[:80]!a} grows while it is gone through", node)
 
     _LOOKS: Final = {
         nodes.Name: _name,

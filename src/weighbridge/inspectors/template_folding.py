@@ -10,6 +10,8 @@ from jinja2 import nodes
 
 MAX_TEXT: Final = 4_096
 MAX_STEPS_DEEP: Final = 40
+MAX_MADE: Final = 1024 * 1024
+"""Characters of all texts that are put together for one template; what goes beyond is not judged."""
 
 _PLAIN: Final[Mapping[str, Callable[[str], str]]] = {
     "lower": str.lower,
@@ -35,6 +37,10 @@ class Folding:
 
     def __init__(self) -> None:
         self.known: dict[str, str] = {}
+        self._folded: dict[int, str | None] = {}
+        self._learnt = False
+        self.made = 0
+        """Characters of texts that were put together."""
 
     def learn(self, tree: Sequence[nodes.Node]) -> None:
         """Follows the assignments of constants, in the order of the template."""
@@ -54,6 +60,11 @@ class Folding:
             elif isinstance(node, nodes.With):
                 for target, value in zip(node.targets, node.values, strict=False):
                     self._assign(target, value)
+        self._learnt = True
+        # From the leaves on, so that nothing is worked out twice and nothing is too deep.
+        for node in reversed(tree):
+            if isinstance(node, nodes.Expr):
+                self.text(node)
 
     def _assign(self, target: nodes.Node, value: nodes.Node) -> None:
         if isinstance(target, nodes.Tuple) and isinstance(value, nodes.Tuple | nodes.List):
@@ -76,6 +87,15 @@ class Folding:
             return None if isinstance(node.value, bool) or node.value is None else str(node.value)[:MAX_TEXT]
         if isinstance(node, nodes.Name | nodes.Getattr):
             return self.known.get(_known_by(node))
+        if self._learnt and id(node) in self._folded:
+            return self._folded[id(node)]
+        text = self._text(node, deep) if self.made <= MAX_MADE else None
+        self.made += len(text or "")
+        if self._learnt:
+            self._folded[id(node)] = text
+        return text
+
+    def _text(self, node: nodes.Node, deep: int) -> str | None:
         if isinstance(node, nodes.Add | nodes.Concat):
             parts = node.nodes if isinstance(node, nodes.Concat) else [node.left, node.right]
             return self._joined(parts, "", deep)

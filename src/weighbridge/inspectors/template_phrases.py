@@ -84,9 +84,9 @@ _COMMAND: Final = re.compile(
     _I,
 )
 _URL: Final = re.compile(
-    r"\b(?:https?|ftp|wss?|hxxps?|file|data|tcp|ssh)://[^\s'\"<>]*|\bwww\.[\w-]+\.|\b[\w.-]*[a-z0-9-]\.(?:com|net|org|io|xyz|ru|cn|"
+    r"\b(?:https?|ftp|wss?|hxxps?|file|data|tcp|ssh)://[^\s'\"<>]*|\bwww\.[\w-]+\.|\b[\w-]{0,60}[a-z0-9-]\.(?:com|net|org|io|xyz|ru|cn|"
     r"top|tk|info|site|online|onion|biz|club|shop|dev|app|cc|ly|me|link)(?:/[^\s'\"]*)?(?![\w.])|"
-    r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])|\b[\w.+-]+@[\w-]+\.[a-z]{2,}\b|[\w-]+\s?(?:\[\.\]|\(dot\))\s?[a-z]{2,}\b",
+    r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])|\b[\w.+-]{1,60}@[\w-]{1,60}\.[a-z]{2,}\b|[\w-]\s?(?:\[\.\]|\(dot\))\s?[a-z]{2,}\b",
     _I,
 )
 _MARKUP: Final = re.compile(
@@ -96,7 +96,7 @@ _MARKUP: Final = re.compile(
 )
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}")
 _OTHER_CODES = re.compile(
-    r"\b[0-9a-fA-F]{48,}\b|(?:%[0-9a-fA-F]{2}){8,}|(?:&#x?[0-9a-fA-F]{1,6};){5,}|(?:\\+(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4})){6,}|"
+    r"\b[0-9a-fA-F]{48,}\b|(?:%[0-9a-fA-F]{2}){8,}|(?:&#x?[0-9a-fA-F]{1,6};){5,}|(?:\\{1,4}(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4})){6,}|"
     r"(?:\b\d{2,3}\b[ ,;|]+){12,}|\b[A-Z2-7]{40,}={0,6}|(?:[01]{8}\s?){6,}|(?:[.-]{1,5}[ /]){12,}"
 )
 _INVISIBLE = re.compile(

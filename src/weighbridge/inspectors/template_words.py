@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from jinja2 import nodes
@@ -34,7 +35,8 @@ _SPEAKER: Final = frozenset(
 _SEARCHES: Final = frozenset(
     ("startswith", "endswith", "find", "rfind", "count", "index", "split", "partition", "rpartition")
 )
-_NATURAL = re.compile(r"[^<>\[\]{}|\n&]*[^\W\d_]{2,}[^<>\[\]{}|\n&]*")
+_UNNATURAL = re.compile(r"[<>\[\]{}|\n&]")
+_LETTERS = re.compile(r"[^\W\d_]{2,}")
 _SWITCHES: Final = frozenset(("/think", "/no_think", "/nothink", "detailed thinking on", "detailed thinking off"))
 _STRUCTURE: Final = _named(
     "text image image_url video video_url audio audio_url input_audio file document content type role value thinking "
@@ -47,6 +49,10 @@ MIN_WORDS: Final = 3
 
 MIN_PREFILL: Final = 4
 MAX_DEEP: Final = 400
+MAX_JUDGED: Final = 512 * 1024
+"""Characters of different texts that are judged; each counts for `SMALLEST` more."""
+
+SMALLEST: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,15 @@ class _Around:
 
     trigger: str = ""
     prefill: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What there is to say of one text, wherever it stands."""
+
+    broken: tuple[tuple[str, str], ...]
+    invisible: str
+    words: int
 
 
 class WordsJudge:
@@ -69,6 +84,9 @@ class WordsJudge:
         self._content: set[str] = set()
         self._dates: set[str] = set()
         self._flags: dict[str, str] = {}
+        self._told: dict[str, _Told] = {}
+        self._said_chars = 0
+        self._within: set[int] = set()
         for _ in range(3):
             self._follow_names()
 
@@ -111,8 +129,9 @@ class WordsJudge:
             yield from ((part, inner) for part in (*node.body, *node.else_))
             yield node.iter, around
         elif isinstance(node, nodes.And | nodes.Or):
-            yield node.left, around
-            yield node.right, self._under(node.left, around)
+            for operand in _operands(node):
+                yield operand, around
+                around = self._under(operand, around)
         elif isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name) and node.node.name == "raise_exception":
             return
         elif isinstance(node, nodes.Getitem | nodes.Call) and self._looked_up(node):
@@ -139,7 +158,7 @@ class WordsJudge:
 
     def _trigger(self, test: nodes.Node) -> str:
         """What a condition waits for, or ""."""
-        for node in walk(test)[:2_000]:
+        for node in islice(_steps(test), 2_000):
             waits = ""
             if isinstance(node, nodes.Compare):
                 waits = self._compared(node)
@@ -187,11 +206,7 @@ class WordsJudge:
                 text = self._folding.text(part)
                 if text is None or text in _SWITCHES or text.strip().lower() in _STRUCTURE:
                     continue
-                if (
-                    _NATURAL.fullmatch(text)
-                    or invisible(text)
-                    or re.fullmatch(r"[\d\W_]*\d[\d\W_]*", text.strip() or "-")
-                ):
+                if _is_natural(text) or invisible(text) or re.fullmatch(r"[\d\W_]*\d[\d\W_]*", text.strip() or "-"):
                     if isinstance(part, nodes.Const) and not isinstance(part.value, str):
                         continue
                     return "the words of a message"
@@ -199,7 +214,7 @@ class WordsJudge:
 
     def _reads(self, node: nodes.Node) -> bool:
         """Whether an expression takes what a message says."""
-        for part in walk(node)[:500]:
+        for part in islice(_steps(node), 500):
             if isinstance(part, nodes.Getattr) and part.attr in _CONTENT:
                 return True
             if isinstance(part, nodes.Getitem) and isinstance(part.arg, nodes.Const) and part.arg.value in _CONTENT:
@@ -209,7 +224,7 @@ class WordsJudge:
         return False
 
     def _dated(self, node: nodes.Node) -> bool:
-        for part in walk(node)[:500]:
+        for part in islice(_steps(node), 500):
             if isinstance(part, nodes.Call) and isinstance(part.node, nodes.Name) and "now" in part.node.name:
                 return True
             if _dotted(part) in self._dates:
@@ -217,7 +232,7 @@ class WordsJudge:
         return False
 
     def _speaker(self, node: nodes.Node) -> bool:
-        for part in walk(node)[:100]:
+        for part in islice(_steps(node), 100):
             name = part.name if isinstance(part, nodes.Name) else part.attr if isinstance(part, nodes.Getattr) else ""
             if isinstance(part, nodes.Getitem) and isinstance(part.arg, nodes.Const):
                 name = str(part.arg.value)
@@ -242,26 +257,39 @@ class WordsJudge:
                     self._flags[target] = waits
             elif isinstance(node, nodes.For) and self._reads(node.iter):
                 self._content.update(name for name in map(_dotted, walk(node.target)) if name)
-            elif isinstance(node, nodes.If):
-                waits = self._trigger(node.test)
-                if waits:
-                    self._flag(node, waits)
+        self._raise_flags()
 
-    def _flag(self, node: nodes.If, waits: str) -> None:
-        for part in (below for child in (*node.body, *node.else_) for below in walk(child)):
-            if isinstance(part, nodes.Assign) and _is_flag(part.node):
-                target = _dotted(part.target)
+    def _raise_flags(self) -> None:
+        """Names that are set where a trigger was met."""
+        waiting: list[tuple[nodes.Node, str]] = [(self._tree, "")]
+        while waiting:
+            node, waits = waiting.pop()
+            if isinstance(node, nodes.If):
+                inner = self._trigger(node.test) or waits
+                waiting.extend((part, inner) for part in (*node.body, *node.else_))
+                waiting.extend((part, waits) for part in node.elif_)
+            elif isinstance(node, nodes.Assign):
+                target = _dotted(node.target) if waits and _is_flag(node.node) else ""
                 if target:
                     self._flags[target] = waits
+            else:
+                waiting.extend((part, waits) for part in node.iter_child_nodes())
 
     # --- texts ----------------------------------------------------------------------------------------------
 
     def _text(self, text: str, node: nodes.Node, around: _Around) -> None:
-        for rule, part in broken(text):
+        told = self._told.get(text)
+        if told is None:
+            if self._said_chars > MAX_JUDGED:
+                self._note("limit", "the template says more than is judged", 0)
+                return
+            self._said_chars += len(text) + SMALLEST
+            told = self._told[text] = _Told(tuple(broken(text)), invisible(text), words(unremarkable(text)))
+        for rule, part in told.broken:
             self._note(rule, f"the template says {part[:80]!a}", node.lineno)
-        if invisible(text):
-            self._note("invisible-text", f"the character {invisible(text)[:1]!a}", node.lineno)
-        count = words(unremarkable(text))
+        if told.invisible:
+            self._note("invisible-text", f"the character {told.invisible[:1]!a}", node.lineno)
+        count = told.words
         if around.trigger and count >= MIN_WORDS:
             rule = "date-trigger" if around.trigger == "the date" else "trigger"
             self._note(rule, f"depending on {around.trigger}, the template says {text.strip()[:80]!a}", node.lineno)
@@ -272,7 +300,10 @@ class WordsJudge:
         """Words put together from pieces."""
         text = self._folding.text(node)
         if text:
-            self._text(text, node, around)
+            # What the parts say is said by the whole; wholes come before their parts.
+            self._within.update(id(part) for part in node.iter_child_nodes())
+            if id(node) not in self._within:
+                self._text(text, node, around)
 
     def _replaced(self, node: nodes.Filter | nodes.Call) -> None:
         if isinstance(node, nodes.Filter):
@@ -287,7 +318,7 @@ class WordsJudge:
         if old is None or new is None:
             return
         apart = not set(_letters(old)) & set(_letters(new)) if new.strip() else old.strip().lower() in _NEGATIONS
-        if _NATURAL.fullmatch(old) and old not in _SWITCHES and (apart and words(old) >= 1):
+        if _is_natural(old) and old not in _SWITCHES and (apart and words(old) >= 1):
             self._note("rewritten-words", f"{old[:60]!a} becomes {new[:60]!a}", node.lineno)
 
     def _added(self, node: nodes.Output) -> None:
@@ -312,8 +343,32 @@ def _is_flag(node: nodes.Node) -> bool:
     return isinstance(node, nodes.Const) and (node.value is True or node.value == 1 or isinstance(node.value, str))
 
 
+def _is_natural(text: str) -> bool:
+    """Whether a text is words, and no tag."""
+    return _LETTERS.search(text) is not None and _UNNATURAL.search(text) is None
+
+
 def _letters(text: str) -> list[str]:
     return re.findall(r"[^\W\d_]{2,}", text.lower())
+
+
+def _steps(tree: nodes.Node) -> Iterator[nodes.Node]:
+    """Every node in the template's order, one by one."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting.extend(reversed(list(node.iter_child_nodes())))
+
+
+def _operands(node: nodes.And | nodes.Or) -> list[nodes.Node]:
+    """The operands of a chain of `and`s and `or`s, in order; chains grow to the left without end."""
+    found: list[nodes.Node] = []
+    left: nodes.Node = node
+    while isinstance(left, nodes.And | nodes.Or):
+        found.append(left.right)
+        left = left.left
+    return [left, *reversed(found)]
 
 
 def _parts(items: Sequence[nodes.Node]) -> Iterator[nodes.Node]:

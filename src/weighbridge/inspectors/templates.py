@@ -16,6 +16,7 @@ from weighbridge.core.finding import Coverage, Finding, Report, Severity, Verdic
 from weighbridge.formats.templates import MAX_TEMPLATE_BYTES, parse_template
 from weighbridge.inspectors.subject import Subject
 from weighbridge.inspectors.template_code import CodeJudge
+from weighbridge.inspectors.template_folding import MAX_MADE
 from weighbridge.inspectors.template_phrases import broken, invisible
 from weighbridge.inspectors.template_rules import BY_ID, NAME, RULES, UNJUDGED
 from weighbridge.inspectors.template_words import WordsJudge
@@ -96,7 +97,10 @@ def judge_text(text: str, notes: _Notes) -> None:
         notes.add("limit" if isinstance(error, LimitExceeded) else "not-understood", error.message, 0)
         _judge_raw(text, notes)
         return
-    CodeJudge(tree, notes.add).judge()
+    code = CodeJudge(tree, notes.add)
+    code.judge()
+    if code.folding.made > MAX_MADE:
+        notes.add("limit", "the template puts together more text than is judged", 0)
     WordsJudge(tree, notes.add).judge()
 
 

@@ -32,31 +32,38 @@ class FrameKind(IntEnum):
 
 
 class Channel:
-    """One end of a conversation over two pipes."""
+    """One end of a conversation over two pipes. With `patient` false, a `send` may be given a time to end in."""
 
-    def __init__(self, incoming: int, outgoing: int) -> None:
+    def __init__(self, incoming: int, outgoing: int, *, patient: bool = True) -> None:
         self._incoming = incoming
         self._outgoing = outgoing
+        # A pipe that is full blocks its writer for as long as the other end pleases.
+        os.set_blocking(outgoing, patient)
 
-    def send(self, kind: FrameKind, *parts: bytes) -> None:
-        """Writes one frame.
+    def send(self, kind: FrameKind, *parts: bytes, seconds: float | None = None) -> None:
+        """Writes one frame; waits at most `seconds` for the other end to take it.
 
         Raises:
-            InspectorCrashed: nobody reads.
+            InspectorCrashed: nobody reads. InspectorTimedOut: it was not taken in time.
         """
         length = sum(len(part) for part in parts)
+        deadline = None if seconds is None else time.monotonic() + seconds
         try:
-            self._write(_HEAD.pack(kind, length) + (parts[0] if len(parts) == 1 and length < _STEP else b""))
+            self._write(_HEAD.pack(kind, length) + (parts[0] if len(parts) == 1 and length < _STEP else b""), deadline)
             if len(parts) != 1 or length >= _STEP:
                 for part in parts:
-                    self._write(part)
+                    self._write(part, deadline)
         except (BrokenPipeError, OSError) as error:
             raise InspectorCrashed("the inspecting process is gone") from error
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes, deadline: float | None) -> None:
         view = memoryview(data)
         while view:
-            view = view[os.write(self._outgoing, view) :]
+            try:
+                view = view[os.write(self._outgoing, view) :]
+            except BlockingIOError:
+                if not _is_ready(self._outgoing, select.POLLOUT, deadline):
+                    raise InspectorTimedOut("the inspecting process did not take its bytes in time") from None
 
     def receive(self, seconds: float | None = None) -> tuple[FrameKind, bytes]:
         """The next frame; waits at most `seconds` for all of it.
@@ -73,10 +80,8 @@ class Channel:
     def _read(self, length: int, deadline: float | None) -> bytes:
         pieces, missing = [], length
         while missing:
-            if deadline is not None:
-                ready, _, _ = select.select([self._incoming], [], [], max(0.0, deadline - time.monotonic()))
-                if not ready:
-                    raise InspectorTimedOut("the inspecting process did not answer in time")
+            if deadline is not None and not _is_ready(self._incoming, select.POLLIN, deadline):
+                raise InspectorTimedOut("the inspecting process did not answer in time")
             piece = os.read(self._incoming, min(missing, _STEP))
             if not piece:
                 raise InspectorCrashed("the inspecting process is gone")
@@ -88,3 +93,12 @@ class Channel:
         """Closes both pipes."""
         os.close(self._incoming)
         os.close(self._outgoing)
+
+
+def _is_ready(descriptor: int, what: int, deadline: float | None) -> bool:
+    """Waits until there is something to read, or room to write, or the other end is gone; not beyond the deadline."""
+    # `select` itself takes no descriptor of 1024 or more, and a process may have that many open.
+    poll = select.poll()
+    poll.register(descriptor, what)
+    left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+    return bool(poll.poll(left))

@@ -3,6 +3,10 @@
 The parent reads for the worker: the worker asks for ranges, so it needs neither files nor network. Time counts only
 while the worker thinks, not while its bytes are fetched. A worker that fails is thrown away with the artifact it was
 working on, whose verdict is `unknown`.
+
+A worker has read hostile bytes and may be in their hands. So what it asks for is bounded (`READS_OF_SIZE` times the
+artifact and `READ_BYTES`, a request counting for `REQUEST_BYTES` more than it asks for), nothing waits for it without
+end, and it can speak only of the artifact that it was asked about.
 """
 
 from __future__ import annotations
@@ -39,11 +43,14 @@ from weighbridge.inspectors.registry import CRASHED, TIMED_OUT
 from weighbridge.inspectors.spool import Spool
 from weighbridge.inspectors.subject import Fact, Inspected
 from weighbridge.sandbox import worker
-from weighbridge.sandbox.frames import Channel, FrameKind
+from weighbridge.sandbox.frames import MAX_FRAME_BYTES, Channel, FrameKind
 
 NAME: Final = "sandbox"
 HEAD_BYTES: Final = 64 * 1024
 NO_CONTENT: Final = ContentSettings(secrets=False, malware=False)
+READS_OF_SIZE: Final = 16
+READ_BYTES: Final = 256 * 1024 * 1024
+REQUEST_BYTES: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,11 @@ class Spooled:
         for name, spool in (("text", self.text), ("raw", self.raw)):
             if spool is not None:
                 spool.learn(fields.value(name))
+
+    def knows(self, fact: Fact) -> bool:
+        """Whether a fact names a label that there is."""
+        number = int(fact.value) if fact.value.isascii() and fact.value.isdigit() and len(fact.value) < 10 else -1
+        return any(0 <= number < len(spool.labels) for spool in self.spools)
 
     def cut(self) -> None:
         """Drops what a worker that is gone had written and not told of."""
@@ -164,32 +176,39 @@ class Pool:
     def _converse(self, current: _Worker, reader: RangeReader, session: int) -> Inspected:
         head = reader.read(0, min(HEAD_BYTES, reader.size_bytes))
         channel, left = current.channel, self._limits.seconds
-        channel.send(FrameKind.INSPECT, *worker.question(reader.path, reader.size_bytes, head, session))
+        asked = worker.question(reader.path, reader.size_bytes, head, session)
+        channel.send(FrameKind.INSPECT, *asked, seconds=left)
         failure: WeighbridgeError | None = None
+        may_ask = READS_OF_SIZE * reader.size_bytes + READ_BYTES
         while True:
             began = time.monotonic()
             kind, payload = channel.receive(left)
             left -= time.monotonic() - began
             if kind is FrameKind.READ:
-                failure = self._read_for(channel, reader, payload) or failure
+                offset, length = _range_of(payload, reader.size_bytes)
+                may_ask -= length + REQUEST_BYTES
+                if may_ask < 0:
+                    raise InspectorCrashed("the inspecting process asks for more bytes than any inspection needs")
+                failure = self._read_for(channel, reader, offset, length) or failure
             elif kind is FrameKind.STOPPED and failure is not None:
                 raise failure
             elif kind is FrameKind.ANSWER:
-                return decode(payload, current.spooled if session else None)
+                return decode(payload, current.spooled if session else None, path=reader.path)
             else:
                 raise InspectorCrashed("the inspecting process talks nonsense")
 
-    def _read_for(self, channel: Channel, reader: RangeReader, payload: bytes) -> WeighbridgeError | None:
+    def _read_for(self, channel: Channel, reader: RangeReader, offset: int, length: int) -> WeighbridgeError | None:
         """Reads what the worker asks for; the error that it must not be told of, if there is one."""
+        seconds = self._limits.seconds
         try:
-            data = reader.read(*worker.unpack_range(payload))
+            data = reader.read(offset, length) if length else b""
         except (FormatError, IntegrityError) as error:
-            channel.send(FrameKind.BROKEN, error.message.encode("utf-8")[:2000])
+            channel.send(FrameKind.BROKEN, error.message.encode("utf-8", "replace")[:2000], seconds=seconds)
             return None
         except WeighbridgeError as error:
-            channel.send(FrameKind.GONE, b"")
+            channel.send(FrameKind.GONE, b"", seconds=seconds)
             return error
-        channel.send(FrameKind.BYTES, data)
+        channel.send(FrameKind.BYTES, data, seconds=seconds)
         return None
 
     def _start(self) -> _Worker:
@@ -224,8 +243,23 @@ class Pool:
         self.close()
 
 
-def decode(payload: bytes, spooled: Spooled | None = None) -> Inspected:
-    """What a worker answered; what it says of its spools goes to `spooled`.
+def _range_of(payload: bytes, size_bytes: int) -> tuple[int, int]:
+    """The part of what a worker asks for that there is.
+
+    Raises:
+        InspectorCrashed: it asks for nothing that can be.
+    """
+    try:
+        offset, length = worker.unpack_range(payload)
+    except struct.error as error:
+        raise InspectorCrashed("the inspecting process talks nonsense") from error
+    if length > MAX_FRAME_BYTES:
+        raise InspectorCrashed("the inspecting process asks for more at once than an answer can hold")
+    return offset, max(0, min(length, size_bytes - offset))
+
+
+def decode(payload: bytes, spooled: Spooled | None = None, *, path: str | None = None) -> Inspected:
+    """What a worker answered of the artifact at `path`; what it says of its spools goes to `spooled`.
 
     Raises:
         InspectorCrashed: it is no answer.
@@ -235,10 +269,12 @@ def decode(payload: bytes, spooled: Spooled | None = None) -> Inspected:
         inspection = Inspection.from_bytes(payload[4 : 4 + length])
         rest = Fields(json.loads(payload[4 + length :]), what="the rest of an answer")
         facts = [Fact(*_texts(item)) for item in rest.items("facts")]
+        if path is not None and any(one.path != path for one in (*inspection.reports, *facts)):
+            raise Malformed("the inspecting process speaks of another artifact")
         if spooled is not None:
             spooled.learn(rest.value("spooled"))
-            spooled.facts += [fact for fact in facts if fact.kind == LABEL]
-    except (struct.error, ValueError, TypeError, RecursionError, FormatError) as error:
+            spooled.facts += [fact for fact in facts if fact.kind == LABEL and spooled.knows(fact)]
+    except (struct.error, ValueError, TypeError, OverflowError, RecursionError, FormatError) as error:
         raise InspectorCrashed("the inspecting process talks nonsense") from error
     return Inspected(inspection.reports, tuple(fact for fact in facts if fact.kind != LABEL))
 
@@ -275,7 +311,7 @@ def _fork(station: worker.Station, spooled: Spooled) -> _Worker:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
 
-    channel = Channel(listen, ask)
+    channel = Channel(listen, ask, patient=False)
     return _Worker(channel, stop, spooled)
 
 
@@ -318,5 +354,5 @@ def _spawn(station: worker.Station, spooled: Spooled) -> _Worker:
         process.kill()
         process.wait()
 
-    channel = Channel(listen, ask)
+    channel = Channel(listen, ask, patient=False)
     return _Worker(channel, stop, spooled)
