@@ -318,6 +318,8 @@ def _rules(ids: list[str]) -> Iterator[str]:
     yield ""
     for rule in rules:
         yield f"### {rule.id}\n\n{rule.title}: {rule.severity.label}.\n\n{rule.explanation}\n\nRemedy: {rule.remedy}\n"
+        if rule.example:
+            yield f"```text\n{rule.example}\n```\n"
 
 
 def scan_schema() -> str:

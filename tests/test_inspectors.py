@@ -30,6 +30,7 @@ from weighbridge.core.finding import Report, Severity, Verdict
 from weighbridge.formats.kinds import HEAD_BYTES, kind_of
 from weighbridge.inspectors import registry
 from weighbridge.inspectors.census import MAX_PROSE_BYTES, FileKinds
+from weighbridge.inspectors.examples import EXAMPLES
 from weighbridge.inspectors.registry import INSPECTORS, RULES, inspect_artifact
 
 WEIGHTS = safetensors.numpy.save({"w": numpy.ones((4, 4), dtype="f4")})
@@ -277,6 +278,7 @@ def test_rules_are_well_formed_and_belong_to_their_inspector() -> None:
         assert id_ == id_.lower()
         assert rule.inspector in named
         assert min(map(len, (rule.title, rule.explanation, rule.remedy))) >= len("Cut short")
+    assert set(EXAMPLES) <= set(RULES)
     with pytest.raises(TypeError):
         RULES["x"] = RULES["kind-archive"]  # type: ignore[index]
 

@@ -174,6 +174,8 @@ _GRAPH_DEF = re.compile(
 _ONNX_TENSOR = re.compile(
     rb"(?:\x08[\x80-\xff]{0,8}[\x00-\x7f]){0,16}\x10[\x01-\x1a][\x22\x2a\x32\x3a\x42\x4a\x52\x5a]"
 )
+# As the original tool and gensim write them: words and columns as text, then a word, a blank, numbers.
+_WORD2VEC = re.compile(rb"[1-9]\d{0,8} [1-9]\d{0,4}\n[^\x00-\x20]{1,4096} ")
 _KERAS_METADATA = re.compile(rb"\x0a" + _VARINT + rb"(?:\x10.)?\x1a\x04root\"", re.DOTALL)
 # MessagePack has no signature: a map whose first key is a text, by its name or with a Flax array in it.
 _MSGPACK_MAP = re.compile(rb"(?:[\x81-\x8f]|\xde..|\xdf....)(?:[\xa0-\xbf]|\xd9.|\xda..)[\x20-\x7e]", re.DOTALL)
@@ -350,6 +352,8 @@ def _binary(name: str, head: bytes) -> Kind | None:
         return Kind("zlib", "archive")
     if _MSGPACK_MAP.match(head) and (suffix_of(name) == ".msgpack" or _FLAX_ARRAY.search(head)):
         return Kind("msgpack", "weights")
+    if _WORD2VEC.match(head):
+        return Kind("word2vec", "weights")
     return _UNSIGNED.get(suffix_of(name)) or _protobuf(name, head)
 
 

@@ -63,7 +63,7 @@ class Archives:
                 looking.say("not-understood", f"nothing is known of what this {name} container holds")
                 looking.leave_out(subject.size_bytes)
                 return _with_zip(looking)
-        if kind.family in _CANNOT_END_IN_A_ZIP or kind.name == "safetensors":
+        if (kind.family in _CANNOT_END_IN_A_ZIP and kind.name != "sentencepiece") or kind.name == "safetensors":
             return None
         return _polyglot(subject)
 

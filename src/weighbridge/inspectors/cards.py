@@ -100,6 +100,8 @@ _PIPED = re.compile(
     rf"|\b(?:eval|source|iex|invoke-expression)\s*[\"'(]*\s*[$<`]?\(?\s*{_FETCHES}\b"
     rf"|\biex\s*\(?\s*\(?\s*new-object\s+(?:system\.)?net\.webclient"
 )
+_NOWHERE = re.compile(rf"(?i)\A{_FETCHES}\s+(?:-\w+\s+){{0,5}}(?:\.\.\.|\u2026)\s*\\?\|")
+"""A command with an ellipsis for its address is spoken of; nobody can run it."""
 _KNOWN_INSTALLERS = re.compile(
     r"(?i)https://(?:ollama\.com/install\.sh|ollama\.ai/install\.sh|sh\.rustup\.rs|astral\.sh/uv/[\w./-]*install\.(?:sh|ps1)"
     r"|get\.docker\.com|raw\.githubusercontent\.com/(?:Homebrew|nvm-sh|LlamaEdge|WasmEdge|second-state|ggml-org"
@@ -208,6 +210,8 @@ class ModelCards:
 def _judge(path: str, text: str) -> list[Finding]:
     found = []
     for match in _around(text, _PIPED_HINT, _PIPED):
+        if _NOWHERE.search(match.said):
+            continue
         known = _KNOWN_INSTALLERS.search(match.said)
         found.append(_finding("known-installer" if known else "pipe-to-shell", path, text, match))
     found += [_finding("obfuscated-command", path, text, one) for one in _around(text, _OBFUSCATED_HINT, _OBFUSCATED)]

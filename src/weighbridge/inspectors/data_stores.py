@@ -1,4 +1,4 @@
-"""Arrays and vectors in other programs' formats: zarr, MATLAB, fastText, KenLM, and spaCy's settings.
+"""Arrays and vectors in other programs' formats: zarr, MATLAB, fastText, word2vec, KenLM, and spaCy's settings.
 
 - zarr's JSON (`.zarray`, `.zgroup`, `.zattrs`, `.zmetadata`, `zarr.json`): codecs by allow-list; the pickle codec unpickles
   every chunk.
@@ -55,6 +55,12 @@ RULES: Final[tuple[Rule, ...]] = (
     _rule("matlab-broken", "MATLAB file that breaks its format", Severity.MEDIUM, "It cannot be followed to its end."),
     _rule(
         "fasttext-broken", "fastText model that breaks its format", Severity.MEDIUM, "It cannot be followed to its end."
+    ),
+    _rule(
+        "word2vec-broken",
+        "word2vec file that breaks its format",
+        Severity.MEDIUM,
+        "Not every word is where it must be.",
     ),
     _rule("fasttext-quantised", "Quantised fastText model", Severity.LOW, "Its compressed matrices are not read."),
     _rule(
@@ -114,8 +120,8 @@ class DataStores:
 
 def _reading_of(subject: Subject) -> Callable[[Subject, Notes], int] | None:
     kind, base = subject.kind.name, subject.path.rpartition("/")[2]
-    if kind in ("matlab", "fasttext"):
-        return {"matlab": _matlab, "fasttext": _fasttext}[kind]
+    if kind in ("matlab", "fasttext", "word2vec"):
+        return {"matlab": _matlab, "fasttext": _fasttext, "word2vec": _word2vec}[kind]
     if kind == "kenlm":
         return _kenlm
     if base in _ZARR and kind == "json":
@@ -249,6 +255,34 @@ def _fasttext(subject: Subject, notes: Notes) -> int:
     if window.remaining:
         raise Malformed(f"{window.remaining} bytes follow the last matrix")
     return subject.size_bytes
+
+
+def _word2vec(subject: Subject, notes: Notes) -> int:
+    head = re.match(rb"(\d{1,9}) (\d{1,5})\n", subject.head)
+    if head is None:
+        raise Malformed("the first line is no number of words and of columns")
+    words, columns = int(head.group(1)), int(head.group(2))
+    # Of every word at least a letter, a blank and its numbers must be there: nobody is made to count beyond the end.
+    if head.end() + words * (2 + 4 * columns) > subject.size_bytes:
+        raise Malformed(f"{words} words of {columns} columns do not fit")
+    window = ByteWindow(subject, head.end(), subject.size_bytes, Budget())
+    for _ in range(words):
+        _spelled(window)
+        window.skip(4 * columns)
+    if window.remaining not in (0, 1) or (window.remaining and window.byte() != 0x0A):
+        raise Malformed("bytes follow the last word")
+    return subject.size_bytes
+
+
+def _spelled(window: ByteWindow) -> None:
+    """A word up to its blank; the original tool ends the one before with a newline, others do not."""
+    for length in range(4096):
+        letter = window.byte()
+        if letter == 0x20:
+            return
+        if letter < 0x20 and not (letter == 0x0A and length == 0):
+            raise Malformed(f"a word has a control character before {window.position}")
+    raise Malformed(f"a word does not end before {window.position}")
 
 
 def _word(window: ByteWindow) -> None:

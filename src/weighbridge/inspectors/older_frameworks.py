@@ -18,6 +18,7 @@ from typing import Final
 from weighbridge.core.errors import Malformed
 from weighbridge.core.finding import Report, Severity
 from weighbridge.formats.bounded import read_whole
+from weighbridge.formats.kinds import is_text
 from weighbridge.formats.json_text import parse
 from weighbridge.formats.protobuf import Message, ProtobufProblem
 from weighbridge.formats.tensor_lists import mxnet_arrays, paddle_tensors
@@ -163,6 +164,14 @@ def _reading_of(subject: Subject) -> Callable[[Subject, Notes], int] | None:
     return _ncnn_param if kind == "other-text" and head.startswith(b"7767517\n") else None
 
 
+def _text(subject: Subject, limit_bytes: int) -> str:
+    """The whole of a text, which its first bytes alone do not make one: comments may hold anything."""
+    data = read_whole(subject, limit_bytes)
+    if not is_text(data, whole=True):
+        raise Malformed("the file is not text to its end")
+    return data.decode("utf-8")
+
+
 # --- Paddle --------------------------------------------------------------------------------------
 
 
@@ -255,7 +264,7 @@ _PROTO_TOKEN: Final = re.compile(
 
 
 def _caffe_text(subject: Subject, notes: Notes) -> int:
-    text = read_whole(subject, 4 * 1024 * 1024).decode("utf-8", "replace")
+    text = _text(subject, 4 * 1024 * 1024)
     at, key, value = 0, "", ""
     while at < len(text):
         found = _PROTO_TOKEN.match(text, at)
@@ -311,7 +320,7 @@ def _caffe_model(subject: Subject, notes: Notes) -> int:
 
 
 def _darknet_cfg(subject: Subject, notes: Notes) -> int:
-    text = read_whole(subject, 1024 * 1024).decode("utf-8", "replace")
+    text = _text(subject, 1024 * 1024)
     understood = True
     for number, line in enumerate(text.splitlines(), start=1):
         line = line.strip()
@@ -330,12 +339,12 @@ def _darknet_weights(subject: Subject, _notes: Notes) -> int:
     header = 20 if major * 10 + minor >= 2 else 16
     if major > 1 or minor > 5 or revision > 10 or subject.size_bytes < header or (subject.size_bytes - header) % 4:
         raise Malformed(f"version {major}.{minor}.{revision} with {subject.size_bytes} bytes is none of Darknet's")
-    subject.inert(header, subject.size_bytes)
+    # The header does not say how many numbers follow, so nothing proves that they are numbers: the malware rules look.
     return subject.size_bytes
 
 
 def _ncnn_param(subject: Subject, _notes: Notes) -> int:
-    text = read_whole(subject, MAX_TEXT_BYTES).decode("utf-8", "replace")
+    text = _text(subject, MAX_TEXT_BYTES)
     rows = [line for line in text.split("\n")[1:] if line.strip()]
     counts = re.fullmatch(r"\s*(\d{1,7})\s+(\d{1,7})\s*", rows[0]) if rows else None
     layers = rows[1:]

@@ -38,6 +38,7 @@ from weighbridge.inspectors import (
     tokenizers,
     weights,
 )
+from weighbridge.inspectors.examples import EXAMPLES
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Inspected, Inspector, Subject
 
@@ -95,7 +96,7 @@ TIMED_OUT: Final = Rule(
 )
 RULES: Final[Mapping[str, Rule]] = MappingProxyType(
     {
-        rule.id: rule
+        rule.id: replace(rule, example=EXAMPLES.get(rule.id, ""))
         for rule in (
             *census.RULES,
             *weights.RULES,

@@ -55,6 +55,9 @@ class ChatTemplates:
             notes.add("not-understood", f"byte {error.start} is no UTF-8", 0)
             return self._report(subject, notes, 0)
         judge_text(text, notes)
+        if not is_text(data, whole=True):
+            notes.add("not-understood", "the file is not text to its end", 0)
+            return self._report(subject, notes, 0)
         return self._report(subject, notes, subject.size_bytes)
 
     def _report(self, subject: Subject, notes: _Notes, covered: int) -> Report:

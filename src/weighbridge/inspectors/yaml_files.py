@@ -22,6 +22,7 @@ import yaml
 
 from weighbridge.core.finding import Report, Severity
 from weighbridge.formats.bounded import read_whole
+from weighbridge.formats.kinds import is_text
 from weighbridge.inspectors.dotted_names import Standing, standing_of
 from weighbridge.inspectors.notes import Notes, shown
 from weighbridge.inspectors.rule import Rule
@@ -139,7 +140,11 @@ class YamlFiles:
             return None
         notes = Notes(subject, _BY_ID)
         data = read_whole(subject, MAX_BYTES)
-        return notes.report(NAME, len(data) if judge(data, notes) else 0)
+        if not is_text(data, whole=True):
+            # Its first bytes made it text; what lies further on may be a program or an archive.
+            notes.say("yaml-not-understood", "the file is not text to its end")
+        understood = judge(data, notes) and is_text(data, whole=True)
+        return notes.report(NAME, len(data) if understood else 0)
 
 
 def judge(data: bytes, notes: Notes) -> bool:

@@ -43,7 +43,7 @@ class RemoteReader:
             return self.head[offset : offset + length]
         if length <= 0 or offset >= self.size_bytes:
             return b""
-        self.channel.send(FrameKind.READ, _RANGE.pack(offset, min(length, 0xFFFFFFFF)))
+        self.channel.send(FrameKind.READ, _RANGE.pack(offset, min(length, self.size_bytes - offset, 0xFFFFFFFF)))
         kind, payload = self.channel.receive()
         if kind is FrameKind.BROKEN:
             raise Truncated(payload.decode("utf-8", "replace"))
