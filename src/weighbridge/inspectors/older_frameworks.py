@@ -18,8 +18,8 @@ from typing import Final
 from weighbridge.core.errors import Malformed
 from weighbridge.core.finding import Report, Severity
 from weighbridge.formats.bounded import read_whole
-from weighbridge.formats.kinds import is_text
 from weighbridge.formats.json_text import parse
+from weighbridge.formats.kinds import is_text
 from weighbridge.formats.protobuf import Message, ProtobufProblem
 from weighbridge.formats.tensor_lists import mxnet_arrays, paddle_tensors
 from weighbridge.inspectors.notes import Notes, shown

@@ -13,6 +13,7 @@ from typing import Final
 
 from weighbridge.core.errors import LimitExceeded, Malformed
 from weighbridge.core.finding import Coverage, Finding, Report, Severity, Verdict
+from weighbridge.formats.kinds import is_text
 from weighbridge.formats.templates import MAX_TEMPLATE_BYTES, parse_template
 from weighbridge.inspectors.subject import Subject
 from weighbridge.inspectors.template_code import CodeJudge
