@@ -29,12 +29,16 @@ LIBRARIES = ("awscrt", "blake3", "botocore", "urllib3")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the named benchmarks, prints tables, writes what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAMES", help=f"of {', '.join(NAMES)}, or inspection (default: all)")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAMES", help=f"of {', '.join(NAMES)}, or inspection (default: all)"
+    )
     parser.add_argument("--gigabytes", type=float, default=4.0, help="size of the moved model, in four shards")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds; medians are reported")
     parser.add_argument("--large", action="store_true", help="memory: 16 GB as well")
     parser.add_argument("--workspace", type=Path, help="where data goes (default: in memory, /dev/shm)")
-    parser.add_argument("--corpus-python", type=Path, help="inspection: an interpreter with the libraries of corpus.txt")
+    parser.add_argument(
+        "--corpus-python", type=Path, help="inspection: an interpreter with the libraries of corpus.txt"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them there (.svg or .png)")
     chosen = parser.parse_args(arguments)

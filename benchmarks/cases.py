@@ -244,7 +244,13 @@ def _secrets() -> Iterator[Case]:
 def benign(*, held_out: bool) -> Iterator[Case]:
     """What real libraries wrote: the part that the profiles were written by, or the part that was kept from that."""
     module = _support("benign_pack")
-    families = {"tensors": "torch", "modules": "torch", "states": "torch", "trainer": "torch", "standard": "plain values"}
+    families = {
+        "tensors": "torch",
+        "modules": "torch",
+        "states": "torch",
+        "trainer": "torch",
+        "standard": "plain values",
+    }
     prefix = "kept apart: " if held_out else "honest: "
     for part, controls in module.packed().items():
         for control in controls:

@@ -8,6 +8,7 @@ whatever a scanner does with hostile bytes is up to whoever runs this; nothing i
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -48,10 +49,8 @@ def _ask(call: object, arguments: list[str], seconds: float) -> tuple[object, fl
             time.sleep(0.002)
     late = status is None
     # Also what the case has started and left behind.
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     if status is None:
         _, status = os.waitpid(child, 0)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -70,13 +69,14 @@ def _become(call: object, arguments: list[str]) -> None:
         for standard in (0, 1, 2):
             os.dup2(nothing, standard)
         os.chdir(tempfile.gettempdir())
-        sys.stdin, sys.stdout, sys.stderr = (open(number, mode, closefd=False) for number, mode in ((0, "r"), (1, "w"), (2, "w")))
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+        sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
         sys.argv = arguments
         answered = call()  # type: ignore[operator]
         code = answered if isinstance(answered, int) else 0
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
-    except BaseException:
+    except BaseException:  # noqa: BLE001 (whatever a scanner raises is its answer)
         code = 98
     finally:
         os._exit(code & 0xFF)

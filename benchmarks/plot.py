@@ -56,12 +56,27 @@ def line(axis: Any, outcome: dict[str, Any], column: str, title: str, *, limit: 
     _finish(axis, title)
 
 
+def scatter(axis: Any, outcome: dict[str, Any]) -> None:
+    """Each scanner by the share of malicious files that it stops and of honest ones: the upper left corner is right."""
+    for point in outcome["details"]["scatter"]:
+        ours = point["what"].startswith("weighbridge")
+        axis.plot(point["benign"], point["malicious"], "o", color=OURS if ours else "#6b7280")
+        place = (point["benign"], point["malicious"])
+        axis.annotate(point["what"], place, textcoords="offset points", xytext=(6, 3))
+    axis.set_xlim(-2, 102)
+    axis.set_ylim(-2, 106)
+    axis.set_xlabel("honest files stopped (%)")
+    axis.set_ylabel("malicious files stopped (%)")
+    _finish(axis, "Scanners: recall and false alarms")
+
+
 PANELS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "peers": lambda axis, found: bars(axis, found, "wall s", "s", "Hub to S3: wall time (s)"),
     "crossing": lambda axis, found: bars(axis, found, "CPU-s/GB", "", "CPU-seconds per GB"),
     "hashes": lambda axis, found: bars(axis, found, "CPU-s/GB", "", "Hashes: CPU-seconds per GB"),
     "verify": lambda axis, found: bars(axis, found, "GB/s", "", "Verification of every byte (GB/s)"),
     "memory": lambda axis, found: line(axis, found, "peak RSS MiB", "Peak memory of an ingest (MiB)", limit=512),
+    "inspection-accuracy": scatter,
     "small-files": lambda axis, found: line(axis, found, "wall ms/file", "Small files: ms per file"),
 }
 

@@ -1,4 +1,4 @@
-# ruff: noqa: SIM905, BLE001, T201 - lists of words read better as words; a library may raise anything when imported
+# ruff: noqa: SIM905, BLE001 - lists of words read better as words; a library may raise anything when imported
 """Writes the name lists of the pickle profiles from the installed libraries.
 
 Run it with an interpreter that has scikit-learn, scipy, pandas, torch, transformers, accelerate, xgboost and lightgbm:

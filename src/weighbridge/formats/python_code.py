@@ -45,7 +45,8 @@ def decode_source(data: bytes) -> str:
         Malformed: it is not in the encoding that it has by its declaration, or by default.
     """
     encoding = "utf-8"
-    for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n", 2)[:2]:
+    # Python ends lines at any of these, whatever an editor shows.
+    for line in re.split(rb"\r\n|\r|\n", data.removeprefix(b"\xef\xbb\xbf"), maxsplit=2)[:2]:
         found = _COOKIE.match(line)
         if found:
             named = found.group(1).decode("ascii", "replace").lower().replace("_", "-")

@@ -136,8 +136,8 @@ class ZipLook:
                 f"{folder}{slash}data/{key}",
                 f"{root}/.data/{key}.storage",
             )
-            # Writers count; a key with an ending would make a tensor of what somebody else opens by its name.
-            name = next((place for place in places if key.isalnum() and place in present), None)
+            # Writers count; a key that is a name would make a tensor of what somebody else opens by it.
+            name = next((place for place in places if key.isascii() and key.isdecimal() and place in present), None)
             if name is None:
                 self._missing[places] = int(size)
             else:

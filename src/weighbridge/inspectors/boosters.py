@@ -201,5 +201,5 @@ def _catboost(subject: Subject, notes: Notes) -> int:
         notes.say(
             "catboost-trailing-data", f"{size - 8 - length} bytes follow the model", location=f"offset {8 + length}"
         )
-    subject.inert(8, 8 + length)
+    # Only a few of its tables are followed, so what lies between them is not proven to be numbers.
     return size if not unknown else 8 + length

@@ -13,13 +13,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from weighbridge.core.finding import Coverage, Finding, Report, Severity
 from weighbridge.formats.bounded import read_whole
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Subject, report_of
+from weighbridge.inspectors.template_phrases import broken
 
 NAME: Final = "model-cards"
 MAX_CARD_BYTES: Final = 16 * 1024 * 1024
@@ -83,6 +84,14 @@ RULES: Final[tuple[Rule, ...]] = (
         "Do not follow the link.",
     ),
     _rule(
+        "agent-steering",
+        "Instructions to language models against their users",
+        Severity.HIGH,
+        "A file that coding agents obey, or a part of the card that no person sees, tells them to conceal, to disregard or "
+        "to send something.",
+        "Do not open the repository with a coding agent, and do not feed the card to a model.",
+    ),
+    _rule(
         "hidden-text",
         "Characters that hide or reorder text",
         Severity.MEDIUM,
@@ -136,12 +145,23 @@ _SCRIPT = re.compile(
     r"|<[a-z][^<>]{0,400}\son(?:error|load|click|mouseover|focus|toggle|begin|pointer\w+)\s*="
     r"|<\s*iframe\b(?![^>]{0,400}(?:huggingface\.co|\.hf\.space|youtube(?:-nocookie)?\.com|player\.bilibili\.com|vimeo\.com))"
 )
+_FENCE = re.compile(r"(`{3,40}|~{3,40})[ \t]{0,4}[\w+#.-]{0,40}")
+_KEEPS_HTML_OPEN = re.compile(r"(?i)<(?:!|\?|pre\b|style\b|textarea\b)")
+"""HTML that an empty line does not end (CommonMark 4.6, conditions 1 to 5, without the script itself)."""
 _DATA = re.compile(
     r"(?i)\bdata:(?:text/html|application/(?!json|pdf|font)[\w.+-]+|text/javascript|image/svg\+xml)[;,]"
     r"|(?:\]\(|href\s*=\s*[\"']?)\s*(?:javascript|vbscript)\s*:"
 )
 _HIDDEN = re.compile("[\u202a-\u202e\u2066-\u2069\U000e0020-\U000e007f]|[\u200b\u2060-\u2064]{4,}")
 _FLAG = re.compile("\U0001f3f4[\U000e0020-\U000e007e]{1,8}\U000e007f")
+_FOR_AGENTS = re.compile(
+    r"(?i)(?:.*/)?(?:agents|claude|gemini|skill|copilot-instructions|llms|\.?(?:cursor|windsurf|cline)rules|conventions)"
+    r"(?:\.local)?(?:\.md|\.txt)?|(?:.*/)?\.(?:cursor|claude|windsurf|continue|github)/.{1,200}\.(?:md|mdc)"
+)
+_NOT_SHOWN = re.compile(
+    r"<!--(?:(?!-->)[\s\S]){1,4000}|(?i:<\w{1,10}\s[^<>]{0,200}(?:display\s*:\s*none|font-size\s*:\s*0|\bhidden\b)[^<>]{0,200}>[^<]{1,2000})"
+)
+MAX_STEERING: Final = 64 * 1024
 _CHECKS: Final = (
     ("trust-remote-code", _TRUST),
     ("script", _SCRIPT),
@@ -215,7 +235,11 @@ def _judge(path: str, text: str) -> list[Finding]:
         known = _KNOWN_INSTALLERS.search(match.said)
         found.append(_finding("known-installer" if known else "pipe-to-shell", path, text, match))
     found += [_finding("obfuscated-command", path, text, one) for one in _around(text, _OBFUSCATED_HINT, _OBFUSCATED)]
+    found += [_finding("agent-steering", path, text, one) for one in _steering(path, text)]
     for rule, pattern in _CHECKS:
+        if rule == "script":
+            found += [_finding(rule, path, text, one) for one in islice(_scripts(text), MAX_FOUND)]
+            continue
         matches = pattern.finditer(_FLAG.sub("", text) if rule == "hidden-text" and not text.isascii() else text)
         found += [
             _finding(rule, path, text, _Place(one.start(), one.group()))
@@ -229,6 +253,62 @@ def _judge(path: str, text: str) -> list[Finding]:
 class _Place:
     start: int
     said: str
+
+
+def _scripts(text: str) -> Iterator[_Place]:
+    """HTML that runs, outside of what is shown as code.
+
+    A block of code counts as one only where nothing before it could make a reader of Markdown see HTML instead.
+    """
+    matches = _SCRIPT.finditer(text)
+    first = next(matches, None)
+    if first is None:
+        return
+    blocks = [] if _KEEPS_HTML_OPEN.search(text) else list(_code_blocks(text))
+    nth = 0
+    for match in chain((first,), matches):
+        while nth < len(blocks) and blocks[nth][1] <= match.start():
+            nth += 1
+        if nth == len(blocks) or not (blocks[nth][0] <= match.start() and match.end() <= blocks[nth][1]):
+            yield _Place(match.start(), match.group())
+
+
+def _code_blocks(text: str) -> Iterator[tuple[int, int]]:
+    """Fenced blocks that begin behind an empty line and are closed, from first to last byte of their lines.
+
+    The first fence that readers of Markdown could take in two ways ends the search: what follows is not taken for code.
+    """
+    opened, fence, blank, place = -1, "", True, 0
+    for line in text.split("\n"):
+        said = line.removesuffix("\r").rstrip(" \t")
+        marked = "```" in said or "~~~" in said
+        if "\r" in said:
+            return
+        if opened >= 0:
+            bare = said.lstrip(" \t")
+            if len(bare) >= len(fence) and bare.strip(fence[0]) == "":
+                if bare != said:
+                    return
+                yield opened, place
+                opened = -1
+        elif marked:
+            found = _FENCE.fullmatch(said)
+            if found is None or not blank:
+                return
+            opened, fence = place, found.group(1)
+        blank = not said
+        place += len(line) + 1
+
+
+def _steering(path: str, text: str) -> list[_Place]:
+    """What a file for coding agents, or a part that is not shown, says against the user."""
+    parts = [(0, text[:MAX_STEERING])] if _FOR_AGENTS.fullmatch(path) else []
+    parts += [(one.start(), one.group()) for one in islice(_NOT_SHOWN.finditer(text), MAX_FOUND)]
+    for start, part in parts:
+        for rule, said in broken(part):
+            if rule == "steering":
+                return [_Place(start + max(0, part.find(said)), said)]
+    return []
 
 
 def _around(text: str, hint: re.Pattern[str], pattern: re.Pattern[str]) -> list[_Place]:

@@ -60,17 +60,22 @@ def pipeline(value: Json) -> Iterator[tuple[str, Said]]:
             continue
         # Modular pipelines add where the component is loaded from.
         library, name, *more = [*one, None, None][: max(2, len(one))]
-        if len(more) > 1 or (more and not isinstance(more[0], dict)) or (library is None and name is None):
+        if len(more) > 1 or (more and not isinstance(more[0], dict)) or (library is None and name is None and not more):
             continue
         # Other lists are settings, such as a range of numbers.
         if all(isinstance(part, (int, float)) for part in one):
             continue
         for said in _component(key, library, name):
             yield key, said
+        hint = more[0].get("type_hint") if more and isinstance(more[0], dict) else None
+        if isinstance(hint, list) and len(hint) == 2 and hint != [None, None]:
+            yield from ((f"{key}.type_hint", said) for said in _component(key, hint[0], hint[1]))
 
 
 def _component(key: str, library: Json, name: Json) -> Iterator[Said]:
     what = f"the component {shown(key)}"
+    if library is None and name is None:
+        return
     if not isinstance(library, str) or not isinstance(name, str):
         yield Said("code-reference-escape", f"{what} is of {shown(library)}, which is no library's name")
     elif key == "_class_name":

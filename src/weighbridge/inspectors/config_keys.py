@@ -284,6 +284,8 @@ def _name(node: Node) -> Iterator[Said]:
     for text in texts(node.value):
         if is_dotted(text) and is_dangerous(text):
             yield Said("dangerous-callable", f"{node.key} is {shown(text)}")
+        elif "--" in text and code_reference(text).origin is Origin.ELSEWHERE:
+            yield from reference(text, node.key)
         elif not _TYPE_NAME.fullmatch(text) or ".." in text:
             yield Said("odd-name", f"{node.key} is {shown(text)}")
 
@@ -329,6 +331,7 @@ _BY_KEY: Final[Mapping[str, Judge]] = {
     **dict.fromkeys(("use_kernels", "use_kernel", "hub_kernels", "use_hub_kernels"), _kernel_switch),
     **dict.fromkeys(("configuration_files", "fast_tokenizer_files"), _versioned_files),
     **dict.fromkeys(("special_tokens_map_file", "added_tokens_file", "init_checkpoint"), _leftover_file),
+    "transformers_weights": _file,
     **dict.fromkeys(
         (
             "architectures",

@@ -237,7 +237,7 @@ def _fasttext(subject: Subject, notes: Notes) -> int:
     size, words, labels = (_integer(window, 4) for _ in range(3))
     window.skip(8)
     pruned = _integer(window, 8)
-    if not (0 <= size <= MAX_WORDS and words >= 0 and labels >= 0 and words + labels == size and -1 <= pruned <= size):
+    if not (0 <= size <= MAX_WORDS and words >= 0 and labels >= 0 and words + labels == size and pruned >= -1):
         raise Malformed(f"a dictionary of {size} entries has {words} words and {labels} labels")
     for _ in range(size):
         _word(window)
@@ -257,7 +257,7 @@ def _fasttext(subject: Subject, notes: Notes) -> int:
     return subject.size_bytes
 
 
-def _word2vec(subject: Subject, notes: Notes) -> int:
+def _word2vec(subject: Subject, _notes: Notes) -> int:
     head = re.match(rb"(\d{1,9}) (\d{1,5})\n", subject.head)
     if head is None:
         raise Malformed("the first line is no number of words and of columns")

@@ -99,17 +99,20 @@ class DeviceEngines:
 
 
 def _program(subject: Subject, notes: Notes) -> int:
-    size, end = subject.size_bytes, subject.size_bytes
+    size, end, after = subject.size_bytes, subject.size_bytes, subject.size_bytes
     header = subject.head[8:40]
     if header[:4] == b"eh00":
         end = int.from_bytes(header[8:16], "little")
         base, length = int.from_bytes(header[16:24], "little"), int.from_bytes(header[24:32], "little")
+        length = length if int.from_bytes(header[4:8], "little") >= 32 else 0
         if end > size or (base and (base < end or base > size or base + length > size)):
             raise Malformed(
                 f"the program ends at {end}, its segments lie at {base} to {base + length}, in {size} bytes"
             )
+        # Headers of the first version do not say how long the segments are; they reach the end.
+        after = base + length if base and length else size
         if base:
-            subject.inert(base, size)
+            subject.inert(base, after)
     program = FlatBuffer(subject, 0, end).root()
     for plan in program.tables(1):
         for operator in plan.tables(6):
@@ -118,7 +121,7 @@ def _program(subject: Subject, notes: Notes) -> int:
                 notes.say("executorch-operator", f"an operator is {shown(name)}")
         for delegate in plan.tables(7):
             _backend(delegate, notes)
-    return size
+    return min(size, after)
 
 
 def _backend(delegate: FlatTable, notes: Notes) -> None:

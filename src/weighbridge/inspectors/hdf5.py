@@ -150,7 +150,7 @@ _UNSETTLED: Final = keras_judge.UNSETTLED | {"hdf5-filter", "hdf5-not-understood
 
 # HDF5's own filters, and those of PyTables, h5py and hdf5plugin by their registered numbers.
 _FILTERS: Final = frozenset((1, 2, 3, 4, 5, 6, 305, 307, 32000, 32001, 32004, 32008, 32013, 32015, 32018, 32022, 32026))
-_MATLAB_BLOCK: Final = re.compile(rb"MATLAB 7\.3 MAT-file[\x20-\x7e]{0,96}[\x00 ]{0,104}\x00\x02IM\x00{384}")
+_MATLAB_BLOCK: Final = re.compile(rb"MATLAB 7\.\d MAT-file[\x20-\x7e]{0,96}[\x00 ]{0,104}\x00\x02IM\x00{384}")
 """What MATLAB writes before the content since 7.3: a line about itself, its version, and nothing."""
 _CONTAINERS: Final = frozenset(("executable", "archive", "serialised"))
 
@@ -329,7 +329,9 @@ class _Looking:
             yield from keras_judge.judge_bytes(text, self._subject.path, where)
         elif not is_heap and len(text) > 2 and kind_of("", text[:HEAD_BYTES], len(text)) is PICKLE:
             try:
-                self._subject.descend(Held(where, data, self._subject), unpacked_bytes=len(data))
+                # A text's padding is not the pickle's, which ends with a full stop.
+                held = data.rstrip(b"\0")
+                self._subject.descend(Held(where, held, self._subject), unpacked_bytes=len(held))
             except FormatError as error:
                 yield _BY_ID["hdf5-not-understood"].finding(self._subject.path, error.message, location=where)
 

@@ -14,7 +14,7 @@ from weighbridge.core.finding import Report, Severity
 from weighbridge.formats.bounded import read_whole
 from weighbridge.inspectors.notes import Notes, shown
 from weighbridge.inspectors.rule import Rule
-from weighbridge.inspectors.subject import Subject
+from weighbridge.inspectors.subject import Subject, report_of
 
 NAME: Final = "java"
 LOOK_BYTES: Final = 1024 * 1024
@@ -44,6 +44,14 @@ RULES: Final[tuple[Rule, ...]] = (
         Severity.HIGH,
         "The manifest names a class that starts with the archive.",
     ),
+    Rule(
+        "java-spark-class",
+        "Spark pipeline of a class that is not Spark's",
+        Severity.MEDIUM,
+        NAME,
+        "Loading the pipeline imports the class by its name (in Python, any module that can be imported) and calls it.",
+        "Find out which library the class is from, and decide whether it is one you use.",
+    ),
 )
 _BY_ID: Final = {rule.id: rule for rule in RULES}
 
@@ -57,6 +65,11 @@ _GADGETS: Final = re.compile(
     rb"|sun\.rmi\.|scala\.sys\.process|org\.apache\.xbean|com\.zaxxer\.hikari|org\.jboss\.)"
 )
 _CLASS_DESCRIPTION: Final = re.compile(rb"\x72(..)([\w.$\[;]{1,300})", re.DOTALL)
+_SPARK_CLASS: Final = re.compile(rb'"class"\s{0,20}:\s{0,20}"([^"\n]{0,300})"')
+_SPARK_OWN: Final = re.compile(
+    rb"(?:org\.apache\.spark\.ml|pyspark\.ml|com\.johnsnowlabs\.(?:nlp|ml)|ml\.dmlc\.xgboost4j|xgboost\.spark"
+    rb"|com\.microsoft\.azure\.synapse\.ml|synapse\.ml|org\.mleap|ml\.combust)\.[\w.$]+\Z"
+)
 _STARTS: Final = re.compile(rb"^(Main-Class|Premain-Class|Agent-Class|Launcher-Agent-Class):\s*(\S+)", re.MULTILINE)
 
 
@@ -82,7 +95,17 @@ class JavaFiles:
             return notes.report(NAME, len(data))
         if subject.path.endswith("META-INF/MANIFEST.MF") and subject.kind.family == "text":
             return _manifest(subject, notes)
+        if kind == "json" and b'"sparkVersion"' in subject.head:
+            _spark(subject.head, notes)
+            # Others give the account of the text.
+            return report_of(NAME, subject, notes.found, subject.size_bytes) if notes else None
         return None
+
+
+def _spark(head: bytes, notes: Notes) -> None:
+    for found in _SPARK_CLASS.finditer(head):
+        if not _SPARK_OWN.match(found.group(1)):
+            notes.say("java-spark-class", f"the pipeline is a {shown(found.group(1))}")
 
 
 def _object(data: bytes, notes: Notes) -> None:

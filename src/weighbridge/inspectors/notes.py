@@ -40,6 +40,11 @@ class Notes:
         return self._count[rule] > 0
 
     @property
+    def found(self) -> tuple[Finding, ...]:
+        """What was said so far."""
+        return tuple(self._found.values())
+
+    @property
     def grave(self) -> bool:
         """Whether anything makes the artifact bad."""
         return any(finding.severity >= Severity.HIGH for finding in self._found.values())

@@ -53,6 +53,11 @@ class Flows:
             marks |= self._marks[self._places[id(one)]]
         return marks
 
+    def parent(self, node: ast.AST) -> ast.AST | None:
+        """What a node stands in."""
+        place = self._parents[self._places[id(node)]]
+        return self._nodes[place] if place >= 0 else None
+
     def _enter(self, tree: ast.AST) -> None:
         waiting = [(tree, -1)]
         while waiting:

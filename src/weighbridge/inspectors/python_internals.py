@@ -88,4 +88,6 @@ def is_callback(node: ast.Call, name: str, names: Names) -> bool:
     if name != "ctypes.CFUNCTYPE()":
         return False
     own = node.args[0] if len(node.args) == 1 else None
+    if isinstance(own, ast.Attribute) and isinstance(own.value, ast.Name) and own.value.id == "self":
+        return own.attr in names.functions
     return isinstance(own, ast.Lambda) or (isinstance(own, ast.Name) and own.id in names.functions)

@@ -16,6 +16,7 @@ from typing import Final
 
 from weighbridge.core.errors import FormatError
 from weighbridge.formats.python_code import parse_source, walk
+from weighbridge.inspectors.python_access import MAX_LOOKED_AT, Access, has_fileno, is_chr_join, is_trust
 from weighbridge.inspectors.python_flows import DECODED, FETCHED, TOLD, Flows
 from weighbridge.inspectors.python_internals import LOOKED_AT, asks_for_itself, climbs, is_callback, is_hook
 from weighbridge.inspectors.python_marks import (
@@ -29,6 +30,7 @@ from weighbridge.inspectors.python_marks import (
     RISKY_MODULES,
     SHELLCODE,
 )
+from weighbridge.inspectors.python_moments import Moments
 from weighbridge.inspectors.python_names import Names
 from weighbridge.inspectors.python_powers import (
     COMMANDS,
@@ -42,8 +44,6 @@ from weighbridge.inspectors.python_powers import (
     power_of,
 )
 
-MAX_LOOKED_AT: Final = 2_000
-"""Nodes of one call that are looked at for words that stand together."""
 MAX_INNER_TEXTS: Final = 200
 MAX_INNER: Final = 256 * 1024
 """Characters of code as text that are judged, of one module."""
@@ -55,13 +55,19 @@ Note = Callable[[str, str, int], None]
 class Judge:
     """Goes through one module once; `note` is told what it can do."""
 
-    def __init__(self, tree: ast.Module, note: Note, *, deep: int = 0, at_import: bool = True) -> None:
+    def __init__(
+        self, tree: ast.Module, note: Note, *, deep: int = 0, at_import: bool = True, installs: bool = False
+    ) -> None:
         self._tree = tree
+        self._installs = installs
         self._note = note
         self._deep = deep
         self._all = list(walk(tree))
         self.names = Names(self._all)
-        self._early = self._early_nodes() if at_import else set()
+        self._early_matters = at_import
+        moments = Moments(tree, self.names, self._all)
+        self._early = moments.early() if at_import else set()
+        self._loading = moments.loading()
         self._flows = Flows(tree, self._source, self.names.functions)
         self._inside: set[str] = set()
         self._documented: set[int] | None = None
@@ -72,7 +78,9 @@ class Judge:
 
     def judge(self) -> None:
         """Looks at every node, then at what stands together."""
+        access = Access(self.names, self._flows, self._note, early=self._is_early, loading=self._loading)
         for node in self._all:
+            access.look(node)
             if isinstance(node, ast.Call):
                 self._call(node)
             elif isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp):
@@ -83,6 +91,9 @@ class Judge:
                 self._assigned(node)
             elif isinstance(node, ast.Subscript):
                 self._environment(node)
+            elif isinstance(node, ast.Dict):
+                if any(is_trust(key) and _is_true(one) for key, one in zip(node.keys, node.values, strict=True)):
+                    self._trusts(node)
             elif isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
                 self._decorated(node)
         self._together()
@@ -97,56 +108,6 @@ class Judge:
 
     # --- when ---------------------------------------------------------------------------------------------------
 
-    def _early_nodes(self) -> set[int]:
-        """The nodes that run at import, bodies of functions that are called at import among them."""
-        early: set[int] = set()
-        entered: set[str] = set()
-        waiting: list[ast.AST] = list(self._tree.body)
-        while waiting:
-            node = waiting.pop()
-            if id(node) in early:
-                continue
-            early.add(id(node))
-            if isinstance(node, ast.If) and _asks_for_main(node.test):
-                waiting.extend(node.orelse)
-                continue
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                waiting.extend([*node.decorator_list, *node.args.defaults, *(d for d in node.args.kw_defaults if d)])
-                waiting.extend(self._run_at_once(node, entered))
-                continue
-            if isinstance(node, ast.Lambda):
-                continue
-            if isinstance(node, ast.ClassDef):
-                waiting.extend(k.value.body for k in node.keywords if isinstance(k.value, ast.Lambda))
-            if isinstance(node, ast.Call):
-                waiting.extend(self._entered(node, entered))
-            waiting.extend(ast.iter_child_nodes(node))
-        return early
-
-    def _entered(self, node: ast.Call, entered: set[str]) -> list[ast.AST]:
-        """The body of what is called, by its bare name; what is handed to threads, timers and exit hooks is called too."""
-        called = [node.func] + [
-            one for one in (*node.args, *(k.value for k in node.keywords)) if isinstance(one, ast.Name)
-        ]
-        found: list[ast.AST] = [node.func.body] if isinstance(node.func, ast.Lambda) else []
-        for one in called:
-            name = one.id if isinstance(one, ast.Name) else one.attr if isinstance(one, ast.Attribute) else ""
-            function = self.names.functions.get(name)
-            if function is not None and name not in entered:
-                entered.add(name)
-                found.extend(function.body)
-        return found
-
-    def _run_at_once(self, node: ast.FunctionDef | ast.AsyncFunctionDef, entered: set[str]) -> list[ast.AST]:
-        """Functions that Python calls while it makes classes and modules."""
-        if (
-            node.name in ("__init_subclass__", "__set_name__", "__class_getitem__", "__prepare__")
-            and node.name not in entered
-        ):
-            entered.add(node.name)
-            return list(node.body)
-        return []
-
     def _is_early(self, node: ast.AST) -> bool:
         return id(node) in self._early
 
@@ -158,7 +119,7 @@ class Judge:
             name = self.names.name(node.func)
             power = power_of(name)
             method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
-            decodes = power == "decode" or method in ("fromhex", "decrypt") or _is_chr_join(node)
+            decodes = power == "decode" or method in ("fromhex", "decrypt") or is_chr_join(node)
             fetches = (power == "network" and not name.startswith("socket.")) or method in ("recv", "recvfrom")
             return decodes * DECODED | fetches * FETCHED | self._is_telling(node) * TOLD
         if isinstance(node, ast.Attribute):
@@ -180,6 +141,9 @@ class Judge:
             not plain or (self._tells(arguments) and not asks_for_itself(node, name, self.names))
         ):
             self._use("send", node)
+            handed = [*node.args, *(k.value for k in node.keywords if k.arg not in ("token", "headers", "auth"))]
+            if name.startswith("huggingface_hub.") and self._tells(handed):
+                self._note("exfiltration", f"what the machine keeps to itself is given to {name}", node.lineno)
         if any(self.names.name(one) == "os.environ" for one in arguments):
             self._use("recon", node)
         self._keywords(node, name)
@@ -204,7 +168,11 @@ class Judge:
         name = self.names.name(node.func if isinstance(node, ast.Call) else node)
         if isinstance(node, ast.Attribute):
             return name == "os.environ"
-        return power_of(name) == "recon" or (name in ("builtins.open", "os.getenv") and self._is_secret(node))
+        return (
+            power_of(name) == "recon"
+            or name.endswith(".get_token")
+            or (name in ("builtins.open", "os.getenv") and self._is_secret(node))
+        )
 
     def _is_secret(self, node: ast.Call) -> bool:
         text = self.names.text(node.args[0]) if node.args else None
@@ -233,13 +201,15 @@ class Judge:
         if name == "pty.spawn":
             self._use("shell", node)
         if re.search(r"(?:/bin/)?(?:ba|z|da)?sh\b|cmd(?:\.exe)?\b|powershell", text) and (
-            _has_fileno(node) or "stdin" in [k.arg for k in node.keywords]
+            has_fileno(node) or "stdin" in [k.arg for k in node.keywords]
         ):
             self._use("shell", node)
         if re.search(r"\bpip3?\b.{0,20}\binstall\b|\bconda\b.{0,10}install|\bnpm\s+i", text):
             self._note("installs", f"{text.strip()[:80]!a} is run", line)
         if self._is_early(node):
             self._note("runs-at-import", f"{name} is called", line)
+        elif id(node) in self._loading and self._early_matters:
+            self._note("runs-at-import", f"{name} is called when the model is loaded", line)
         else:
             self._note("process", f"{name} is called", line)
 
@@ -277,6 +247,12 @@ class Judge:
             self._note("hidden-code", f"what was decoded is given to {name}", line)
         elif not fetched:
             self._note("dynamic-code", f"{name} is called", line)
+        if name in _FETCHING and self._is_early(node):
+            self._note("downloaded-code", f"{name} is called when the module is imported", line)
+        elif code is None and name.startswith(_EXECUTING) and self._is_early(node) and not self._installs:
+            self._note("hidden-code", f"{name} is called at import on what is put together there", line)
+        if name in _READING_CODE and self._is_early(node):
+            self._note("runs-at-import", f"{name} is called", line)
         if (
             code is not None
             and self._deep < MAX_CODE_IN_CODE
@@ -366,11 +342,16 @@ class Judge:
     def _keywords(self, node: ast.Call, name: str) -> None:
         for keyword in node.keywords:
             if keyword.arg == "trust_remote_code" and _is_true(keyword.value):
-                self._note("deserialises", "further models are loaded with trust_remote_code", node.lineno)
+                self._trusts(node)
             elif keyword.arg == "cmdclass" and name.endswith("setup"):
                 self._use("cmdclass", node)
             elif keyword.arg in ("process_group", "preexec_fn") and power_of(name) == "process":
                 self._use("detached", node)
+
+    def _trusts(self, node: ast.expr) -> None:
+        self._note("deserialises", "further models are loaded with trust_remote_code", node.lineno)
+        if self._is_early(node):
+            self._note("downloaded-code", "code of another repository runs when the module is imported", node.lineno)
 
     def _other(self, node: ast.Call, name: str, arguments: Sequence[ast.expr]) -> None:
         if is_hook(node, name):
@@ -496,7 +477,7 @@ class Judge:
         if name.startswith("builtins.") and name.count(".") > 1:
             # Built-in functions have no attributes that could be set: a variable has the name of one.
             return
-        if name.startswith(PATCHED_PYTHON) or name == "builtins":
+        if name.startswith(PATCHED_PYTHON) or name == "builtins" or "trust_remote_code" in name:
             self._note("patches-python", f"{name} is replaced", node.lineno)
         elif self._is_early(node) and not name.startswith("self"):
             self._note("patches-modules", f"{name[:80]} is replaced", node.lineno)
@@ -573,26 +554,32 @@ class Judge:
     }
 
 
-def _asks_for_main(test: ast.expr) -> bool:
-    return isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and test.left.id == "__name__"
+_FETCHING: Final = frozenset(("torch.hub.load", "transformers.dynamic_module_utils.get_class_from_dynamic_module"))
+_EXECUTING: Final = (
+    "builtins.exec",
+    "builtins.eval",
+    "types.FunctionType",
+    "types.CodeType",
+    "code.",
+    "codeop.",
+)
+_READING_CODE: Final = frozenset(
+    (
+        "runpy.run_path",
+        "runpy.run_module",
+        "code.interact",
+        "hydra.utils.instantiate",
+        "mako.template.Template",
+        "sympy.S",
+        "sympy.sympify",
+    )
+)
 
 
 def _is_true(node: ast.expr | None) -> bool:
-    return isinstance(node, ast.Constant) and node.value is True
-
-
-def _has_fileno(node: ast.Call) -> bool:
-    return any(isinstance(part, ast.Attribute) and part.attr == "fileno" for part in islice(walk(node), MAX_LOOKED_AT))
-
-
-def _is_chr_join(node: ast.Call) -> bool:
-    """`"".join(chr(c) for c in ...)` and its like."""
-    if not (isinstance(node.func, ast.Attribute) and node.func.attr == "join" and node.args):
-        return False
-    return any(
-        isinstance(part, ast.Name) and part.id in ("chr", "unichr")
-        for part in islice(walk(node.args[0]), MAX_LOOKED_AT)
-    )
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        return isinstance(node.operand, ast.Constant) and not node.operand.value
+    return isinstance(node, ast.Constant) and bool(node.value)
 
 
 def _bare(target: ast.Attribute, names: Names) -> str:

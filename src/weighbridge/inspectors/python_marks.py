@@ -23,7 +23,24 @@ INTERNALS: Final = frozenset(
 )
 REVEALING: Final = frozenset(("__subclasses__", "__builtins__", "f_globals", "f_builtins", "tb_frame", "gi_frame"))
 C_MEMORY: Final = ("ctypes.CFUNCTYPE()", "ctypes.cast", "ctypes.memmove", "ctypes.create_string_buffer")
-PRELOADED: Final = frozenset(("LD_PRELOAD", "PYTHONSTARTUP", "DYLD_INSERT_LIBRARIES", "LD_AUDIT"))
+PRELOADED: Final = frozenset(
+    [
+        "LD_PRELOAD",
+        "PYTHONSTARTUP",
+        "DYLD_INSERT_LIBRARIES",
+        "LD_AUDIT",
+        "PYTHONBREAKPOINT",
+        "PYTHONINSPECT",
+        "PAGER",
+        "GIT_SSH_COMMAND",
+        "GIT_PAGER",
+        "BROWSER",
+        "BASH_ENV",
+        "HF_TRUST_REMOTE_CODE",
+        "PYTHONHOME",
+        "GIT_EXTERNAL_DIFF",
+    ]
+)
 SHELLCODE: Final = (
     "VirtualAlloc",
     "VirtualProtect",

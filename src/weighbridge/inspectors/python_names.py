@@ -11,6 +11,7 @@ import base64
 import binascii
 import builtins
 import codecs
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -31,6 +32,19 @@ _BUILTINS: Final = frozenset(dir(builtins)) & frozenset(
     )
 )  # fmt: skip
 _ALWAYS: Final = frozenset(("exec", "eval", "compile", "__import__", "getattr"))
+_GLOBALS: Final = {
+    "__builtins__": "builtins",
+    "__loader__": "__loader__",
+    "__spec__": "__spec__",
+    "get_ipython": "IPython.get_ipython",
+}
+_RESOLVING: Final = frozenset(
+    (
+        "pkgutil.resolve_name", "pydoc.locate", "hydra.utils.get_method", "hydra.utils.get_class", "hydra.utils.get_object",
+        "django.utils.module_loading.import_string", "werkzeug.utils.import_string", "sys.modules.get",
+        "importlib.machinery.BuiltinImporter.load_module", "__loader__.load_module", "__spec__.loader.load_module",
+    )
+)  # fmt: skip
 _PYTHON_2: Final = frozenset(("execfile", "raw_input", "unichr"))
 
 
@@ -41,6 +55,7 @@ class Names:
         self.known: dict[str, str] = {}
         self.texts: dict[str, str] = {}
         self.functions: dict[str, ast.FunctionDef | ast.AsyncFunctionDef] = {}
+        self.classes: dict[str, ast.ClassDef] = {}
         self._defined: set[str] = set()
         self._resolved: dict[int, str] | None = None
         self._folded: dict[int, str | None] | None = None
@@ -49,7 +64,9 @@ class Names:
         for node in nodes:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 self._defined.add(node.name)
-                if not isinstance(node, ast.ClassDef):
+                if isinstance(node, ast.ClassDef):
+                    self.classes.setdefault(node.name, node)
+                else:
                     self.functions.setdefault(node.name, node)
             elif isinstance(node, ast.Import | ast.ImportFrom):
                 self._imported(node)
@@ -72,14 +89,15 @@ class Names:
         elif not node.level and node.module:
             for alias in node.names:
                 if alias.name != "*":
-                    self.known[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+                    self.known[alias.asname or alias.name] = _tidy(f"{node.module}.{alias.name}")
                 else:
                     self._starred(node.module)
 
     def _starred(self, module: str) -> None:
         """The names that matter of modules that are imported whole."""
         names = {
-            "os": "system popen remove unlink environ fork execv execl getenv",
+            "os": "system popen remove unlink environ fork execv execl execvp execve execlp spawnl spawnv spawnlp spawnvp getenv "
+            "posix_spawn kill",
             "subprocess": "run Popen call check_output check_call getoutput",
             "socket": "socket create_connection gethostname",
             "ctypes": "CDLL cdll windll CFUNCTYPE memmove",
@@ -157,7 +175,7 @@ class Names:
             return self.known[name]
         if name in _ALWAYS or (name in _BUILTINS and name not in self._defined) or name in _PYTHON_2:
             return f"builtins.{name}"
-        return "builtins" if name == "__builtins__" else ""
+        return _GLOBALS.get(name, "") if name not in self._defined else ""
 
     def _by_call(self, node: ast.Call, deep: int) -> str:
         callee = self.name(node.func, deep + 1)
@@ -168,6 +186,11 @@ class Names:
         if callee == "builtins.getattr" and len(node.args) >= 2:
             base, attribute = self.name(node.args[0], deep + 1), self.text(node.args[1])
             return _tidy(f"{base}.{attribute}") if base and attribute else ""
+        if callee in _RESOLVING and first is not None:
+            return (self.text(first) or "").replace(":", ".")
+        fetched = self._fetched_by(node, callee, deep)
+        if fetched:
+            return fetched
         if callee in ("functools.partial", "staticmethod", "builtins.staticmethod") and first:
             return self.name(first, deep + 1)
         if callee == "builtins.vars" and first is not None:
@@ -177,10 +200,27 @@ class Names:
             return "builtins.globals()"
         return f"{callee}()" if callee and len(callee) < 300 else ""
 
+    def _fetched_by(self, node: ast.Call, callee: str, deep: int) -> str:
+        """What a call fetches by text: `os.__dict__.get('system')`, `attrgetter('system')(os)`."""
+        first = self.text(node.args[0]) if node.args else None
+        if first and callee.endswith((".__dict__.get", ".__getattribute__", ".__dict__.__getitem__")):
+            return _tidy(f"{callee.rpartition('.')[0].removesuffix('.__dict__')}.{first}")
+        made = node.func
+        if isinstance(made, ast.Call) and made.args and node.args:
+            maker = self.name(made.func, deep + 1)
+            if maker in ("operator.attrgetter", "operator.methodcaller", "operator.itemgetter"):
+                base, key = self.name(node.args[0], deep + 1).removesuffix(".__dict__"), self.text(made.args[0])
+                return _tidy(f"{base}.{key}") if base and key else ""
+        return ""
+
     def _by_key(self, node: ast.Subscript, deep: int) -> str:
         base, key = self.name(node.value, deep + 1), self.text(node.slice)
         if base == "sys.modules":
             return key or ""
+        if key and base.startswith("ctypes."):
+            return f"{base}.{key}"
+        if base == "builtins" and key:
+            return f"builtins.{key}"
         if key and base == "builtins.globals()":
             return self._by_name(key)
         if key and base.endswith(".__dict__"):
@@ -379,6 +419,9 @@ def _operands(node: ast.IfExp | ast.NamedExpr | ast.Await | ast.BoolOp) -> list[
     return [node.body, node.orelse] if isinstance(node, ast.IfExp) else [node.value]
 
 
+_WITHIN = re.compile(r"[\w.]{1,200}?\.(_?(?:os|subprocess|sys|builtins|posix)(?:\.[\w.()]{1,190})?)")
+
+
 def _tidy(name: str) -> str:
     """`os.__dict__.system` is `os.system`; modules within modules that are only imported there are themselves."""
     for inner, plain in (
@@ -389,4 +432,5 @@ def _tidy(name: str) -> str:
     ):
         if name.startswith(inner):
             return plain + name[len(inner) :]
-    return name
+    found = _WITHIN.fullmatch(name)
+    return found.group(1).lstrip("_") if found else name

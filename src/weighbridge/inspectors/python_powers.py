@@ -24,7 +24,11 @@ POWERS: Final = _table(
         "multiprocessing.util.spawnv_passfds _posixsubprocess. fabric. invoke.run platform.popen timeit.timeit timeit.main "
         "cProfile.run profile.run trace.Trace pdb.run bdb.Bdb.run distutils.spawn. setuptools.distutils.spawn. "
         "IPython.get_ipython().system IPython.get_ipython().run_line_magic IPython.get_ipython().getoutput "
-        "nvidia_smi. torch.distributed.run. torch.distributed.launch. test.support.script_helper."
+        "nvidia_smi. timeit.repeat timeit.Timer cProfile.runctx profile.runctx pdb.run pdb.runeval pdb.runctx pdb.runcall bdb. trace. doctest.testmod doctest.testfile doctest.run_docstring_examples psutil.Popen ptyprocess. anyio.run_process "
+        "anyio.open_process trio.run_process trio.open_process pip.main pip._internal. ensurepip. os.kill os.killpg "
+        "setuptools.sandbox. distutils.core.run_setup IPython.get_ipython().run_cell IPython.get_ipython().magic "
+        "PIL.ImageMath.eval PIL.ImageMath.unsafe_eval subprocess.Popen().never os.posix_spawn posix. nt. _posixsubprocess. "
+        "torch.distributed.run. torch.distributed.launch. test.support.script_helper."
     ),
     network=(
         "requests. urllib.request. urllib2. urllib3. urllib.urlopen urllib.urlretrieve http.client. httplib. httplib2. "
@@ -38,7 +42,9 @@ POWERS: Final = _table(
         "torch.hub.load_state_dict_from_url torch.hub.download_url_to_file torch.utils.model_zoo. "
         "torchvision.datasets.utils. dns. scapy. discord. telegram. telebot. tweepy. slack_sdk. openai. anthropic. "
         "asyncio.open_connection asyncio.start_server http.server. twisted. zmq. pika. redis. pymongo. psycopg2. "
-        "mechanize. selenium. playwright. tldextract. multiprocessing.connection. concurrent.futures.interpreter. "
+        "mechanize. selenium. playwright. tldextract. multiprocessing.connection. concurrent.futures.interpreter. git.Repo. "
+        "logging.handlers.HTTPHandler logging.handlers.SocketHandler logging.handlers.DatagramHandler logging.handlers.SMTPHandler "
+        "logging.handlers.SysLogHandler datasets.load_dataset evaluate.load gradio.load "
         "cloudscraper. curl_cffi. grpc. kaggle. mlflow. wandb. clearml. comet_ml. gradio_client. pyngrok. miniupnpc. "
         "fsspec.open smart_open. tensorflow.keras.utils.get_file keras.utils.get_file nltk.download spacy.cli.download "
         "asyncio.get_event_loop().create_connection ssl.get_server_certificate aiodns. uvicorn. flask.Flask"
@@ -56,9 +62,11 @@ POWERS: Final = _table(
         "importlib.util.spec_from_loader zipimport. ast.literal_eval.never numpy.testing.measure "
         "pandas.eval numexpr.evaluate sympy.parsing.sympy_parser.parse_expr sympy.sympify sympy.lambdify "
         "torch._dynamo.eval_frame. builtins.__build_class__ new.code new.function torch.fx.GraphModule.never "
-        "torch.hub.load transformers.dynamic_module_utils."
+        "torch.hub.load transformers.dynamic_module_utils. sympy.S kernels. cython.inline Cython. pyximport. "
+        "jinja2.Template jinja2.Environment mako. transformers.integrations.hub_kernels. hydra.utils.instantiate _frozen_importlib."
     ),
-    dynamic_import="builtins.__import__ importlib.import_module importlib.__import__ importlib.reload pkgutil.get_loader pydoc.locate",
+    dynamic_import="builtins.__import__ importlib.import_module importlib.__import__ importlib.reload pkgutil.get_loader pydoc.locate pkgutil.resolve_name django.utils.module_loading. hydra.utils. werkzeug.utils.import_string "
+    "omegaconf.OmegaConf.register_new_resolver",
     deserialises=(
         "pickle.load pickle.loads pickle.Unpickler pickle._Unpickler _pickle.loads _pickle.load _pickle.Unpickler "
         "cPickle.load cPickle.loads dill.load dill.loads cloudpickle.load cloudpickle.loads joblib.load jsonpickle.decode "
@@ -71,7 +79,7 @@ POWERS: Final = _table(
         "ctypes.CDLL ctypes.cdll. ctypes.cdll ctypes.WinDLL ctypes.windll. ctypes.windll ctypes.OleDLL ctypes.PyDLL "
         "ctypes.pythonapi ctypes.pythonapi. ctypes.util.find_library ctypes.LibraryLoader cffi. torch.ops.load_library "
         "torch.utils.cpp_extension. torch.classes.load_library _ctypes. cupy.RawKernel cupy.RawModule pycuda. "
-        "triton.runtime.build. numpy.ctypeslib.load_library tensorflow.load_op_library tensorflow.load_library "
+        "triton.runtime.build. numpy.f2py. triton.language.inline_asm_elementwise deepspeed.ops.op_builder. numpy.ctypeslib.load_library tensorflow.load_op_library tensorflow.load_library "
         "cppyy. win32api. win32com. comtypes. winreg. _winreg. mmap.mmap cupy.cuda. llvmlite. tvm."
     ),
     delete=(

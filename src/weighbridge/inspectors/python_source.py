@@ -44,7 +44,7 @@ class Notes:
     """The findings of one source, each rule once a line, and not without end."""
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self.path = path
         self._seen: set[tuple[str, int]] = set()
         self.findings: list[Finding] = []
 
@@ -57,7 +57,7 @@ class Notes:
         confidence = Confidence.LOW if f"python-{rule}" in _ORDINARY else Confidence.HIGH
         location = f"line {line}" if line else ""
         self.findings.append(
-            BY_ID[f"python-{rule}"].finding(self._path, message[:300], location=location, confidence=confidence)
+            BY_ID[f"python-{rule}"].finding(self.path, message[:300], location=location, confidence=confidence)
         )
 
 
@@ -76,7 +76,7 @@ def judge_source(text: str, notes: Notes) -> list[tuple[str, int]]:
     if not text.isascii():
         for name, number in _outlandish(text):
             notes.add("homoglyph", f"the name {name[:60]!a}", number)
-    judge = Judge(tree, notes.add)
+    judge = Judge(tree, notes.add, installs=notes.path.rpartition("/")[2] == "setup.py")
     judge.judge()
     if judge.names.made > MAX_MADE:
         notes.add("limit", "the source puts together more text than is judged", 0)

@@ -95,6 +95,10 @@ class CodeJudge:
         """Looks at every node."""
         self._growing(self._tree)
         for node in self.nodes:
+            if isinstance(node, nodes.Keyword):
+                self._reached(plain(node.key), node)
+            elif isinstance(node, nodes.NSRef):
+                self._reached(plain(node.attr), node)
             look = self._LOOKS.get(type(node))
             if look is not None:
                 look(self, node)
@@ -162,7 +166,9 @@ class CodeJudge:
         if text is not None:
             self._reached(plain(text), node)
         name = _dotted(key)
-        if _is_built(key) or name in self._built:
+        cut = isinstance(key, nodes.Getitem) and isinstance(key.arg, nodes.Slice)
+        told = isinstance(key, nodes.Call) and isinstance(key.node, nodes.Name) and (key.node.name == "caller" or key.node.name in self._macros)  # fmt: skip
+        if cut or told or _is_built(key) or name in self._built:
             self._say("computed-key", "the key is put together from pieces", node)
 
     def _made(self, node: nodes.Expr) -> None:
@@ -273,17 +279,25 @@ class CodeJudge:
     # --- bombs ----------------------------------------------------------------------------------------------
 
     def _sized(self, arguments: Sequence[nodes.Expr], node: nodes.Node) -> None:
-        if any((_number(argument) or 0) > MAX_TIMES for argument in arguments):
+        if any((self._number(argument) or 0) > MAX_TIMES for argument in arguments):
             self._say("expansion-bomb", "text is made longer than any message", node)
 
+    def _number(self, node: nodes.Node) -> int | None:
+        """A number of constants and of names that hold one."""
+        if isinstance(node, nodes.Mul) and not isinstance(node.left, nodes.Mul):
+            left, right = self._number(node.left), self._number(node.right)
+            return None if left is None or right is None else min(left * right, 10**18)
+        known = self.folding.known.get(_dotted(node), "")
+        return int(known[:18]) if known.isascii() and known.isdigit() else _number(node)
+
     def _counts(self, node: nodes.Call) -> None:
-        numbers = [_number(argument) for argument in node.args]
+        numbers = [self._number(argument) for argument in node.args]
         if any(number is not None and abs(number) > MAX_TIMES for number in numbers):
             self._say("loop-bomb", f"range counts to more than {MAX_TIMES}", node)
 
     def _times(self, node: nodes.Node) -> None:
         assert isinstance(node, nodes.Mul)
-        numbers = [_number(node.left), _number(node.right)]
+        numbers = [self._number(node.left), self._number(node.right)]
         texts = [self.folding.text(side) for side in (node.left, node.right)]
         listed = any(isinstance(side, nodes.List | nodes.Tuple) for side in (node.left, node.right))
         text = any(found is not None and number is None for found, number in zip(texts, numbers, strict=True))
@@ -349,7 +363,7 @@ class CodeJudge:
             used = sum(1 for part in walk(node.node) if _dotted(part) == target) if target else 0
             if (
                 used > 1
-                and isinstance(node.node, nodes.Add | nodes.Concat | nodes.Mul)
+                and isinstance(node.node, nodes.Add | nodes.Concat | nodes.Mul | nodes.Filter)
                 and _summed(node.node, target) > 1
             ):
                 self._say("expansion-bomb", f"{target[:80]!a} doubles in every round of a loop", node)
@@ -416,6 +430,8 @@ def _summed(node: nodes.Node, target: str) -> int:
         part = parts.pop()
         if isinstance(part, nodes.Concat):
             parts.extend(part.nodes)
+        elif isinstance(part, nodes.Filter) and part.name == "join" and isinstance(part.node, nodes.List | nodes.Tuple):
+            parts.extend(part.node.items)
         elif isinstance(part, nodes.Add | nodes.Mul):
             parts.extend((part.left, part.right))
         elif _dotted(part) == target:

@@ -68,6 +68,9 @@ _STEERING: Final = tuple(
         r"\b(?:manipulat|deceiv|mislead|gasligh|trick|coerc)\w*\b.{0,40}\b(?:user|reader|person|people|customer)s?\b",
         r"\b(?:call|invoke|use)\w*\b.{0,30}\btool\b.{0,60}\b(?:even if|instead of what|before anything|whether or not|first "
         r"regardless)\b",
+        r"\balways (?:call|use|invoke|run)\b.{0,30}\b(?:first|before)\b",
+        r"\bne (?:dis|dites|révèl\w{1,3}|mentionn\w{1,3}|parl\w{1,3}) (?:jamais|pas|rien)\b|\bignor(?:e|ez) .{0,30}(?:instructions|"
+        r"consignes) précédentes",
         r"忽略.{0,8}(?:指令|提示|说明|规则)|不要.{0,4}(?:告诉|透露|提及|提到).{0,10}|秘密地|悄悄|暗中",
         r"игнорируй.{0,40}инструкци|не сообщай|тайно",
         r"ignor(?:iere|a|ez|er|e)\b.{0,30}\b(?:anweisungen|instrucciones|istruzioni|instruções|consignes)\b",
@@ -91,7 +94,8 @@ _URL: Final = re.compile(
 )
 _MARKUP: Final = re.compile(
     r"<\s*(?:script|iframe|object|embed|svg|link|meta|form|base|applet)\b[^>]*[\s>=]|<\s*img\b[^>]*\bsrc|\bjavascript\s*:|"
-    r"\bon(?:error|load|click|mouseover)\s*=|!\[[^\]\n]*\]\s*\(|<\s*a\s+href|\bdata:text/html|<\s*style\b[^>]*>",
+    r"\bon(?:error|load|click|mouseover)\s*=|!\[[^\]\n]*\]\s*\(|<\s*a\s+href|\bdata:text/html|<\s*style\b[^>]*>|"
+    r"\bstyle\s*=\s*['\"][^'\"]{0,80}(?:display\s*:\s*none|font-size\s*:\s*0|opacity\s*:\s*0|visibility\s*:\s*hidden)",
     _I,
 )
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}")

@@ -48,6 +48,12 @@ MIN_WORDS: Final = 3
 """Words of prose under a trigger that make an instruction."""
 
 MIN_PREFILL: Final = 4
+_AGREES = re.compile(r"(?i)(?:sure|of course|absolutely|certainly|yes)\b,? \w")
+_ROLES: Final = _named(
+    "user assistant system tool tools developer function ipython model human gpt bot observation environment context "
+    "document documents control critic query response output input functions think thinking analysis final python "
+    "browser code latest root reminder instruction agent chatbot ai"
+)
 MAX_DEEP: Final = 400
 MAX_JUDGED: Final = 512 * 1024
 """Characters of different texts that are judged; each counts for `SMALLEST` more."""
@@ -84,6 +90,8 @@ class WordsJudge:
         self._content: set[str] = set()
         self._dates: set[str] = set()
         self._flags: dict[str, str] = {}
+        self._tables: set[str] = set()
+        self._macros = {node.name: node for node in self._all if isinstance(node, nodes.Macro)}
         self._told: dict[str, _Told] = {}
         self._said_chars = 0
         self._within: set[int] = set()
@@ -101,7 +109,7 @@ class WordsJudge:
                 if isinstance(node.value, str):
                     self._text(node.value, node, around)
             else:
-                if isinstance(node, nodes.Add | nodes.Concat):
+                if isinstance(node, nodes.Add | nodes.Concat | nodes.Filter | nodes.Call | nodes.Getitem | nodes.Mod):
                     self._joined(node, around)
                 if isinstance(node, nodes.Filter | nodes.Call):
                     self._replaced(node)
@@ -134,12 +142,22 @@ class WordsJudge:
                 around = self._under(operand, around)
         elif isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name) and node.node.name == "raise_exception":
             return
-        elif isinstance(node, nodes.Getitem | nodes.Call) and self._looked_up(node):
+        elif (isinstance(node, nodes.Getitem | nodes.Call) and self._looked_up(node)) or self._is_asked(node):
             yield from ((part, _Around("the words of a message", around.prefill)) for part in node.iter_child_nodes())
         elif isinstance(node, nodes.Compare | nodes.Test):
             return
         else:
             yield from ((part, around) for part in node.iter_child_nodes())
+
+    def _is_asked(self, node: nodes.Node) -> bool:
+        """Texts of which what a message says picks one: `["", "text"][condition]`, `"text" * condition`, a named table."""
+        if isinstance(node, nodes.Assign):
+            return isinstance(node.node, nodes.Dict | nodes.List) and _dotted(node.target) in self._tables
+        if isinstance(node, nodes.Getitem):
+            return isinstance(node.node, nodes.List | nodes.Tuple) and bool(self._trigger(node.arg))
+        if isinstance(node, nodes.Mul):
+            return any(bool(self._trigger(side)) for side in (node.left, node.right) if not isinstance(side, nodes.Mul))
+        return False
 
     def _looked_up(self, node: nodes.Getitem | nodes.Call) -> bool:
         """A dictionary written down in the template and asked for what a message says."""
@@ -174,6 +192,8 @@ class WordsJudge:
         return ""
 
     def _tested(self, node: nodes.Test | nodes.Filter) -> str:
+        if node.name == "divisibleby" and node.node is not None and _counts_turns(node.node):
+            return "the number of messages" if any((_number(one) or 0) > 2 for one in node.args) else ""
         if node.name in ("selectattr", "rejectattr") and len(node.args) > 2:
             key = self._folding.text(node.args[0]) or ""
             return self._particular(node.args[2:]) if key in _CONTENT else ""
@@ -193,10 +213,18 @@ class WordsJudge:
             return waits
         if any(self._speaker(side) for side in sides) and self._particular(sides):
             return "who speaks"
+        if any(self._particular_role(side) for side in sides) and any(_asks_role(side) for side in sides):
+            return "who speaks"
+        if any(_counts_turns(side) and _every_so_often(side) for side in sides):
+            return "the number of messages"
         if any(_counts_turns(side) for side in sides):
             large = any((_number(side) or 0) > 3 for side in sides)
             return "the number of messages" if large else ""
         return ""
+
+    def _particular_role(self, side: nodes.Node) -> bool:
+        text = self._folding.text(side)
+        return text is not None and text.isalpha() and text.islower() and text not in _ROLES
 
     def _particular(self, sides: Sequence[nodes.Node]) -> str:
         """Whether one side is words that a person might write."""
@@ -206,7 +234,12 @@ class WordsJudge:
                 text = self._folding.text(part)
                 if text is None or text in _SWITCHES or text.strip().lower() in _STRUCTURE:
                     continue
-                if _is_natural(text) or invisible(text) or re.fullmatch(r"[\d\W_]*\d[\d\W_]*", text.strip() or "-"):
+                if (
+                    _is_natural(text)
+                    or (len(text) == 1 and text.isalpha())
+                    or invisible(text)
+                    or re.fullmatch(r"[\d\W_]*\d[\d\W_]*", text.strip() or "-")
+                ):
                     if isinstance(part, nodes.Const) and not isinstance(part.value, str):
                         continue
                     return "the words of a message"
@@ -255,9 +288,23 @@ class WordsJudge:
                 waits = self._trigger(node.node) if target else ""
                 if waits:
                     self._flags[target] = waits
+            elif isinstance(node, nodes.Getitem) and self._reads(node.arg):
+                self._tables.add(_dotted(node.node))
+            elif isinstance(node, nodes.Call):
+                self._passed(node)
             elif isinstance(node, nodes.For) and self._reads(node.iter):
                 self._content.update(name for name in map(_dotted, walk(node.target)) if name)
         self._raise_flags()
+
+    def _passed(self, node: nodes.Call) -> None:
+        """What a message says, handed to a macro, or asked of a table."""
+        if isinstance(node.node, nodes.Getattr) and node.node.attr == "get" and any(map(self._reads, node.args)):
+            self._tables.add(_dotted(node.node.node))
+        macro = self._macros.get(node.node.name) if isinstance(node.node, nodes.Name) else None
+        if macro is not None:
+            for parameter, value in zip(macro.args, node.args, strict=False):
+                if self._reads(value):
+                    self._content.add(parameter.name)
 
     def _raise_flags(self) -> None:
         """Names that are set where a trigger was met."""
@@ -293,7 +340,7 @@ class WordsJudge:
         if around.trigger and count >= MIN_WORDS:
             rule = "date-trigger" if around.trigger == "the date" else "trigger"
             self._note(rule, f"depending on {around.trigger}, the template says {text.strip()[:80]!a}", node.lineno)
-        if around.prefill and count >= MIN_PREFILL:
+        if around.prefill and (count >= MIN_PREFILL or (count > 1 and _AGREES.match(text.strip()))):
             self._note("prefill", f"the answer is begun with {text.strip()[:80]!a}", node.lineno)
 
     def _joined(self, node: nodes.Expr, around: _Around) -> None:
@@ -341,6 +388,17 @@ _NEGATIONS: Final = frozenset(("not", "no", "never", "don't", "n't", "do not", "
 
 def _is_flag(node: nodes.Node) -> bool:
     return isinstance(node, nodes.Const) and (node.value is True or node.value == 1 or isinstance(node.value, str))
+
+
+def _asks_role(node: nodes.Node) -> bool:
+    if isinstance(node, nodes.Getattr):
+        return node.attr == "role"
+    return isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const) and node.arg.value == "role"
+
+
+def _every_so_often(node: nodes.Node) -> bool:
+    """Whether turns are counted off, other than by twos."""
+    return any(isinstance(part, nodes.Mod) and (_number(part.right) or 0) > 2 for part in islice(_steps(node), 100))
 
 
 def _is_natural(text: str) -> bool:

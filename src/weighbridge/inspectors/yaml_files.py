@@ -86,6 +86,20 @@ RULES: Final[tuple[Rule, ...]] = (
         "Replace it by the value, or review the resolver.",
     ),
     _rule(
+        "code",
+        "Code in a value",
+        Severity.HIGH,
+        "Builders of networks from YAML (YOLO's) evaluate names, activations and arguments as Python; others run commands.",
+        _VALUES,
+    ),
+    _rule(
+        "download-script",
+        "Script that fetches the data set",
+        Severity.MEDIUM,
+        "Ultralytics runs what stands under `download` as Python, or in a shell, when the data set is not there.",
+        "Fetch the data set yourself, and leave the file out with --exclude.",
+    ),
+    _rule(
         "alias-bomb",
         "Aliases that multiply without measure",
         Severity.HIGH,
@@ -111,7 +125,8 @@ _BY_ID: Final = {rule.id: rule for rule in RULES}
 
 # What must be there for a text to be more than values; anything here sends it through the parser.
 _ACTING: Final = re.compile(
-    rb"""[!\\*]|&\S|^%|\$\{|_target_|class_path|\btarget\b|\b(?:_partial_|__target__|_call_|callable)\b""",
+    rb"""[!\\*]|&\S|^%|\$\{|_target_|class_path|\btarget\b|\b(?:_partial_|__target__|_call_|callable)\b"""
+    rb"""|__import__|\b(?:eval|exec) {0,4}\(|\bos\.|\bsubprocess\.|\bdownload\b|\b(?:curl|wget)\b""",
     re.MULTILINE,
 )
 _PLAIN_TAGS: Final = "null bool int float binary timestamp omap pairs set str seq map merge value"
@@ -120,6 +135,11 @@ _HYPER_PLAIN: Final = ("!ref", "!copy", "!tuple", "!PLACEHOLDER")
 _HYPER_CALLS: Final = ("!new:", "!name:", "!apply:", "!module:")
 _INCLUDES: Final = ("!include", "!env", "!secret", "!path", "!file")
 _TARGET_KEYS: Final = frozenset(("_target_", "__target__", "_call_", "class_path", "target", "callable"))
+_CODE: Final = re.compile(
+    r"\b__import__\s{0,4}\(|\b(?:eval|exec)\s{0,4}\(|\bos\.(?:system|popen|exec\w{1,3}|spawn\w{1,3})\s{0,4}\("
+    r"|\bsubprocess\.\w{1,20}\s{0,4}\(|\b(?:curl|wget)\s[^\n|]{1,300}+\|\s{0,4}(?:sudo\s+)?(?:ba|z|da|k)?sh\b"
+)
+_FREE_TEXT: Final = ("prompt", "template", "description", "instruction", "text", "comment", "note", "example", "title")
 _DOTTED: Final = re.compile(r"[A-Za-z_]\w*(?:\.\w+)+\Z")
 _RESOLVER: Final = re.compile(r"\$\{\s*(?:oc\.)?(?:env|eval|decode|python|exec|shell|file|import)\b[^}]{0,80}")
 
@@ -269,6 +289,11 @@ class _Walk:
         top = self.stack[-1] if self.stack else None
         if _RESOLVER.search(value):
             self.notes.say("yaml-interpolation", f"{shown(value)} is evaluated by a resolver", location=line)
+        key = (top.key or "") if top is not None and top.mapping and not top.at_key else ""
+        if _CODE.search(value) and not any(word in key.lower() for word in _FREE_TEXT):
+            self.notes.say("yaml-code", f"{shown(key)} is {shown(value)}", location=line)
+        elif key == "download" and len(self.stack) == 1 and re.search(r"\s", value.strip()):
+            self.notes.say("yaml-download-script", f"the script is {shown(value)}", location=line)
         if top is None or not top.mapping or top.at_key or top.key not in _TARGET_KEYS:
             return
         if top.key in ("target", "callable") and not _names_something(value.strip()):

@@ -269,7 +269,8 @@ def decode(payload: bytes, spooled: Spooled | None = None, *, path: str | None =
         inspection = Inspection.from_bytes(payload[4 : 4 + length])
         rest = Fields(json.loads(payload[4 + length :]), what="the rest of an answer")
         facts = [Fact(*_texts(item)) for item in rest.items("facts")]
-        if path is not None and any(one.path != path for one in (*inspection.reports, *facts)):
+        spoken_of = {report.path for report in inspection.reports} | {fact.path for fact in facts}
+        if path is not None and spoken_of - {path}:
             raise Malformed("the inspecting process speaks of another artifact")
         if spooled is not None:
             spooled.learn(rest.value("spooled"))
