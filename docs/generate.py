@@ -23,6 +23,8 @@ from weighbridge.cli.commands import ingest
 from weighbridge.core import config, errors
 from weighbridge.core.finding import Severity
 from weighbridge.inspectors import registry
+from weighbridge.inspectors.all_rules import RULES
+from weighbridge.inspectors.subject import Inspector
 from weighbridge.reports.document import schema
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -298,10 +300,10 @@ def rules_page() -> str:
     severities = ", ".join(f"{severity.label} ({int(severity)})" for severity in Severity)
     parts = ["# Inspectors and rules\n", MARK, RULES_HEAD.format(severities=severities, version=registry.RULES_VERSION)]
     by_inspector: dict[str, list[str]] = {}
-    for rule in registry.RULES.values():
+    for rule in RULES.values():
         by_inspector.setdefault(rule.inspector, []).append(rule.id)
     for inspector in registry.INSPECTORS:
-        module = inspect.getdoc(sys.modules[type(inspector).__module__]) or ""
+        module = inspect.getdoc(sys.modules[type(_loaded(inspector)).__module__]) or ""
         question, _, rest = module.partition("\n\n")
         ids = by_inspector.pop(inspector.name, [])
         parts += [f"## {inspector.name}\n", f"**{_joined(question)}**\n", f"{rest}\n", *_rules(ids)]
@@ -310,8 +312,12 @@ def rules_page() -> str:
     return "\n".join(parts)
 
 
+def _loaded(inspector: Inspector) -> Inspector:
+    return inspector.load() if isinstance(inspector, registry.Deferred) else inspector
+
+
 def _rules(ids: list[str]) -> Iterator[str]:
-    rules = [registry.RULES[name] for name in ids]
+    rules = [RULES[name] for name in ids]
     yield "| Rule | Severity | |\n|---|---|---|"
     for rule in rules:
         yield f"| [`{rule.id}`](#{rule.id}) | {rule.severity.label} | {rule.title} |"

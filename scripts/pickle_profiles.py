@@ -2,7 +2,7 @@
 """Writes the name lists of the pickle profiles from the installed libraries.
 
 Run it with an interpreter that has scikit-learn, scipy, pandas, torch, transformers, accelerate, xgboost and lightgbm:
-`python scripts/pickle_profiles.py src/weighbridge/inspectors/pickle_profiles`. What it writes is committed and is all
+`python scripts/pickle_profiles.py src/weighbridge/inspectors/pickles/profiles`. What it writes is committed and is all
 that inspectors read; they never look at an installed library.
 
 A class is listed as `object` when making one without arguments and giving it a dictionary does no more than keep the

@@ -37,7 +37,7 @@ from weighbridge.formats.decoders import StreamDefect
 from weighbridge.formats.members import MAX_HELD_BYTES, Held, Replayed, Slice, held_bytes
 from weighbridge.formats.streams import Unpacking, unpack
 from weighbridge.formats.tars import TarArchive
-from weighbridge.inspectors.archives import RULES
+from weighbridge.inspectors.archives.inspector import RULES
 from weighbridge.inspectors.registry import inspect_artifact, inspect_subject
 from weighbridge.inspectors.subject import Allowance, Subject
 

@@ -26,7 +26,7 @@ from tests.support.inspecting import subject_of
 from tests.support.pickles import Bytes
 from weighbridge.core.finding import Report, Verdict
 from weighbridge.formats.pickle import tokens
-from weighbridge.inspectors.pickles import Pickles
+from weighbridge.inspectors.pickles.inspector import Pickles
 from weighbridge.inspectors.subject import Span
 
 REFUSED = {"scipy-kdtree"}

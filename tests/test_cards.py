@@ -15,9 +15,9 @@ from tests.support.deepseek import build
 from tests.support.inspecting import Bytes, answer, examined, subject_of
 from weighbridge.core.errors import FormatError, IntegrityError
 from weighbridge.core.finding import Verdict
-from weighbridge.inspectors import plain_texts
-from weighbridge.inspectors.cards import RULES, ModelCards, front_matter
-from weighbridge.inspectors.plain_texts import PlainTexts
+from weighbridge.inspectors.texts import plain_texts
+from weighbridge.inspectors.texts.cards import RULES, ModelCards, front_matter
+from weighbridge.inspectors.texts.plain_texts import PlainTexts
 
 PAGE = Path(__file__).parents[1] / "docs/reference/inspectors/model-cards.md"
 

@@ -14,9 +14,9 @@ from tests.support.content import looked_into, rules
 from tests.support.inspecting import Bytes
 from weighbridge.core.errors import ConfigError, InspectorCrashed, InspectorTimedOut
 from weighbridge.core.finding import Report, Verdict
-from weighbridge.inspectors import antivirus
-from weighbridge.inspectors.content import ContentSession, ContentSettings
-from weighbridge.inspectors.spool import Spool
+from weighbridge.inspectors.content import antivirus
+from weighbridge.inspectors.content.session import ContentSession, ContentSettings
+from weighbridge.inspectors.content.spool import Spool
 from weighbridge.inspectors.subject import Inspected, Subject
 from weighbridge.wire.clamd import MAX_STREAM_BYTES, Clamd
 

@@ -17,9 +17,9 @@ from tests.support.inspecting import Bytes, answer, examined, subject_of
 from weighbridge.core.errors import FormatError, IntegrityError, LimitExceeded, Truncated
 from weighbridge.core.finding import Severity, Verdict
 from weighbridge.formats.json_text import MAX_TEXT_BYTES, MAX_VALUES, JsonProblem, parse
-from weighbridge.inspectors.config_rules import RULES
-from weighbridge.inspectors.configs import Configurations
 from weighbridge.inspectors.template_copies import template_digest
+from weighbridge.inspectors.texts.config_rules import RULES
+from weighbridge.inspectors.texts.configs import Configurations
 
 SEVERITY = {rule.id: rule.severity for rule in RULES}
 

@@ -13,10 +13,10 @@ import pytest
 
 from tests.support.inspecting import Bytes, answer, rules_of
 from weighbridge.core.finding import Verdict
-from weighbridge.inspectors.python_code import PythonCode
+from weighbridge.inspectors.code.python_code import PythonCode
+from weighbridge.inspectors.code.templates import ChatTemplates
 from weighbridge.inspectors.subject import Inspector
-from weighbridge.inspectors.templates import ChatTemplates
-from weighbridge.inspectors.yaml_files import MAX_EVENT_BYTES, YamlFiles
+from weighbridge.inspectors.texts.yaml_files import MAX_EVENT_BYTES, YamlFiles
 
 CASES: Final[list[dict[str, str]]] = json.loads(
     (Path(__file__).parent / "data" / "evasions.json").read_text(encoding="utf-8")

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tests.support.gguf_corpus import PAYLOADS, archive
 from tests.support.inspecting import Bytes, answer, subject_of, verdict_of
 from weighbridge.core.finding import Report, Verdict
-from weighbridge.inspectors.flax import FlaxCheckpoints
-from weighbridge.inspectors.registry import RULES
+from weighbridge.inspectors.all_rules import RULES
+from weighbridge.inspectors.weights.flax import FlaxCheckpoints
 
 
 def extension(code: int, value: object) -> msgpack.ExtType:

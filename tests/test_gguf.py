@@ -36,8 +36,8 @@ from weighbridge.core.errors import IntegrityError, Truncated
 from weighbridge.core.finding import Report, Severity, Verdict
 from weighbridge.formats.gguf import BLOCKS, MAX_PADDING_READS, read_gguf
 from weighbridge.formats.gguf_values import MAX_HEAD_BYTES
-from weighbridge.inspectors.gguf import GgufStructure
-from weighbridge.inspectors.registry import RULES
+from weighbridge.inspectors.all_rules import RULES
+from weighbridge.inspectors.weights.gguf import GgufStructure
 
 CASES = hostile()
 UNANSWERED = {"gguf-limit", "gguf-type-not-understood", "gguf-version-retired", "gguf-metadata-limit"}

@@ -14,7 +14,7 @@ from tests.support.graphs import stored
 from tests.support.inspecting import Bytes, answer, examined, subject_of
 from weighbridge.core.errors import FormatError, IntegrityError
 from weighbridge.core.finding import Verdict
-from weighbridge.inspectors.hdf5 import Hdf5
+from weighbridge.inspectors.graphs.hdf5 import Hdf5
 
 BAD = Verdict.BAD
 UNKNOWN = Verdict.UNKNOWN

@@ -13,7 +13,7 @@ from tests.support.inspecting import Bytes, answer, examined
 from weighbridge.core.errors import FormatError
 from weighbridge.core.finding import Verdict
 from weighbridge.formats import keras_names
-from weighbridge.inspectors.keras import Keras
+from weighbridge.inspectors.graphs.keras import Keras
 
 CODE = "4wEAAAAAAAAAAAAAAAIAAAADAAAA8wwAAACXAHwAZAF6BQAAUwA="
 BAD = Verdict.BAD

@@ -13,7 +13,7 @@ from tests.support.graphs import attribute, external, f, node, onnx_model, store
 from tests.support.inspecting import Bytes, answer, examined, subject_of
 from weighbridge.core.errors import FormatError, IntegrityError
 from weighbridge.core.finding import Verdict
-from weighbridge.inspectors.onnx import Onnx
+from weighbridge.inspectors.graphs.onnx import Onnx
 
 
 def zip_of(name: str) -> bytes:

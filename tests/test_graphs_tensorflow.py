@@ -26,8 +26,8 @@ from weighbridge.core.errors import FormatError, IntegrityError
 from weighbridge.core.finding import Verdict
 from weighbridge.formats.kinds import kind_of
 from weighbridge.formats.tensorflow_ops import REGISTERED
-from weighbridge.inspectors import tensorflow_dangers as dangers
-from weighbridge.inspectors.tensorflow import TensorFlow
+from weighbridge.inspectors.graphs import tensorflow_dangers as dangers
+from weighbridge.inspectors.graphs.tensorflow import TensorFlow
 
 BAD = Verdict.BAD
 UNKNOWN = Verdict.UNKNOWN

@@ -14,7 +14,7 @@ from tests.support.graphs import stored
 from tests.support.inspecting import Bytes, answer, examined, subject_of
 from weighbridge.core.errors import FormatError, IntegrityError
 from weighbridge.core.finding import Verdict
-from weighbridge.inspectors.tflite import Tflite
+from weighbridge.inspectors.graphs.tflite import Tflite
 
 BAD = Verdict.BAD
 UNKNOWN = Verdict.UNKNOWN

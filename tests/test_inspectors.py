@@ -29,9 +29,10 @@ from weighbridge.core.errors import Malformed, StoreUnreachable, Truncated
 from weighbridge.core.finding import Report, Severity, Verdict
 from weighbridge.formats.kinds import HEAD_BYTES, kind_of
 from weighbridge.inspectors import registry
+from weighbridge.inspectors.all_rules import RULES
 from weighbridge.inspectors.census import MAX_PROSE_BYTES, FileKinds
 from weighbridge.inspectors.examples import EXAMPLES
-from weighbridge.inspectors.registry import INSPECTORS, RULES, inspect_artifact
+from weighbridge.inspectors.registry import INSPECTORS, inspect_artifact
 
 WEIGHTS = safetensors.numpy.save({"w": numpy.ones((4, 4), dtype="f4")})
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 1234\n"

@@ -16,9 +16,9 @@ from tests.support.gguf_corpus import PAYLOADS, SCRIPTS, TRAPS
 from tests.support.inspecting import Bytes, answer, subject_of, verdict_of
 from tests.support.safetensors_corpus import file_of, hostile, with_metadata
 from weighbridge.core.finding import Report, Verdict
-from weighbridge.inspectors.metadata_text import MAX_JUDGED, MAX_RUNS
-from weighbridge.inspectors.registry import RULES
-from weighbridge.inspectors.weights import SafetensorsStructure
+from weighbridge.inspectors.all_rules import RULES
+from weighbridge.inspectors.weights.metadata_text import MAX_JUDGED, MAX_RUNS
+from weighbridge.inspectors.weights.safetensors import SafetensorsStructure
 
 CASES = hostile()
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40

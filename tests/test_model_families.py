@@ -18,11 +18,31 @@ from tests.support.hostile_models import hostile
 from tests.support.inspecting import Bytes, examined
 from weighbridge.core.errors import FormatError, IntegrityError
 from weighbridge.core.finding import Report, Severity, Verdict
-from weighbridge.inspectors.families import INSPECTORS, RULES
+from weighbridge.inspectors import registry
+from weighbridge.inspectors.all_rules import RULES as ALL_RULES
 from weighbridge.inspectors.subject import Inspected, Subject
 
 HOSTILE = hostile()
 HONEST = honest()
+NAMES = frozenset(
+    [
+        "boosters",
+        "coreml",
+        "columnar",
+        "data-stores",
+        "device-engines",
+        "executables",
+        "java",
+        "older-frameworks",
+        "r-data",
+        "skops",
+        "tokenizer-files",
+        "xml-models",
+        "yaml",
+    ]
+)
+INSPECTORS = tuple(inspector for inspector in registry.INSPECTORS if inspector.name in NAMES)
+RULES = tuple(rule for rule in ALL_RULES.values() if rule.inspector in NAMES)
 BY_ID = {rule.id: rule for rule in RULES}
 SAMPLES = [(path, data) for _, path, data, _ in HOSTILE] + [(path, data) for _, path, data in HONEST]
 

@@ -17,8 +17,8 @@ from tests.support.notebook_corpus import (
 )
 from weighbridge.core.errors import FormatError
 from weighbridge.core.finding import Report, Verdict
-from weighbridge.inspectors.notebooks import Notebooks
-from weighbridge.inspectors.scripts import Scripts
+from weighbridge.inspectors.code.notebooks import Notebooks
+from weighbridge.inspectors.code.scripts import Scripts
 
 
 def report(data: bytes) -> Report:

@@ -17,7 +17,7 @@ from tests.support.inspecting import Bytes, answer, examined, rules_of
 from tests.support.pickles import BENIGN, call, legacy_torch, state_dict
 from weighbridge.core.finding import Finding, Verdict
 from weighbridge.formats.zips import MAX_MEMBERS, ZipArchive
-from weighbridge.inspectors.pickles import Pickles
+from weighbridge.inspectors.pickles.inspector import Pickles
 from weighbridge.inspectors.registry import inspect_artifact
 from weighbridge.inspectors.subject import Inspected
 

@@ -34,10 +34,10 @@ from tests.support.pickles import (
 from weighbridge.core.errors import Truncated
 from weighbridge.core.finding import Report, Severity, Verdict
 from weighbridge.formats.pickle_values import Global
-from weighbridge.inspectors.pickle_callables import ALLOWED, Danger, allowed, canonical_name
-from weighbridge.inspectors.pickle_dangers import DANGEROUS, DANGEROUS_MODULES, danger_of
-from weighbridge.inspectors.pickle_rules import RULES as PICKLE_RULES
-from weighbridge.inspectors.pickles import NAME, RULES, Pickles
+from weighbridge.inspectors.dangers import DANGEROUS, DANGEROUS_MODULES, danger_of
+from weighbridge.inspectors.pickles.callables import ALLOWED, Danger, allowed, canonical_name
+from weighbridge.inspectors.pickles.inspector import NAME, RULES, Pickles
+from weighbridge.inspectors.pickles.rules import RULES as PICKLE_RULES
 
 CORPUS = corpus()
 HONEST = honest_values()

@@ -31,7 +31,7 @@ from tests.support.pickles import (
     text,
 )
 from weighbridge.core.finding import Report, Severity, Verdict
-from weighbridge.inspectors.pickles import Pickles
+from weighbridge.inspectors.pickles.inspector import Pickles
 
 _PICKLESCAN = """
 CVE-2025-1716 pip main|CVE-2025-10157 asyncio.unix_events _UnixSubprocessTransport._start

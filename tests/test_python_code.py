@@ -12,7 +12,7 @@ from tests.support.inspecting import Bytes, answer, examined, subject_of
 from tests.support.python_corpus import HOSTILE_PYTHON, MODEL, HostilePython
 from weighbridge.core.errors import FormatError, Truncated
 from weighbridge.core.finding import Report, Severity, Verdict
-from weighbridge.inspectors.python_code import IMPORT_FACT, PythonCode
+from weighbridge.inspectors.code.python_code import IMPORT_FACT, PythonCode
 
 PUBLISHED = sorted((Path(__file__).parent / "data" / "python").glob("*.txt"))
 

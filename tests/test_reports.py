@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import Command
 from weighbridge.core.finding import Confidence, Coverage, Finding, Inspection, Report, Severity, Verdict
-from weighbridge.inspectors.registry import RULES
+from weighbridge.inspectors.all_rules import RULES
 from weighbridge.reports.baseline import Baseline
 from weighbridge.reports.document import ScanDocument, schema
 from weighbridge.reports.html import as_html

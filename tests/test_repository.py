@@ -12,7 +12,7 @@ from tests.support.deepseek import build
 from tests.support.inspecting import examined
 from tests.support.repository_corpus import CONTROLS, INDEX, ORDINARY, SHAPES, Shape, numbered, shards
 from weighbridge.core.finding import Severity, Verdict
-from weighbridge.inspectors.repository import RULES, RepositoryFile, inspect_repository
+from weighbridge.inspectors.repository.inspector import RULES, RepositoryFile, inspect_repository
 from weighbridge.inspectors.subject import Fact
 
 

@@ -29,7 +29,7 @@ def grow_old(home: Path, monkeypatch_file: Path) -> None:
     """Makes `weighbridge` believe in other rules: what a new version would bring."""
     monkeypatch_file.write_text(
         "import sys\n"
-        "from weighbridge.inspectors import registry\n"
+        "from weighbridge.inspectors.all_rules import RULES\n"
         "import weighbridge.transfer.inspecting as inspecting\n"
         "inspecting.RULES_VERSION = '2099.1'\n"
         "from weighbridge.inspectors.census import FileKinds\n"
@@ -41,7 +41,7 @@ def grow_old(home: Path, monkeypatch_file: Path) -> None:
         "def inspect(self, subject):\n"
         "    report = old(self, subject)\n"
         "    if subject.path == 'README.md':\n"
-        "        finding = registry.RULES['kind-script'].finding(subject.path, 'words are suspicious now')\n"
+        "        finding = RULES['kind-script'].finding(subject.path, 'words are suspicious now')\n"
         "        report = replace(report, findings=(finding,))\n"
         "    return report\n"
         "FileKinds.inspect = inspect\n"

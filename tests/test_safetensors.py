@@ -17,8 +17,9 @@ from tests.support.inspecting import answer
 from weighbridge.core.errors import Ambiguous, FormatError, LimitExceeded, Malformed, Truncated
 from weighbridge.core.finding import Severity, Verdict
 from weighbridge.formats.safetensors import DTYPE_BITS, MAX_HEADER_BYTES, HeaderProblem, TensorEntry, read_header
-from weighbridge.inspectors.registry import RULES, inspect_artifact
-from weighbridge.inspectors.weights import SafetensorsStructure
+from weighbridge.inspectors.all_rules import RULES
+from weighbridge.inspectors.registry import inspect_artifact
+from weighbridge.inspectors.weights.safetensors import SafetensorsStructure
 
 
 @dataclass

@@ -32,7 +32,7 @@ from tests.support.safetensors_corpus import file_of, tensor
 from weighbridge.core.finding import Report, Verdict
 from weighbridge.formats.kinds import HEAD_BYTES, PICKLE, kind_of
 from weighbridge.inspectors import registry
-from weighbridge.inspectors.content import ContentSession, ContentSettings
+from weighbridge.inspectors.content.session import ContentSession, ContentSettings
 from weighbridge.inspectors.registry import inspect_artifact
 from weighbridge.inspectors.subject import Subject
 from weighbridge.sandbox.frames import Channel, FrameKind

@@ -24,13 +24,13 @@ from tests.support.secrets_corpus import ALNUM, LETTERS, Leak, Maker, controls, 
 from weighbridge.core.errors import InspectorCrashed, InspectorTimedOut
 from weighbridge.core.finding import Report, Severity, Verdict
 from weighbridge.formats.kinds import HEAD_BYTES
-from weighbridge.inspectors import content as content_module
-from weighbridge.inspectors import secrets as secrets_module
-from weighbridge.inspectors.content import ContentSession
-from weighbridge.inspectors.secrets import MAX_LISTED
-from weighbridge.inspectors.secrets_engine import Engine
-from weighbridge.inspectors.spool import Spool
-from weighbridge.inspectors.strings import MAX_LINE, Strings
+from weighbridge.inspectors.content import secrets as secrets_module
+from weighbridge.inspectors.content import session as content_module
+from weighbridge.inspectors.content.secrets import MAX_LISTED
+from weighbridge.inspectors.content.secrets_engine import Engine
+from weighbridge.inspectors.content.session import ContentSession
+from weighbridge.inspectors.content.spool import Spool
+from weighbridge.inspectors.content.strings import MAX_LINE, Strings
 from weighbridge.inspectors.subject import Inspected, Subject
 
 TOKEN = "hf_" + Maker(11).draw(LETTERS, 34)
@@ -314,7 +314,7 @@ def test_an_engine_that_takes_too_long_is_ended(tmp_path: Path, spooled: Spool) 
 def test_an_engine_that_finds_without_end_is_ended(
     tmp_path: Path, spooled: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("weighbridge.inspectors.secrets_engine.MAX_ANSWER_BYTES", 100_000)
+    monkeypatch.setattr("weighbridge.inspectors.content.secrets_engine.MAX_ANSWER_BYTES", 100_000)
     with pytest.raises(InspectorCrashed):
         secrets_module.search(spooled, engine(program=script(tmp_path, "while True: print('x' * 1000)")))
 

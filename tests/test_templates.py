@@ -12,8 +12,8 @@ from tests.support.inspecting import Bytes, answer, rules_of, verdict_of
 from tests.support.template_corpus import CHATML, HOSTILE, Hostile
 from weighbridge.core.errors import FormatError, Truncated
 from weighbridge.core.finding import Report, Severity, Verdict
-from weighbridge.inspectors.template_rules import UNJUDGED
-from weighbridge.inspectors.templates import RULES, ChatTemplates
+from weighbridge.inspectors.code.template_rules import UNJUDGED
+from weighbridge.inspectors.code.templates import RULES, ChatTemplates
 
 PUBLISHED = sorted((Path(__file__).parent / "data" / "templates").glob("*.jinja"))
 NAME = "chat_template.jinja"

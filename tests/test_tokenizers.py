@@ -23,8 +23,8 @@ from tests.support.tokenizer_corpus import (
 from weighbridge.core.errors import FormatError, IntegrityError
 from weighbridge.core.finding import Verdict
 from weighbridge.formats.regex_shapes import danger
-from weighbridge.inspectors.token_rules import RULES
-from weighbridge.inspectors.tokenizers import Tokenizers
+from weighbridge.inspectors.texts.token_rules import RULES
+from weighbridge.inspectors.texts.tokenizers import Tokenizers
 
 
 def broken(path: str, data: bytes) -> set[str]:

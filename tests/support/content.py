@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from tests.support.inspecting import Bytes
 from weighbridge.core.finding import Report
 from weighbridge.core.ports import RangeReader
-from weighbridge.inspectors.content import ContentSession, ContentSettings, finish
+from weighbridge.inspectors.content.session import ContentSession, ContentSettings, finish
+from weighbridge.inspectors.content.spool import Spool
 from weighbridge.inspectors.registry import inspect_subject
-from weighbridge.inspectors.spool import Spool
 from weighbridge.inspectors.subject import Fact, Inspected, Subject
 
 SECRETS = ContentSettings(malware=False)

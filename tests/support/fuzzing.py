@@ -32,7 +32,8 @@ from tests.support.benign_pack import packed
 from tests.support.inspecting import Bytes
 from tests.support.real_models import HONEST
 from weighbridge.core.finding import Inspection, Verdict
-from weighbridge.inspectors.registry import RULES, RULES_VERSION, inspect_artifact
+from weighbridge.inspectors.all_rules import RULES
+from weighbridge.inspectors.registry import RULES_VERSION, inspect_artifact
 
 GRAPHS = Path(__file__).parents[1] / "data" / "graphs"
 MAX_READ_FACTOR = 64

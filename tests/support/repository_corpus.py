@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from weighbridge.inspectors.repository import RepositoryFile
+from weighbridge.inspectors.repository.inspector import RepositoryFile
 from weighbridge.inspectors.subject import Fact
 
 ORDINARY = [

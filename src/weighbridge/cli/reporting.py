@@ -33,7 +33,7 @@ def write(output: Output, documents: Sequence[ScanDocument], chosen: str, file: 
     Raises:
         ConfigError: the file cannot be written.
     """
-    from weighbridge.inspectors.registry import RULES
+    from weighbridge.inspectors.all_rules import RULES
 
     if chosen == "table" and file is None:
         for document in documents:

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Final
 
 from weighbridge.formats.pickle_values import Global
-from weighbridge.inspectors.pickle_dangers import danger_of
+from weighbridge.inspectors.dangers import danger_of
 
 _NAME: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\Z")
 _DUNDER: Final = re.compile(r"(?:^|\.)__\w+__(?:\.|$)")

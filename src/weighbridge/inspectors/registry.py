@@ -1,74 +1,97 @@
-"""All inspectors and all rules, and how they are run over one artifact."""
+"""All inspectors, and how they are run over one artifact.
+
+An inspector's module is imported when an artifact may concern it: a scan of safetensors needs few of them. What is of an
+ordinary kind under an ordinary name (`ORDINARY`) is shown to those inspectors alone that such artifacts can concern;
+everything else to all. The rules of all inspectors are in `all_rules`.
+"""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Final
 
 from weighbridge.core.errors import FormatError, IntegrityError
 from weighbridge.core.finding import Coverage, Report, Severity, Verdict
 from weighbridge.core.ports import RangeReader
-from weighbridge.inspectors import (
-    antivirus,
-    archives,
-    arrays,
-    cards,
-    census,
-    configs,
-    families,
-    flax,
-    gguf,
-    hdf5,
-    keras,
-    malware,
-    media,
-    notebooks,
-    onnx,
-    pickles,
-    plain_texts,
-    python_code,
-    repository,
-    scripts,
-    secrets,
-    templates,
-    tensorflow,
-    tflite,
-    tokenizers,
-    weights,
-)
-from weighbridge.inspectors.examples import EXAMPLES
+from weighbridge.inspectors import census
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Inspected, Inspector, Subject
 
 RULES_VERSION: Final = "2026.11.3"
 """Changes whenever a rule is added or removed, or judges otherwise; recorded in every inspection and every seal."""
 
+
+class Deferred:
+    """The inspector `attribute` of the module `place`, imported when it is first asked."""
+
+    def __init__(self, name: str, place: str, attribute: str) -> None:
+        self.name = name
+        self._place = place
+        self._attribute = attribute
+        self._loaded: Inspector | None = None
+
+    def load(self) -> Inspector:
+        """The inspector itself."""
+        if self._loaded is None:
+            module = importlib.import_module(f"weighbridge.inspectors.{self._place}")
+            inspector: Inspector = getattr(module, self._attribute)()
+            self._loaded = inspector
+        return self._loaded
+
+    def inspect(self, subject: Subject) -> Report | None:
+        """As `subject.Inspector.inspect`."""
+        return self.load().inspect(subject)
+
+
 INSPECTORS: Final[tuple[Inspector, ...]] = (
     census.FileKinds(),
-    weights.SafetensorsStructure(),
-    gguf.GgufStructure(),
-    flax.FlaxCheckpoints(),
-    arrays.PlainArrays(),
-    pickles.Pickles(),
-    archives.Archives(),
-    media.Media(),
-    onnx.Onnx(),
-    hdf5.Hdf5(),
-    keras.Keras(),
-    tensorflow.TensorFlow(),
-    tflite.Tflite(),
-    configs.Configurations(),
-    tokenizers.Tokenizers(),
-    templates.ChatTemplates(),
-    python_code.PythonCode(),
-    notebooks.Notebooks(),
-    scripts.Scripts(),
-    *families.INSPECTORS,
-    cards.ModelCards(),
-    plain_texts.PlainTexts(),
+    Deferred("safetensors-structure", "weights.safetensors", "SafetensorsStructure"),
+    Deferred("gguf-structure", "weights.gguf", "GgufStructure"),
+    Deferred("flax-structure", "weights.flax", "FlaxCheckpoints"),
+    Deferred("npy-structure", "weights.arrays", "PlainArrays"),
+    Deferred("pickles", "pickles.inspector", "Pickles"),
+    Deferred("archives", "archives.inspector", "Archives"),
+    Deferred("media", "media", "Media"),
+    Deferred("onnx", "graphs.onnx", "Onnx"),
+    Deferred("hdf5", "graphs.hdf5", "Hdf5"),
+    Deferred("keras", "graphs.keras", "Keras"),
+    Deferred("tensorflow", "graphs.tensorflow", "TensorFlow"),
+    Deferred("tflite", "graphs.tflite", "Tflite"),
+    Deferred("configurations", "texts.configs", "Configurations"),
+    Deferred("tokenizers", "texts.tokenizers", "Tokenizers"),
+    Deferred("chat-templates", "code.templates", "ChatTemplates"),
+    Deferred("python-code", "code.python_code", "PythonCode"),
+    Deferred("notebooks", "code.notebooks", "Notebooks"),
+    Deferred("scripts", "code.scripts", "Scripts"),
+    Deferred("tokenizer-files", "texts.tokenizer_files", "TokenizerFiles"),
+    Deferred("yaml", "texts.yaml_files", "YamlFiles"),
+    Deferred("executables", "families.executables", "Executables"),
+    Deferred("boosters", "families.boosters", "Boosters"),
+    Deferred("skops", "families.skops", "SkopsSchemas"),
+    Deferred("xml-models", "families.xml_models", "XmlModels"),
+    Deferred("coreml", "families.coreml", "CoreMl"),
+    Deferred("r-data", "families.r_data", "RData"),
+    Deferred("older-frameworks", "families.older_frameworks", "OlderFrameworks"),
+    Deferred("device-engines", "families.device_engines", "DeviceEngines"),
+    Deferred("java", "families.java_files", "JavaFiles"),
+    Deferred("columnar", "families.columnar", "ColumnarTables"),
+    Deferred("data-stores", "families.data_stores", "DataStores"),
+    Deferred("model-cards", "texts.cards", "ModelCards"),
+    Deferred("plain-texts", "texts.plain_texts", "PlainTexts"),
 )
+
+_PICKLES: Final = frozenset(("file-kinds", "pickles", "archives"))
+_PICKLE_NAMES: Final = ("", ".pkl", ".pickle", ".p", ".joblib", ".pt", ".pth", ".bin", ".ckpt")
+ORDINARY: Final[Mapping[tuple[str, str], frozenset[str]]] = {
+    ("safetensors", ".safetensors"): frozenset(("file-kinds", "safetensors-structure")),
+    ("gguf", ".gguf"): frozenset(("file-kinds", "gguf-structure", "archives")),
+    ("npy", ".npy"): frozenset(("file-kinds", "npy-structure", "pickles")),
+    **{("pickle", suffix): _PICKLES for suffix in _PICKLE_NAMES},
+    **{("zip", suffix): _PICKLES for suffix in (*_PICKLE_NAMES, ".zip", ".npz")},
+}
+"""By kind and ending: the inspectors that such an artifact can concern. The others are held to that by a test."""
 
 COULD_NOT_ANSWER: Final = Rule(
     "inspector-could-not-answer",
@@ -94,42 +117,6 @@ TIMED_OUT: Final = Rule(
     "The file makes its inspection run on and on; a loader may do the same.",
     "Do not load the file. Raise `inspection.seconds` if the machine is slow, and inspect it again.",
 )
-RULES: Final[Mapping[str, Rule]] = MappingProxyType(
-    {
-        rule.id: replace(rule, example=EXAMPLES.get(rule.id, ""))
-        for rule in (
-            *census.RULES,
-            *weights.RULES,
-            *gguf.RULES,
-            *flax.RULES,
-            *arrays.RULES,
-            *pickles.RULES,
-            *archives.RULES,
-            *media.RULES,
-            *onnx.RULES,
-            *hdf5.RULES,
-            *keras.RULES,
-            *tensorflow.RULES,
-            *tflite.RULES,
-            *configs.RULES,
-            *tokenizers.RULES,
-            *templates.RULES,
-            *python_code.RULES,
-            *notebooks.RULES,
-            *scripts.RULES,
-            *families.RULES,
-            *cards.RULES,
-            *plain_texts.RULES,
-            *malware.RULES,
-            *secrets.RULES,
-            *antivirus.RULES,
-            *repository.RULES,
-            COULD_NOT_ANSWER,
-            CRASHED,
-            TIMED_OUT,
-        )
-    }
-)
 
 
 def inspect_artifact(reader: RangeReader, content: Inspector | None = None) -> Inspected:
@@ -151,13 +138,23 @@ def inspect_artifact(reader: RangeReader, content: Inspector | None = None) -> I
 
 def inspect_subject(subject: Subject, content: Inspector | None = None) -> Inspected:
     """As `inspect_artifact`, for a subject that is there already."""
-    answers = (_inspect(inspector, subject) for inspector in INSPECTORS)
+    names = ORDINARY.get((subject.kind.name, subject.suffix)) if _readable(subject) else None
+    concerned = [one for one in INSPECTORS if one.name in names] if names else INSPECTORS
+    answers = (_inspect(inspector, subject) for inspector in concerned)
     reports = [report for report in answers if report is not None]
     own = [_settled(report, reports) for report in reports]
     last = _inspect(content, subject) if content is not None else None
     if last is not None:
         own.append(last)
     return Inspected((*own, *subject.members.values()), tuple(subject.facts))
+
+
+def _readable(subject: Subject) -> bool:
+    """Whether the first bytes can be had: if not, every inspector shall say that it could not answer."""
+    try:
+        return bool(subject.head) or not subject.size_bytes
+    except (FormatError, IntegrityError):
+        return False
 
 
 def _settled(report: Report, reports: Sequence[Report]) -> Report:

@@ -37,10 +37,10 @@ from weighbridge.core.errors import (
 )
 from weighbridge.core.finding import Coverage, Inspection, Report, Verdict
 from weighbridge.core.ports import RangeReader
-from weighbridge.inspectors.content import LABEL, ContentSettings
-from weighbridge.inspectors.malware import Malware
+from weighbridge.inspectors.content.malware import Malware
+from weighbridge.inspectors.content.session import LABEL, ContentSettings
+from weighbridge.inspectors.content.spool import Spool
 from weighbridge.inspectors.registry import CRASHED, TIMED_OUT
-from weighbridge.inspectors.spool import Spool
 from weighbridge.inspectors.subject import Fact, Inspected
 from weighbridge.sandbox import worker
 from weighbridge.sandbox.frames import MAX_FRAME_BYTES, Channel, FrameKind

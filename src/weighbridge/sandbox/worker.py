@@ -17,10 +17,10 @@ from pathlib import Path
 from weighbridge.core.canonical import Fields, JsonValue
 from weighbridge.core.errors import SourceError, Truncated
 from weighbridge.core.finding import Inspection
-from weighbridge.inspectors.content import ContentSession, ContentSettings
-from weighbridge.inspectors.malware import Malware
+from weighbridge.inspectors.content.malware import Malware
+from weighbridge.inspectors.content.session import ContentSession, ContentSettings
+from weighbridge.inspectors.content.spool import Spool
 from weighbridge.inspectors.registry import RULES_VERSION, inspect_artifact
-from weighbridge.inspectors.spool import Spool
 from weighbridge.inspectors.subject import Inspected
 from weighbridge.sandbox.frames import Channel, FrameKind
 from weighbridge.sandbox.limits import confine

@@ -17,9 +17,9 @@ from typing import Final, Self
 from weighbridge.core.config import InspectionSettings
 from weighbridge.core.finding import Coverage, Finding, Inspection, Report, Verdict
 from weighbridge.core.ports import RangeReader
-from weighbridge.inspectors.content import ContentSettings, finish
+from weighbridge.inspectors.content.session import ContentSettings, finish
 from weighbridge.inspectors.registry import RULES_VERSION
-from weighbridge.inspectors.repository import RepositoryFile, inspect_repository
+from weighbridge.inspectors.repository.inspector import RepositoryFile, inspect_repository
 from weighbridge.inspectors.subject import Fact, Inspected
 from weighbridge.sandbox.pool import Limits, Pool
 

@@ -17,7 +17,7 @@ def rules_command(_home: Home, output: Output, /, *, rule: str) -> int:
     """List every rule, or explain one: what it means and what to do."""
     if rule:
         return explain(output, rule)
-    from weighbridge.inspectors.registry import RULES
+    from weighbridge.inspectors.all_rules import RULES
 
     if output.as_json:
         output.document([_record(one) for one in RULES])
@@ -37,7 +37,7 @@ def explain(output: Output, rule: str) -> int:
     """
     import difflib
 
-    from weighbridge.inspectors.registry import RULES
+    from weighbridge.inspectors.all_rules import RULES
 
     if rule not in RULES:
         close = difflib.get_close_matches(rule, RULES, n=1)
@@ -58,7 +58,7 @@ def explain(output: Output, rule: str) -> int:
 
 
 def _record(rule_id: str) -> dict[str, JsonValue]:
-    from weighbridge.inspectors.registry import RULES
+    from weighbridge.inspectors.all_rules import RULES
 
     one = RULES[rule_id]
     return {

@@ -1,0 +1,1 @@
+"""Containers: what is in them, and what hides between their members."""

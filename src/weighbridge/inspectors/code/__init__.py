@@ -1,0 +1,1 @@
+"""Code: Python, TorchScript, notebooks, scripts and chat templates."""

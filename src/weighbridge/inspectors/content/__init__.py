@@ -1,0 +1,1 @@
+"""What is looked for in content of any format: malware and secrets."""

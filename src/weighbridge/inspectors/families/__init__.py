@@ -1,0 +1,1 @@
+"""All the other formats of models, family by family."""

@@ -1,0 +1,1 @@
+"""Formats that carry a graph: operators, layers, and what they reach."""

@@ -1,0 +1,1 @@
+"""Pickles, followed and never loaded."""

@@ -1,0 +1,1 @@
+"""Configurations, tokenizers, cards and other texts."""

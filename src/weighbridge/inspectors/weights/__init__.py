@@ -1,0 +1,1 @@
+"""Files of plain tensors: every byte a header or a number."""
