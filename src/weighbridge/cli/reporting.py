@@ -33,13 +33,11 @@ def write(output: Output, documents: Sequence[ScanDocument], chosen: str, file: 
     Raises:
         ConfigError: the file cannot be written.
     """
-    from weighbridge.inspectors.all_rules import RULES
-
     if chosen == "table" and file is None:
         for document in documents:
-            _show(output, document, RULES)
+            _show(output, document)
         return
-    text = "".join(_rendered(documents, chosen, RULES))
+    text = "".join(_rendered(documents, chosen))
     if file is None:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -54,11 +52,18 @@ def write(output: Output, documents: Sequence[ScanDocument], chosen: str, file: 
     output.say(f"wrote {file}")
 
 
-def _rendered(documents: Sequence[ScanDocument], chosen: str, rules: Mapping[str, Rule]) -> Iterator[str]:
+def _rules() -> Mapping[str, Rule]:
+    """All rules; importing them takes longer than most scans, so only where they are shown."""
+    from weighbridge.inspectors.all_rules import RULES
+
+    return RULES
+
+
+def _rendered(documents: Sequence[ScanDocument], chosen: str) -> Iterator[str]:
     if chosen == "sarif":
         from weighbridge.reports.sarif import as_sarif
 
-        logs = [as_sarif(document, rules) for document in documents]
+        logs = [as_sarif(document, _rules()) for document in documents]
         runs: list[JsonValue] = [run for log in logs for run in _items(log["runs"])]
         yield json.dumps({**logs[0], "runs": runs}, ensure_ascii=False, indent=1) + "\n"
     elif chosen == "html":
@@ -66,11 +71,11 @@ def _rendered(documents: Sequence[ScanDocument], chosen: str, rules: Mapping[str
 
         if len(documents) > 1:
             raise click.UsageError("an HTML report is about one source; scan one at a time")
-        yield as_html(documents[0], rules) + "\n"
+        yield as_html(documents[0], _rules()) + "\n"
     elif chosen == "markdown":
         from weighbridge.reports.markdown import as_markdown
 
-        yield "\n".join(as_markdown(document, rules) for document in documents)
+        yield "\n".join(as_markdown(document, _rules()) for document in documents)
     elif chosen == "json":
         for document in documents:
             yield json.dumps(document.to_json(), ensure_ascii=False) + "\n"
@@ -91,9 +96,9 @@ def _plain(document: ScanDocument) -> Iterator[str]:
         yield printable("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in cells))
 
 
-def _show(output: Output, document: ScanDocument, rules: Mapping[str, Rule]) -> None:
+def _show(output: Output, document: ScanDocument) -> None:
     if output.rich:
-        _panel(output, document, rules)
+        _panel(output, document, _rules())
     else:
         for line in _plain(document):
             output.line(line)
