@@ -47,6 +47,9 @@ class Kind:
 EMPTY = Kind("empty", "empty")
 UNRECOGNISED = Kind("unrecognised", "unrecognised")
 PICKLE = Kind("pickle", "serialised")
+NAMED_PICKLES: Final = frozenset((".pkl", ".pickle", ".p", ".joblib", ".dill", ".cloudpickle"))
+"""Endings under which loaders expect pickles and nothing else."""
+
 OTHER_TEXT = Kind("other-text", "text")
 
 _MAGIC: Final[tuple[tuple[int, bytes, Kind], ...]] = (
@@ -271,7 +274,11 @@ def kind_of(name: str, head: bytes, size: int) -> Kind:
     for offset, magic, kind in _MAGIC:
         if head.startswith(magic, offset):
             return kind
-    return _binary(name, head) or UNRECOGNISED
+    found = _binary(name, head)
+    if found is None and suffix_of(name) in NAMED_PICKLES:
+        # Protocols 0 and 1 have no signature: what a loader takes for a pickle by its name is judged as one.
+        return PICKLE
+    return found or UNRECOGNISED
 
 
 def expected_kinds(name: str) -> frozenset[str]:

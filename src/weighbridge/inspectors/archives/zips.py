@@ -22,13 +22,12 @@ from weighbridge.formats.decoders import (
     lzma_properties,
     raw_lzma,
 )
-from weighbridge.formats.kinds import PICKLE, kind_of, read_head, suffix_of
+from weighbridge.formats.kinds import NAMED_PICKLES, PICKLE, kind_of, read_head, suffix_of
 from weighbridge.formats.members import Held, Replayed, Slice
 from weighbridge.formats.zips import BZIP2, LZMA, METHODS, STORED, ZipArchive, ZipMember, crc_of, shown
 from weighbridge.inspectors.archives.exported import is_raw, listed_tensors
 from weighbridge.inspectors.archives.looking import Looking
 
-PICKLE_SUFFIXES: Final = frozenset((".pkl", ".pickle", ".p", ".joblib", ".dill", ".cloudpickle"))
 MAX_CHECKED_BYTES = 24 * 1024 * 1024
 """Largest stored pickle that is read for its checksum; other members are checked where they are read whole anyway."""
 
@@ -65,7 +64,7 @@ class ZipLook:
             Truncated: the reader returned less than the artifact's size promises.
         """
         members, subject = self._archive.members, self._looking.subject
-        named = [index for index, one in enumerate(members) if suffix_of(one.name) in PICKLE_SUFFIXES]
+        named = [index for index, one in enumerate(members) if suffix_of(one.name) in NAMED_PICKLES]
         for index in named:
             self._member(index)
         first = frozenset(named)
@@ -167,7 +166,7 @@ class ZipLook:
 
     def _stored(self, member: ZipMember) -> RangeReader:
         content: RangeReader = Slice(member.name, self._archive.blocks, member.data_offset, member.packed_bytes)
-        limit = MAX_CHECKED_BYTES if suffix_of(member.name) in PICKLE_SUFFIXES else _COPIED_BYTES
+        limit = MAX_CHECKED_BYTES if suffix_of(member.name) in NAMED_PICKLES else _COPIED_BYTES
         if member.packed_bytes > limit:
             return content
         if member.packed_bytes <= min(_COPIED_BYTES, self._looking.may_hold):

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Final
 
 from weighbridge.core.finding import Coverage, Report, Severity, Verdict
-from weighbridge.formats.kinds import PICKLE, UNRECOGNISED
+from weighbridge.formats.kinds import NAMED_PICKLES, PICKLE, UNRECOGNISED
 from weighbridge.formats.pickle_window import Budget
 from weighbridge.inspectors.pickles.judge import Judge
 from weighbridge.inspectors.pickles.reading import Reading, npy_pickle_offset
@@ -26,8 +26,7 @@ from weighbridge.inspectors.subject import Subject
 
 RULES: Final[tuple[Rule, ...]] = PICKLE_RULES
 STORAGE_FACT: Final = "torch-storage"
-PICKLE_SUFFIXES: Final = frozenset((".pkl", ".pickle", ".p", ".joblib", ".dill", ".cloudpickle"))
-LOADED_SUFFIXES: Final = PICKLE_SUFFIXES | {".pt", ".pth", ".ckpt", ".bin", ".model", ".data", ".dat"}
+LOADED_SUFFIXES: Final = NAMED_PICKLES | {".pt", ".pth", ".ckpt", ".bin", ".model", ".data", ".dat"}
 
 
 class Pickles:
@@ -46,7 +45,7 @@ class Pickles:
         if not subject.size_bytes:
             return None
         kind, start = subject.kind, 0
-        named = subject.suffix in PICKLE_SUFFIXES and kind.family in ("serialised", "text", "config", "unrecognised")
+        named = subject.suffix in NAMED_PICKLES and kind.family in ("serialised", "text", "config", "unrecognised")
         if kind.name == "npy":
             objects = npy_pickle_offset(subject.head)
             if objects is None:
