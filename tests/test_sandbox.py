@@ -20,6 +20,7 @@ from weighbridge.core.finding import Report, Verdict
 from weighbridge.inspectors import registry
 from weighbridge.inspectors.registry import inspect_artifact
 from weighbridge.inspectors.subject import Subject
+from weighbridge.sandbox import pool as pool_module
 from weighbridge.sandbox.frames import Channel, FrameKind
 from weighbridge.sandbox.pool import Limits, Pool, decode
 
@@ -78,6 +79,8 @@ def pool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Pool]:
         "renames": lambda: os.rename(tmp_path / "kept", tmp_path / "new"),
     }
     monkeypatch.setattr(registry, "INSPECTORS", (*registry.INSPECTORS, Misbehaving(DEEDS | FORBIDDEN | files)))
+    # A test runner of several processes has a second thread; a new interpreter would not know what was added here.
+    monkeypatch.setattr(pool_module, "_may_fork", lambda: True)
     with Pool(LIMITS, workers=1) as made:
         made.start()
         yield made

@@ -35,6 +35,7 @@ from weighbridge.inspectors import registry
 from weighbridge.inspectors.content.session import ContentSession, ContentSettings
 from weighbridge.inspectors.registry import inspect_artifact
 from weighbridge.inspectors.subject import Subject
+from weighbridge.sandbox import pool as pool_module
 from weighbridge.sandbox.frames import Channel, FrameKind
 from weighbridge.sandbox.pool import Limits, Pool
 
@@ -437,6 +438,8 @@ class TakenOver:
 def pool() -> Iterator[Pool]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "INSPECTORS", (*registry.INSPECTORS, TakenOver()))
+        # A test runner of several processes has a second thread; a new interpreter would not know what was added here.
+        patch.setattr(pool_module, "_may_fork", lambda: True)
         with Pool(
             Limits(seconds=2.0, memory_bytes=512 * 1024 * 1024), workers=1, content=ContentSettings(malware=False)
         ) as made:

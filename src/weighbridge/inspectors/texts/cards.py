@@ -84,12 +84,12 @@ RULES: Final[tuple[Rule, ...]] = (
         "Do not follow the link.",
     ),
     _rule(
-        "agent-steering",
+        "assistant-steering",
         "Instructions to language models against their users",
         Severity.HIGH,
-        "A file that coding agents obey, or a part of the card that no person sees, tells them to conceal, to disregard or "
+        "A file that coding assistants obey, or a part of the card that no person sees, tells them to conceal, to disregard or "
         "to send something.",
-        "Do not open the repository with a coding agent, and do not feed the card to a model.",
+        "Do not open the repository with a coding assistant, and do not feed the card to a model.",
     ),
     _rule(
         "hidden-text",
@@ -235,7 +235,7 @@ def _judge(path: str, text: str) -> list[Finding]:
         known = _KNOWN_INSTALLERS.search(match.said)
         found.append(_finding("known-installer" if known else "pipe-to-shell", path, text, match))
     found += [_finding("obfuscated-command", path, text, one) for one in _around(text, _OBFUSCATED_HINT, _OBFUSCATED)]
-    found += [_finding("agent-steering", path, text, one) for one in _steering(path, text)]
+    found += [_finding("assistant-steering", path, text, one) for one in _steering(path, text)]
     for rule, pattern in _CHECKS:
         if rule == "script":
             found += [_finding(rule, path, text, one) for one in islice(_scripts(text), MAX_FOUND)]
@@ -301,7 +301,7 @@ def _code_blocks(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _steering(path: str, text: str) -> list[_Place]:
-    """What a file for coding agents, or a part that is not shown, says against the user."""
+    """What a file for coding assistants, or a part that is not shown, says against the user."""
     parts = [(0, text[:MAX_STEERING])] if _FOR_AGENTS.fullmatch(path) else []
     parts += [(one.start(), one.group()) for one in islice(_NOT_SHOWN.finditer(text), MAX_FOUND)]
     for start, part in parts:
