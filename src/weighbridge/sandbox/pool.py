@@ -157,11 +157,13 @@ class Pool:
         Raises:
             SourceError, StoreError, Interrupted: the bytes could not be reached.
         """
+        # Many threads fetch what every inspection begins with, while few workers think.
+        head = _head_of(reader)
         current = self._idle.get()
         answered = False
         try:
             current = current or self._start()
-            found = self._converse(current, reader, self._session if content else 0)
+            found = self._converse(current, reader, head, self._session if content else 0)
             answered = True
             return found
         except InspectError as error:
@@ -173,8 +175,7 @@ class Pool:
                 current = None
             self._idle.put(current)
 
-    def _converse(self, current: _Worker, reader: RangeReader, session: int) -> Inspected:
-        head = reader.read(0, min(HEAD_BYTES, reader.size_bytes))
+    def _converse(self, current: _Worker, reader: RangeReader, head: bytes, session: int) -> Inspected:
         channel, left = current.channel, self._limits.seconds
         asked = worker.question(reader.path, reader.size_bytes, head, session)
         channel.send(FrameKind.INSPECT, *asked, seconds=left)
@@ -241,6 +242,14 @@ class Pool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _head_of(reader: RangeReader) -> bytes:
+    """What the worker is given with the question; nothing when it cannot be had, so that the worker asks and is told."""
+    try:
+        return reader.read(0, min(HEAD_BYTES, reader.size_bytes))
+    except (FormatError, IntegrityError):
+        return b""
 
 
 def _range_of(payload: bytes, size_bytes: int) -> tuple[int, int]:

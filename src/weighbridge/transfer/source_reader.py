@@ -23,7 +23,10 @@ from weighbridge.transfer.readers import MAX_READ_BYTES
 FIRST_BYTES = 64 * 1024
 """What the first look at an artifact fetches: enough for its kind, and for most headers."""
 
-MAX_KEPT_BYTES = 4 * 1024 * 1024
+TAIL_BYTES = 66 * 1024
+"""The end of a safetensors file is looked at as well: an archive's directory could lie there."""
+
+MAX_KEPT_BYTES = 16 * 1024 * 1024
 MAX_FETCHED_AHEAD = 1024 * 1024
 
 
@@ -85,12 +88,15 @@ class SourceReader:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _look_ahead(self) -> None:
-        """The beginning; of safetensors, the whole header."""
+        """The beginning; of safetensors, the whole header and the end."""
         head = self._fetch(0, min(FIRST_BYTES, self.size_bytes))
         if is_safetensors(head, self.size_bytes):
             end = 8 + int.from_bytes(head[:8], "little")
             if len(head) < end <= MAX_FETCHED_AHEAD:
                 self._fetch(len(head), end)
+            end = max(end, len(head))
+            if end < self.size_bytes:
+                self._fetch(max(end, self.size_bytes - TAIL_BYTES), self.size_bytes)
 
     def _fetch(self, start: int, end: int) -> bytes:
         buffer = bytearray(end - start)
