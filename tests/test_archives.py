@@ -34,7 +34,8 @@ from tests.support.pickles import BENIGN, state_dict
 from weighbridge.core.errors import LimitExceeded, Truncated
 from weighbridge.core.finding import Report, Severity, Verdict
 from weighbridge.formats.decoders import StreamDefect
-from weighbridge.formats.members import MAX_HELD_BYTES, Held, Replayed, Slice, held_bytes
+from weighbridge.formats.held import Held
+from weighbridge.formats.members import MAX_HELD_BYTES, Replayed, Slice, held_bytes
 from weighbridge.formats.streams import Unpacking, unpack
 from weighbridge.formats.tars import TarArchive
 from weighbridge.inspectors.archives.inspector import RULES

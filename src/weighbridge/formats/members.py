@@ -12,6 +12,7 @@ from typing import Final
 
 from weighbridge.core.errors import LimitExceeded, Truncated
 from weighbridge.core.ports import RangeReader
+from weighbridge.formats.held import Held
 
 MAX_HELD_BYTES: Final = 40 * 1024 * 1024
 """Unpacked bytes in memory at one time, over all containers within each other."""
@@ -41,30 +42,6 @@ class Slice:
         """Exactly `length` bytes from `offset`, fewer only at the end."""
         length = max(0, min(length, self.size_bytes - offset))
         return self.outer.read(self.start + offset, length) if length else b""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Bytes in memory."""
-
-    path: str
-    data: bytes | bytearray
-    outer: RangeReader | None = None
-
-    @property
-    def size_bytes(self) -> int:
-        """How many there are."""
-        return len(self.data)
-
-    @property
-    def held(self) -> int:
-        """All of them."""
-        return len(self.data)
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes from `offset`, fewer only at the end."""
-        with memoryview(self.data) as view:
-            return bytes(view[offset : offset + length])
 
 
 class Replayed:

@@ -31,7 +31,7 @@ from weighbridge.formats.decoders import (
     lzma_properties,
     raw_lzma,
 )
-from weighbridge.formats.members import Held
+from weighbridge.formats.held import Held
 
 MAX_HEADER_BYTES: Final = 8 * 1024 * 1024
 MAX_FILES: Final = 30_000

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.decoders import StreamDefect
-from weighbridge.formats.members import Held, Replayed, Slice
+from weighbridge.formats.held import Held
+from weighbridge.formats.members import Replayed, Slice
 from weighbridge.formats.sevenz import Folder, SevenZipArchive, SevenZipDefect, SevenZipFile, read_archive
 from weighbridge.formats.tars import escapes
 from weighbridge.formats.zips import crc_of

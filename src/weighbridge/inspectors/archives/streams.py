@@ -7,8 +7,9 @@ from typing import Final
 
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.decoders import StreamDefect
+from weighbridge.formats.held import Held
 from weighbridge.formats.kinds import PICKLE, kind_of, read_head
-from weighbridge.formats.members import Held, Replayed
+from weighbridge.formats.members import Replayed
 from weighbridge.formats.streams import WEIGHTS, Unpacking, unpack
 from weighbridge.inspectors.archives.looking import Looking
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from weighbridge.core.ports import RangeReader
-from weighbridge.formats.members import Held, Replayed, Slice
+from weighbridge.formats.held import Held
+from weighbridge.formats.members import Replayed, Slice
 from weighbridge.formats.tars import TarArchive, TarMember
 from weighbridge.inspectors.archives.looking import Looking
 

@@ -22,8 +22,9 @@ from weighbridge.formats.decoders import (
     lzma_properties,
     raw_lzma,
 )
+from weighbridge.formats.held import Held
 from weighbridge.formats.kinds import NAMED_PICKLES, PICKLE, kind_of, read_head, suffix_of
-from weighbridge.formats.members import Held, Replayed, Slice
+from weighbridge.formats.members import Replayed, Slice
 from weighbridge.formats.zips import BZIP2, LZMA, METHODS, STORED, ZipArchive, ZipMember, crc_of, shown
 from weighbridge.inspectors.archives.exported import is_raw, listed_tensors
 from weighbridge.inspectors.archives.looking import Looking

@@ -14,12 +14,12 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from weighbridge.core.errors import LimitExceeded, Malformed
 from weighbridge.core.finding import Report, Severity
 from weighbridge.formats.flat_tables import FlatBuffer, FlatTable
+from weighbridge.formats.held import Held
 from weighbridge.formats.thrift import Thrift, read_struct
 from weighbridge.inspectors.notes import Notes, shown
 from weighbridge.inspectors.rule import Rule
@@ -207,23 +207,8 @@ def _stored_schema(subject: Subject, value: bytes, notes: Notes) -> None:
     except binascii.Error as error:
         raise Malformed(f"the stored schema is no base64: {error}") from error
     start = 8 if message[:4] == b"\xff\xff\xff\xff" else 4
-    held = _Held(subject.path, message)
+    held = Held(subject.path, message)
     _schema(_message_header(FlatBuffer(held, start, len(message)).root(), expected=1), notes)
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """Bytes in memory as an artifact."""
-
-    path: str
-    data: bytes
-
-    @property
-    def size_bytes(self) -> int:
-        return len(self.data)
-
-    def read(self, offset: int, length: int) -> bytes:
-        return self.data[offset : offset + length]
 
 
 # --- Arrow ---------------------------------------------------------------------------------------

@@ -20,9 +20,10 @@ from weighbridge.core.finding import Finding, Report, Severity, Verdict
 from weighbridge.formats import hdf5_types as types
 from weighbridge.formats.hdf5 import Contents, Dataset, Named, find_base, read_contents
 from weighbridge.formats.hdf5_bytes import Bytes, Hdf5Limit, Hdf5Problem
+from weighbridge.formats.held import Held
 from weighbridge.formats.kinds import HEAD_BYTES, PICKLE, is_text, kind_of
-from weighbridge.formats.members import Held, Slice
-from weighbridge.formats.second_reading import zip_at_the_end
+from weighbridge.formats.members import Slice
+from weighbridge.formats.zip_tail import zip_at_the_end
 from weighbridge.inspectors.graphs import keras_judge
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Subject, report_of

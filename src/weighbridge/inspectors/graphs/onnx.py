@@ -21,7 +21,7 @@ from weighbridge.core.finding import Finding, Report, Severity, Verdict
 from weighbridge.formats import onnx_ops
 from weighbridge.formats.onnx import STRING, Model, Operator, Tensor, read_model
 from weighbridge.formats.protobuf import ProtobufLimit, ProtobufProblem
-from weighbridge.formats.second_reading import zip_at_the_end
+from weighbridge.formats.zip_tail import zip_at_the_end
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Subject, report_of
 

@@ -20,10 +20,10 @@ from typing import Final
 from weighbridge.core.errors import LimitExceeded
 from weighbridge.core.finding import Finding, Report, Severity, Verdict
 from weighbridge.formats.protobuf import ProtobufLimit, ProtobufProblem
-from weighbridge.formats.second_reading import zip_at_the_end
 from weighbridge.formats.tensor_bundle import is_index, read_index
 from weighbridge.formats.tensorflow import MAX_METADATA_BYTES, Graphs, Node, Scope, read_graphs
 from weighbridge.formats.tensorflow_ops import REGISTERED
+from weighbridge.formats.zip_tail import zip_at_the_end
 from weighbridge.inspectors.graphs import keras_judge
 from weighbridge.inspectors.graphs import tensorflow_dangers as dangers
 from weighbridge.inspectors.rule import Rule

@@ -14,9 +14,9 @@ from typing import Final
 
 from weighbridge.core.errors import LimitExceeded
 from weighbridge.core.finding import Finding, Report, Severity, Verdict
-from weighbridge.formats.second_reading import zip_at_the_end
 from weighbridge.formats.tensorflow_ops import REGISTERED
 from weighbridge.formats.tflite import CUSTOM, LAST_BUILTIN, TfliteModel, TfliteProblem, read_tflite
+from weighbridge.formats.zip_tail import zip_at_the_end
 from weighbridge.inspectors.graphs import tensorflow_dangers as dangers
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Subject, report_of

@@ -9,6 +9,7 @@ from typing import Final
 
 from weighbridge.core.errors import Truncated
 from weighbridge.core.ports import RangeReader
+from weighbridge.formats.held import Held
 from weighbridge.formats.pickle import Blob, LongText, tokens, unescape
 from weighbridge.formats.pickle_machine import Machine
 from weighbridge.formats.pickle_values import Ending, Outcome, Value
@@ -234,21 +235,6 @@ class Reading:
             waiting += [(inner, place, at, each, depth + 1) for at, each in trial.constants]
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """Bytes that were decoded from a constant, read as an artifact is."""
-
-    path: str
-    data: bytes
-
-    @property
-    def size_bytes(self) -> int:
-        return len(self.data)
-
-    def read(self, offset: int, length: int) -> bytes:
-        return self.data[offset : offset + length]
-
-
 def _has_header(value: Value) -> bool:
     head = value.head if isinstance(value, Blob | LongText) else value
     return head[:1] in (b"\x80", "\x80") if isinstance(head, bytes | str) else False
@@ -268,5 +254,5 @@ def _range_of(reader: RangeReader, value: Value, budget: Budget) -> tuple[RangeR
             data = data.decode(value.encoding, "replace").encode("latin-1", "replace")
     else:
         data = str(value).encode("latin-1", "replace")
-    held = _Held(reader.path, data)
+    held = Held(reader.path, data)
     return held, 0, held.size_bytes

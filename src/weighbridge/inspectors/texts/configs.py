@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from weighbridge.core.errors import LimitExceeded
 from weighbridge.core.finding import Report
 from weighbridge.formats.bounded import read_whole
+from weighbridge.formats.held import Held
 from weighbridge.formats.json_text import MAX_TEXT_BYTES, JsonProblem, read_json, read_lines
 from weighbridge.inspectors.subject import Subject, report_of
 from weighbridge.inspectors.template_copies import TEMPLATE_FACT, template_digest
@@ -37,21 +37,6 @@ _RECORDS = re.compile(
     re.IGNORECASE,
 )
 """Names of records that tools write and no loader reads."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Member:
-    """A chat template as an artifact of its own."""
-
-    path: str
-    data: bytes
-
-    @property
-    def size_bytes(self) -> int:
-        return len(self.data)
-
-    def read(self, offset: int, length: int) -> bytes:
-        return self.data[offset : offset + length]
 
 
 class Configurations:
@@ -99,7 +84,7 @@ def hand_on_templates(subject: Subject, found: Iterable[Template]) -> None:
         label = re.sub(r"[^\w.-]", "_", template.name)[:80]
         subject.fact(TEMPLATE_FACT, template_digest(data), location=template.location)
         name = f"chat_template-{label}.jinja" if label else "chat_template.jinja"
-        subject.descend(_Member(name, data), unpacked_bytes=len(data))
+        subject.descend(Held(name, data), unpacked_bytes=len(data))
 
 
 def _template_file(subject: Subject) -> None:

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from weighbridge.core.errors import LimitExceeded
 from weighbridge.core.finding import Coverage, Finding, Report, Verdict
 from weighbridge.formats.gguf import GgufFile, read_gguf
 from weighbridge.formats.gguf_values import STRING, GgufArray, GgufProblem
+from weighbridge.formats.held import Held
 from weighbridge.formats.zip_tail import zip_at_the_end
 from weighbridge.inspectors.subject import Subject, report_of
 from weighbridge.inspectors.template_copies import TEMPLATE_FACT, template_digest
@@ -61,21 +61,6 @@ _PROFILE: Final = Profile(
     ),
     long_from=16_384,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Text:
-    """A text of the metadata as an artifact of its own."""
-
-    path: str
-    data: bytes
-
-    @property
-    def size_bytes(self) -> int:
-        return len(self.data)
-
-    def read(self, offset: int, length: int) -> bytes:
-        return self.data[offset : offset + length]
 
 
 class GgufStructure:
@@ -258,7 +243,7 @@ def _descend(subject: Subject, file: GgufFile) -> Iterator[Finding]:
             subject.fact(TEMPLATE_FACT, template_digest(data), location=key)
             name = f"{_UNSAFE.sub('_', key[:200])}.jinja"
         try:
-            subject.descend(_Text(name, data), unpacked_bytes=len(data))
+            subject.descend(Held(name, data), unpacked_bytes=len(data))
         except LimitExceeded as error:
             yield BY_ID["gguf-metadata-limit"].finding(
                 subject.path, f"{shown(key)}: {error.message}", location=shown(key)
