@@ -79,3 +79,10 @@ def test_rules_are_listed_and_explained(weighbridge: Command) -> None:
     assert {"pickle-dangerous-callable", "safetensors-overlap", "kind-python-code"} <= listed
     assert "pickle-dangerous-callable" in weighbridge("rules", "pickle-dangerous-callable").out
     weighbridge("rules", "no-such-rule", code=2)
+
+
+def test_a_folder_may_have_a_name_that_no_model_can_have(weighbridge: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "joblib~34 (copy)"
+    folder.mkdir()
+    (folder / "README.md").write_text("# Words\n")
+    assert weighbridge("scan", str(folder)).out.startswith(f"{folder}: clean")

@@ -18,7 +18,7 @@ from weighbridge.cli.options import cancellable, common, content_options, conten
 from weighbridge.cli.settings import Home
 from weighbridge.core.errors import InspectError
 from weighbridge.core.finding import Severity
-from weighbridge.core.names import Address
+from weighbridge.core.names import Address, ModelName
 
 if TYPE_CHECKING:
     from weighbridge.cli.yard import OpenYard
@@ -144,7 +144,9 @@ def _open(yard: OpenYard, source: str) -> Source:
     path = Path(address.location)
     if address.scheme == "folder" and not path.exists() and yard.has_ledger and _may_be_reference(source):
         return yard.stored_source(source)
-    return open_source(address, yard.config, yard.http)
+    # Nothing is stored, so a folder may have a name that no model can have.
+    name = None if address.scheme == "hf" else ModelName("local", "scanned")
+    return open_source(address, yard.config, yard.http, as_name=name)
 
 
 def _may_be_reference(text: str) -> bool:
