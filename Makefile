@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup run test check bench fault fuzz docs clean
+.PHONY: help setup run test check bench fault fuzz atheris docs clean
 
 help:            ## show these words
 	@grep -E '^[a-z]+: .*##|^[a-z]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -35,6 +35,10 @@ fault: setup     ## only the fault injection
 
 fuzz: setup      ## property tests with many more examples
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -q tests/test_safetensors.py tests/test_names.py tests/test_manifest.py tests/test_transfer_parts.py
+
+atheris: setup   ## coverage-guided fuzzing of one parser: make atheris TARGET=gguf SECONDS=600
+	$(BIN)/python -m pip install --quiet atheris
+	$(BIN)/python -m tests.fuzz $(TARGET) -max_total_time=$(or $(SECONDS),600)
 
 docs: setup      ## write the generated reference pages
 	$(BIN)/python docs/generate.py
