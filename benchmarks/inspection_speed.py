@@ -28,6 +28,7 @@ QUICK = ("picklescan", "fickling", "modelscan", "hayward", "aisbom")
 SHARD_BYTES = 4_300_000_000
 SHARDS, TENSORS = 163, 560
 BOMB_SECONDS = 60.0
+ROUND_TRIP_SECONDS = 0.02
 ANY = frozenset(range(256))
 
 
@@ -210,8 +211,8 @@ def _repository(folder: Path, setting: Setting, rounds: dict[str, list[Cost]]) -
         names |= dict.fromkeys(tensors, name)
     index = {"metadata": {"total_size": SHARDS * TENSORS * 16384}, "weight_map": names}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    what = f"{SHARDS} shards over HTTP"
-    with hub({MODEL: folder}) as origin:
+    what = f"{SHARDS} shards over HTTP, {ROUND_TRIP_SECONDS * 1000:.0f} ms round trip"
+    with hub({MODEL: folder}, delay_seconds=ROUND_TRIP_SECONDS) as origin:
         found = [_ours(f"hf://{MODEL}", HF_ENDPOINT=origin.endpoint) for _ in range(setting.rounds)]
     rounds[f"{what}: {OURS}"] = found
     said = read_json_line(found[-1].output)

@@ -30,10 +30,10 @@ class Server:
 
 
 @contextmanager
-def hub(folders: Mapping[str, Path]) -> Iterator[Server]:
-    """A Hub with one model repository for each folder, `org/name` to its files."""
+def hub(folders: Mapping[str, Path], *, delay_seconds: float = 0.0) -> Iterator[Server]:
+    """A Hub with one model repository for each folder, `org/name` to its files; every answer comes so much later."""
     named = [f"--folder={name}={folder}" for name, folder in folders.items()]
-    with _server(["tests.support.hub_main", *named]) as server:
+    with _server(["tests.support.hub_main", f"--delay={delay_seconds}", *named]) as server:
         yield server
 
 

@@ -1119,8 +1119,10 @@ class HubServer(Hub):
         seed: int = 0,
         page_size: int = 1000,
         resolve_cache: bool = False,
+        delay_seconds: float = 0.0,
     ) -> None:
         super().__init__(seed=seed, page_size=page_size, resolve_cache=resolve_cache)
+        self.delay_seconds = delay_seconds
         self.stopping = threading.Event()
         self._exchanges: dict[int, Exchange] = {}
         self._next_place = 0
@@ -1241,6 +1243,8 @@ class _Connection(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         body = self.rfile.read(int(headers.get("content-length", 0)))
         asked = Asked(self.command, self.path, headers, body, self.server.origin)
+        if hub.delay_seconds:
+            time.sleep(hub.delay_seconds)
         reply = hub.answer(asked)
         exchange = Exchange(
             asked.method,

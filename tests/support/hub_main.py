@@ -25,12 +25,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", action="append", required=True, metavar="ORG/NAME=DIR")
     parser.add_argument("--lfs", action="append", metavar="PATTERN", help="may be repeated")
     parser.add_argument("--xet", action="store_true", help="announce Xet storage as well")
+    parser.add_argument(
+        "--delay", type=float, default=0.0, metavar="SECONDS", help="before each answer, as a network would"
+    )
     chosen = parser.parse_args(arguments)
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with HubServer(port=chosen.port) as hub:
+    with HubServer(port=chosen.port, delay_seconds=chosen.delay) as hub:
         commits: dict[str, str] = {}
         for pair in chosen.folder:
             name, equals, folder = pair.partition("=")
