@@ -1,4 +1,4 @@
-"""Reads a bounded artifact whole, and text line by line, in blocks that every reader serves.
+"""Reads exactly what was asked for, a bounded artifact whole, and text line by line, in blocks that every reader serves.
 
 Nothing here interprets a byte. What is larger than the caller's bound is refused before anything is read.
 """
@@ -12,6 +12,18 @@ from weighbridge.core.errors import LimitExceeded, Truncated
 from weighbridge.core.ports import RangeReader
 
 BLOCK_BYTES: Final = 8 * 1024 * 1024
+
+
+def read_exactly(reader: RangeReader, offset: int, length: int) -> bytes:
+    """Exactly `length` bytes from `offset`, of which the caller knows that they lie inside the artifact.
+
+    Raises:
+        Truncated: the reader returned less than the artifact's size promises.
+    """
+    data = reader.read(offset, length)
+    if len(data) != length:
+        raise Truncated(f"'{reader.path}' gave {len(data)} bytes at {offset} where it has {length}")
+    return data
 
 
 def read_whole(reader: RangeReader, limit_bytes: int) -> bytes:
@@ -34,10 +46,7 @@ def blocks(reader: RangeReader, block_bytes: int = BLOCK_BYTES) -> Iterator[byte
     """
     for position in range(0, reader.size_bytes, block_bytes):
         wanted = min(block_bytes, reader.size_bytes - position)
-        data = reader.read(position, wanted)
-        if len(data) != wanted:
-            raise Truncated(f"'{reader.path}' gave {len(data)} bytes at {position} where it has {wanted}")
-        yield data
+        yield read_exactly(reader, position, wanted)
 
 
 def lines(reader: RangeReader, longest: int) -> Iterator[bytes]:

@@ -13,8 +13,9 @@ import zlib
 from collections.abc import Iterator
 from typing import Final, Protocol
 
-from weighbridge.core.errors import FormatError, Malformed, Truncated
+from weighbridge.core.errors import FormatError, Malformed
 from weighbridge.core.ports import RangeReader
+from weighbridge.formats.bounded import read_exactly
 
 STEP_BYTES: Final = 1024 * 1024
 MAX_DICTIONARY_BYTES: Final = 64 * 1024 * 1024
@@ -135,9 +136,7 @@ class Cursor:
         length = min(length, self._end - self._position)
         if length <= 0:
             return b""
-        data = self._reader.read(self._position, length)
-        if len(data) != length:
-            raise Truncated(f"'{self._reader.path}' gave {len(data)} bytes at {self._position} where it has {length}")
+        data = read_exactly(self._reader, self._position, length)
         self._position += length
         self._step = _READ_BYTES
         return data

@@ -20,8 +20,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from weighbridge.core.errors import Truncated
 from weighbridge.core.ports import RangeReader
+from weighbridge.formats.bounded import read_exactly
 from weighbridge.formats.gguf_values import (
     ARRAY,
     MAX_KEY_BYTES,
@@ -331,9 +331,7 @@ def _check_padding(reader: RangeReader, head: Head, gaps: Sequence[tuple[int, in
         reads, total = reads + 1, total + end - start
         if reads > MAX_PADDING_READS or total > MAX_PADDING_BYTES:
             raise GgufBeyond("gguf-limit", "there is more padding between the tensors than is read")
-        data = head.raw(start, end) if end <= len(head.data) else reader.read(start, end - start)
-        if len(data) != end - start:
-            raise Truncated(f"'{reader.path}' gave {len(data)} bytes at {start} where it has {end - start}")
+        data = head.raw(start, end) if end <= len(head.data) else read_exactly(reader, start, end - start)
         for first, after in gaps[index : last + 1]:
             if any(data[first - start : after - start]):
                 message = f"the padding from {first} to {after} is not zero"

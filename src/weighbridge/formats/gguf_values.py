@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from weighbridge.core.errors import FormatError, LimitExceeded, Malformed, Truncated
+from weighbridge.core.errors import FormatError, LimitExceeded, Malformed
 from weighbridge.core.ports import RangeReader
+from weighbridge.formats.bounded import read_exactly
 
 MAX_HEAD_BYTES: Final = 128 * 1024 * 1024
 MAX_STRINGS: Final = 4_000_000
@@ -101,10 +102,7 @@ class Head:
         while len(self.data) < end:
             have = len(self.data)
             wanted = min(max(self._block, end - have), self._size - have, MAX_HEAD_BYTES - have)
-            more = self._reader.read(have, wanted)
-            if len(more) != wanted:
-                raise Truncated(f"'{self._reader.path}' gave {len(more)} bytes at {have} where it has {wanted}")
-            self.data += more
+            self.data += read_exactly(self._reader, have, wanted)
             self._block = min(2 * self._block, _LARGEST_BLOCK)
 
     def number(self, code: str, what: str) -> int | float | bool:

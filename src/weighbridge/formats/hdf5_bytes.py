@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
-from weighbridge.core.errors import LimitExceeded, Malformed, Truncated
+from weighbridge.core.errors import LimitExceeded, Malformed
 from weighbridge.core.ports import RangeReader
+from weighbridge.formats.bounded import read_exactly
 
 PAGE_BYTES: Final = 64 * 1024
 MAX_PAGES: Final = 64
@@ -72,11 +73,7 @@ class Bytes:
         return held
 
     def _read(self, address: int, length: int) -> bytes:
-        data = self.reader.read(address + self.base, length)
-        if len(data) != length:
-            where = address + self.base
-            raise Truncated(f"'{self.reader.path}' gave {len(data)} bytes at {where} where {length} should be")
-        return data
+        return read_exactly(self.reader, address + self.base, length)
 
     def number(self, address: int, length: int) -> int:
         """An unsigned little-endian number; raises as `at`."""

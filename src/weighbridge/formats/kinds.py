@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from weighbridge.core.errors import Truncated
 from weighbridge.core.ports import RangeReader
+from weighbridge.formats.bounded import read_exactly
 from weighbridge.formats.tars import is_tar_header
 from weighbridge.formats.text_opcodes import calls_something
 
@@ -319,11 +319,7 @@ def read_head(reader: RangeReader) -> bytes:
     Raises:
         Truncated: the reader returned less than the artifact's size promises.
     """
-    wanted = min(HEAD_BYTES, reader.size_bytes)
-    head = reader.read(0, wanted)
-    if len(head) != wanted:
-        raise Truncated(f"'{reader.path}' gave {len(head)} bytes where it has {wanted}")
-    return head
+    return read_exactly(reader, 0, min(HEAD_BYTES, reader.size_bytes))
 
 
 def _in_text_or_binary(name: str, head: bytes) -> Kind | None:

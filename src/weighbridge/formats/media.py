@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from weighbridge.core.errors import Truncated
 from weighbridge.core.ports import RangeReader
+from weighbridge.formats.bounded import read_exactly
 
 MAX_PARTS: Final = 400_000
 MAX_READ_BYTES: Final = 256 * 1024 * 1024
@@ -102,10 +102,7 @@ class Window:
         self._left -= wanted
         if self._left < 0:
             raise MediaBroken("it is longer than is read", offset)
-        self._data = self._reader.read(offset, wanted)
-        self._base = offset
-        if len(self._data) != wanted:
-            raise Truncated(f"'{self._reader.path}' gave {len(self._data)} bytes at {offset} where it has {wanted}")
+        self._data, self._base = read_exactly(self._reader, offset, wanted), offset
 
     def search(self, pattern: re.Pattern[bytes], offset: int) -> int:
         """Where the pattern (of two bytes) is next found. Raises MediaBroken when it is not."""

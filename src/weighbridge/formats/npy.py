@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from weighbridge.core.errors import FormatError, LimitExceeded, Malformed, Truncated
+from weighbridge.core.errors import FormatError, LimitExceeded, Malformed
 from weighbridge.core.ports import RangeReader
+from weighbridge.formats.bounded import read_exactly
 
 MAGIC: Final = b"\x93NUMPY"
 MAX_HEADER_BYTES: Final = 64 * 1024
@@ -94,7 +95,7 @@ def read_npy(reader: RangeReader) -> NpyHeader:
         Truncated: the reader returned less than the file's size promises.
     """
     size = reader.size_bytes
-    start = _read(reader, 0, min(12, size))
+    start = read_exactly(reader, 0, min(12, size))
     if len(start) < 12 or not start.startswith(MAGIC):
         raise NpyMalformed("npy-truncated", "the file ends within its header")
     if start[6:8] not in (b"\x01\x00", b"\x02\x00", b"\x03\x00"):
@@ -106,7 +107,7 @@ def read_npy(reader: RangeReader) -> NpyHeader:
         raise NpyMalformed("npy-truncated", f"the header says it has {length} bytes, in a file of {size}")
     if length > MAX_HEADER_BYTES:
         raise NpyBeyond("npy-header-limit", f"the header has {length} bytes, over {MAX_HEADER_BYTES}")
-    record = _dictionary(_decoded(_read(reader, begin, length), "utf-8" if start[6] == 3 else "latin-1"))
+    record = _dictionary(_decoded(read_exactly(reader, begin, length), "utf-8" if start[6] == 3 else "latin-1"))
     shape, kind = _shape(record["shape"]), _type(record["descr"], 0)
     if not isinstance(record["fortran_order"], bool):
         raise NpyMalformed("npy-header", "'fortran_order' is neither True nor False")
@@ -116,13 +117,6 @@ def read_npy(reader: RangeReader) -> NpyHeader:
     if length > NUMPY_HEADER_BYTES:
         raise NpyBeyond("npy-header-limit", f"the header has {length} bytes; numpy reads {NUMPY_HEADER_BYTES}")
     return header
-
-
-def _read(reader: RangeReader, offset: int, length: int) -> bytes:
-    data = reader.read(offset, length)
-    if len(data) != length:
-        raise Truncated(f"'{reader.path}' gave {len(data)} bytes at {offset} where it has {length}")
-    return data
 
 
 def _decoded(data: bytes, encoding: str) -> str:

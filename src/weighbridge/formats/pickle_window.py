@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weighbridge.core.errors import LimitExceeded, Malformed, Truncated
+from weighbridge.core.errors import LimitExceeded, Malformed
 from weighbridge.core.ports import RangeReader
+from weighbridge.formats.bounded import read_exactly
 
 BLOCK_BYTES = 128 * 1024
 """The largest block; the first of a stream is smaller, for many streams are."""
@@ -132,7 +133,5 @@ class ByteWindow:
         self._budget.read_bytes -= wanted
         if self._budget.read_bytes < 0:
             raise StreamLimit("more bytes would have to be read than are read of one artifact", start)
-        data = self._reader.read(start + len(rest), wanted)
-        if len(data) != wanted:
-            raise Truncated(f"'{self._reader.path}' gave {len(data)} bytes at {start} where it has {wanted}")
+        data = read_exactly(self._reader, start + len(rest), wanted)
         self._base, self._data, self._at = start, rest + data, 0

@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from weighbridge.core.errors import FormatError, Truncated
+from weighbridge.core.errors import FormatError
 from weighbridge.core.ports import RangeReader
+from weighbridge.formats.bounded import read_exactly
 
 VARINT: Final = 0
 FIXED64: Final = 1
@@ -120,9 +121,7 @@ class Window:
         wanted = max(0, min(wanted, self.size_bytes - offset))
         if place < 0 or place + wanted > len(self._data):
             length = min(max(self._block_bytes, wanted), self.size_bytes - offset)
-            data = self.reader.read(offset, length) if length > 0 else b""
-            if len(data) < length:
-                raise Truncated(f"'{self.reader.path}' gave {len(data)} bytes at {offset} where {length} should be")
+            data = read_exactly(self.reader, offset, length) if length > 0 else b""
             self._start, self._data, place = offset, data, 0
         return self._data, place
 

@@ -20,6 +20,7 @@ from typing import Final
 
 from weighbridge.core.errors import Ambiguous, FormatError, LimitExceeded, Malformed, Truncated
 from weighbridge.core.ports import RangeReader
+from weighbridge.formats.bounded import read_exactly
 
 LENGTH_BYTES = 8
 MAX_HEADER_BYTES = 100_000_000
@@ -115,7 +116,7 @@ def read_header(reader: RangeReader) -> SafetensorsHeader:
     size = reader.size_bytes
     if size < LENGTH_BYTES:
         raise HeaderTruncated("safetensors-truncated", f"the file has {size} bytes; the header's length alone takes 8")
-    length = int.from_bytes(_read(reader, 0, LENGTH_BYTES), "little")
+    length = int.from_bytes(read_exactly(reader, 0, LENGTH_BYTES), "little")
     if length > size - LENGTH_BYTES:
         raise HeaderTruncated(
             "safetensors-header-overflow", f"the header says it has {length} bytes, in a file of {size}"
@@ -124,20 +125,13 @@ def read_header(reader: RangeReader) -> SafetensorsHeader:
         raise HeaderTooLarge(
             "safetensors-header-limit", f"the header has {length} bytes; the format allows {MAX_HEADER_BYTES}"
         )
-    record = _parse(_read(reader, LENGTH_BYTES, length))
+    record = _parse(read_exactly(reader, LENGTH_BYTES, length))
     metadata = _metadata(record.pop(METADATA_KEY)) if METADATA_KEY in record else {}
     tensors = sorted(
         (_entry(name, value) for name, value in record.items()), key=lambda tensor: (tensor.begin, tensor.end)
     )
     _check_layout(tensors, size - LENGTH_BYTES - length)
     return SafetensorsHeader(length, tuple(tensors), metadata)
-
-
-def _read(reader: RangeReader, offset: int, length: int) -> bytes:
-    data = reader.read(offset, length)
-    if len(data) != length:
-        raise Truncated(f"'{reader.path}' gave {len(data)} bytes at {offset} where it has {length}")
-    return data
 
 
 def _parse(data: bytes) -> dict[str, object]:

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from weighbridge.core.errors import Truncated
 from weighbridge.core.ports import RangeReader
+from weighbridge.formats.bounded import read_exactly
 from weighbridge.formats.decoders import (
     MAX_DICTIONARY_BYTES,
     STEP_BYTES,
@@ -163,7 +163,7 @@ def read_archive(reader: RangeReader) -> SevenZipArchive:
         SevenZipDefect: it breaks, is encrypted, or is larger than is read.
         Truncated: the reader returned less than the artifact's size promises.
     """
-    head = _read(reader, 0, min(HEAD_BYTES, reader.size_bytes))
+    head = read_exactly(reader, 0, min(HEAD_BYTES, reader.size_bytes))
     if len(head) < HEAD_BYTES or not head.startswith(SIGNATURE):
         raise SevenZipDefect("broken", "the signature header is cut short")
     (crc,) = struct.unpack_from("<L", head, 8)
@@ -177,7 +177,7 @@ def read_archive(reader: RangeReader) -> SevenZipArchive:
         raise SevenZipDefect("limit", f"the header has {length} bytes")
     if not length:
         return SevenZipArchive([], [], reader.size_bytes - HEAD_BYTES)
-    data = _read(reader, HEAD_BYTES + offset, length)
+    data = read_exactly(reader, HEAD_BYTES + offset, length)
     if zlib.crc32(data) != header_crc:
         raise SevenZipDefect("checksum", "the checksum of the header is wrong")
     used = length
@@ -217,13 +217,6 @@ def _unpacked_header(reader: RangeReader, fields: _Fields) -> tuple[bytes, int]:
 def _check_place(folder: Folder, reader: RangeReader) -> None:
     if folder.start + folder.packed_bytes > reader.size_bytes:
         raise SevenZipDefect("broken", "a folder lies beyond the end of the file")
-
-
-def _read(reader: RangeReader, offset: int, length: int) -> bytes:
-    data = reader.read(offset, length)
-    if len(data) != length:
-        raise Truncated(f"'{reader.path}' gave {len(data)} bytes at {offset} where it has {length}")
-    return data
 
 
 class _Fields:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from weighbridge.core.errors import LimitExceeded, Truncated
+from weighbridge.core.errors import LimitExceeded
 from weighbridge.core.ports import RangeReader
+from weighbridge.formats.bounded import read_exactly
 
 MAX_RECORDS: Final = 64
 
@@ -32,7 +33,7 @@ def zip_at_the_end(reader: RangeReader) -> int | None:
         Truncated: the reader returned less than the artifact's size promises.
     """
     start = max(0, reader.size_bytes - _TAIL_BYTES)
-    tail = _read(reader, start, reader.size_bytes - start)
+    tail = read_exactly(reader, start, reader.size_bytes - start)
     at, records = tail.rfind(_END), 0
     while at >= 0:
         record = tail[at : at + 22]
@@ -63,11 +64,4 @@ def _has_directory(reader: RangeReader, start: int, tail: bytes, at: int) -> boo
 def _part(reader: RangeReader, start: int, tail: bytes, place: int) -> bytes:
     if place >= start:
         return tail[place - start : place - start + 4]
-    return _read(reader, place, min(4, reader.size_bytes - place))
-
-
-def _read(reader: RangeReader, offset: int, length: int) -> bytes:
-    data = reader.read(offset, length)
-    if len(data) != length:
-        raise Truncated(f"'{reader.path}' gave {len(data)} bytes at {offset} where it has {length}")
-    return data
+    return read_exactly(reader, place, min(4, reader.size_bytes - place))

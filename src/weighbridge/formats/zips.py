@@ -26,6 +26,7 @@ from typing import Final
 
 from weighbridge.core.errors import Truncated
 from weighbridge.core.ports import RangeReader
+from weighbridge.formats.bounded import read_exactly
 from weighbridge.formats.members import Blocks
 
 MAX_MEMBERS = 30_000
@@ -150,7 +151,7 @@ class ZipArchive:
         """Where the directory starts, its length, and by how much its offsets are off."""
         size = self.blocks.size_bytes
         base = max(0, size - _TAIL_BYTES)
-        tail = _read(self.blocks, base, size - base)
+        tail = read_exactly(self.blocks, base, size - base)
         self.blocks.keep(base, tail)
         at = tail.rfind(b"PK\x05\x06")
         if at < 0 or at + _END.size > len(tail):
@@ -187,14 +188,14 @@ class ZipArchive:
         expected = at - _LOCATOR.size - _END64.size
         if expected < 0 or place > expected:
             raise _Unreadable("broken", "the zip64 end record is not where its locator says", at)
-        data = _read(self.blocks, expected, _END64.size)
+        data = read_exactly(self.blocks, expected, _END64.size)
         signature, _, _, _, disk, first, here, total, length, offset = _END64.unpack(data)
         if signature != b"PK\x06\x06":
             raise _Unreadable("broken", "the zip64 end record is not before its locator", at)
         return expected, (disk, first, here, total, length, offset)
 
     def _entries(self, length: int) -> Iterator[ZipMember]:
-        data = _read(self.blocks, self.start, length)
+        data = read_exactly(self.blocks, self.start, length)
         at = count = 0
         while at < length:
             if count >= MAX_MEMBERS:
@@ -341,7 +342,7 @@ def zip_at_the_end(reader: RangeReader) -> int | None:
     """
     size = reader.size_bytes
     base = max(0, size - _TAIL_BYTES)
-    tail = _read(reader, base, size - base)
+    tail = read_exactly(reader, base, size - base)
     at = tail.rfind(b"PK\x05\x06")
     while at >= 0:
         if at + _END.size <= len(tail):
@@ -351,7 +352,7 @@ def zip_at_the_end(reader: RangeReader) -> int | None:
             if wide.startswith(b"PK\x06\x06") and wide.startswith(b"PK\x06\x07", _END64.size):
                 length, offset = _END64.unpack_from(wide)[8:]
                 start = base + at - len(wide) - length
-            if 0 <= start < base + at and offset <= start and _read(reader, start, 4) == b"PK\x01\x02":
+            if 0 <= start < base + at and offset <= start and read_exactly(reader, start, 4) == b"PK\x01\x02":
                 return int(start - offset)
         at = tail.rfind(b"PK\x05\x06", 0, at)
     return None
@@ -367,13 +368,6 @@ def _agree(told: tuple[int, int, int], member: ZipMember, *, later: bool) -> boo
     return told == expected or (
         later and all(one in (0, other, _WORD32) for one, other in zip(told, expected, strict=True))
     )
-
-
-def _read(reader: RangeReader, offset: int, length: int) -> bytes:
-    data = reader.read(offset, length)
-    if len(data) != length:
-        raise Truncated(f"'{reader.path}' gave {len(data)} bytes at {offset} where it has {length}")
-    return data
 
 
 def _places(data: bytes, word: bytes) -> Iterable[int]:
@@ -424,6 +418,6 @@ def crc_of(reader: RangeReader, step: int = 1024 * 1024) -> int:
     crc, position = 0, 0
     while position < reader.size_bytes:
         length = min(step, reader.size_bytes - position)
-        crc = zlib.crc32(_read(reader, position, length), crc)
+        crc = zlib.crc32(read_exactly(reader, position, length), crc)
         position += length
     return crc

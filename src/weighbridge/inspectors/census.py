@@ -15,9 +15,9 @@ import codecs
 from collections.abc import Mapping
 from typing import Final
 
-from weighbridge.core.errors import Truncated
 from weighbridge.core.finding import Confidence, Coverage, Finding, Report, Severity, Verdict
 from weighbridge.core.ports import RangeReader
+from weighbridge.formats.bounded import blocks
 from weighbridge.formats.kinds import Kind, expected_kinds, is_text, suffix_of
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Subject
@@ -179,16 +179,12 @@ def _read_prose(reader: RangeReader) -> int:
         return 0
     decoder = codecs.getincrementaldecoder("utf-8")()
     position = 0
-    while position < size:
-        wanted = min(_READ_BYTES, size - position)
-        data = reader.read(position, wanted)
-        if len(data) != wanted:
-            raise Truncated(f"'{reader.path}' gave {len(data)} bytes at {position} where it has {wanted}")
+    for data in blocks(reader, _READ_BYTES):
         try:
-            text = decoder.decode(data, final=position + wanted == size)
+            text = decoder.decode(data, final=position + len(data) == size)
         except UnicodeDecodeError:
             return position
         if not is_text(text.encode("utf-8"), whole=True):
             return position
-        position += wanted
+        position += len(data)
     return position

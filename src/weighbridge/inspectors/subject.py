@@ -17,9 +17,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, Protocol
 
-from weighbridge.core.errors import LimitExceeded, Truncated
+from weighbridge.core.errors import LimitExceeded
 from weighbridge.core.finding import Coverage, Finding, Report, Verdict, combine
 from weighbridge.core.ports import RangeReader
+from weighbridge.formats.bounded import read_exactly
 from weighbridge.formats.kinds import Kind, kind_of, read_head, suffix_of
 
 MAX_DEPTH: Final = 6
@@ -118,10 +119,7 @@ class Subject:
         Raises:
             Truncated: the reader returned less than was promised, or the end comes before.
         """
-        data = self.reader.read(offset, length)
-        if len(data) != length:
-            raise Truncated(f"'{self.path}' gave {len(data)} bytes at {offset} where {length} should be")
-        return data
+        return read_exactly(self.reader, offset, length)
 
     @cached_property
     def head(self) -> bytes:

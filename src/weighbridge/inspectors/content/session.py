@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from weighbridge.core.errors import Truncated
 from weighbridge.core.finding import Report, Verdict
 from weighbridge.inspectors.content import antivirus, malware, secrets
 from weighbridge.inspectors.content.spool import DEFAULT_MAX_BYTES, Spool
@@ -129,10 +128,7 @@ class _Reading:
         if at + wanted > len(self.held):
             rest = self.held[at:] if at < len(self.held) else b""
             more = min(max(WINDOW_BYTES, wanted) - len(rest), self.end - start - len(rest))
-            data = self.subject.read(start + len(rest), more)
-            if len(data) != more:
-                raise Truncated(f"'{self.subject.path}' gave {len(data)} bytes at {start + len(rest)} of {more}")
-            self.held, self.at, at = rest + data, start, 0
+            self.held, self.at, at = rest + self.subject.read_exactly(start + len(rest), more), start, 0
         return self.held[at : at + wanted]
 
 

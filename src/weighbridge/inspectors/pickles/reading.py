@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from weighbridge.core.errors import Truncated
 from weighbridge.core.ports import RangeReader
+from weighbridge.formats.bounded import read_exactly
 from weighbridge.formats.held import Held
 from weighbridge.formats.pickle import Blob, LongText, tokens, unescape
 from weighbridge.formats.pickle_machine import Machine
@@ -195,9 +195,7 @@ class Reading:
         wanted = min(MAX_SEARCHED_BYTES, end - start)
         if wanted <= 0:
             return
-        data = self.reader.read(start, wanted)
-        if len(data) != wanted:
-            raise Truncated(f"'{self.reader.path}' gave {len(data)} bytes at {start} where it has {wanted}")
+        data = read_exactly(self.reader, start, wanted)
         passed, budget = 0, Budget(64 * MAX_SEARCHED_BYTES, MAX_SEARCHED_OPCODES)
         for number, match in enumerate(_STREAM_START.finditer(data)):
             if number >= MAX_SEARCHED_STREAMS:
