@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 import click
 
 from weighbridge.cli.console import Output
+from weighbridge.cli.yard import user_name
 from weighbridge.core.errors import ConfigError
 from weighbridge.core.finding import Finding
 from weighbridge.reports.baseline import Acceptance, Baseline, accept
@@ -78,7 +78,7 @@ class Accepting:
                 digest_of=digest_of,
                 reason=self.reason,
                 expires=until,
-                accepted_by=_who(),
+                accepted_by=user_name(),
             )
             self.entries += baseline.accepted
         today = datetime.now(UTC).date()
@@ -116,10 +116,3 @@ def _read(file: Path) -> Baseline:
         return Baseline.from_bytes(file.read_bytes(), name=str(file))
     except OSError as error:
         raise ConfigError(f"the baseline '{file}' cannot be read: {error.strerror}") from error
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"

@@ -15,6 +15,7 @@ import click
 from weighbridge.cli.console import Output
 from weighbridge.cli.settings import Home, find_home
 from weighbridge.core.errors import Interrupted
+from weighbridge.core.finding import Severity
 
 Rest = ParamSpec("Rest")
 Result = TypeVar("Result")
@@ -40,6 +41,25 @@ def common(
         return command(home, output, *args, **kwargs)  # type: ignore[arg-type]
 
     return with_output
+
+
+def fail_on_option(
+    default: str | None, *, shown: str = ""
+) -> Callable[[Callable[Rest, Result]], Callable[Rest, Result]]:
+    """Adds --fail-on; `shown` is the default that help tells when the settings give it."""
+    return click.option(
+        "--fail-on",
+        type=click.Choice([*(severity.label for severity in Severity), "never"]),
+        default=default,
+        help=f"Exit 11 to 14 when findings are at least this severe (default: {shown or default}).",
+    )
+
+
+def severity_code(highest: Severity | None, fail_on: str) -> int:
+    """The exit code for the worst finding, 11 to 14; 0 when there is none as severe as `fail_on`."""
+    if highest is None or fail_on == "never" or highest < Severity[fail_on.upper()]:
+        return 0
+    return int(highest)
 
 
 def content_options(command: Callable[Rest, Result]) -> Callable[Rest, Result]:

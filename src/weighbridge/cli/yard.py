@@ -27,6 +27,14 @@ if TYPE_CHECKING:
     from weighbridge.wire.http import Http
 
 
+def user_name() -> str:
+    """Who runs this process."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return f"uid-{os.getuid()}"
+
+
 class OpenYard:
     """One command's view of one home. A context manager: what was opened is closed."""
 
@@ -41,11 +49,7 @@ class OpenYard:
     @property
     def actor(self) -> str:
         """Who acts, for the ledger: user and host of this process."""
-        try:
-            user = getpass.getuser()
-        except (OSError, KeyError):
-            user = f"uid-{os.getuid()}"
-        return f"{user}@{socket.gethostname()}"
+        return f"{user_name()}@{socket.gethostname()}"
 
     @cached_property
     def http(self) -> Http:

@@ -155,7 +155,6 @@ class FractalHeap:
         def number(at: int, length: int) -> int:
             return int.from_bytes(head[at : at + length], "little")
 
-        self._checked = bool(head[9] & 2)
         self._width, self._start, self._largest = number(110, 2), number(112, 8), number(120, 8)
         self._offset_bytes = (number(128, 2) + 7) // 8
         self._length_bytes = (min(number(10, 4), self._largest).bit_length() + 7) // 8

@@ -46,7 +46,6 @@ class TfliteModel:
     used: set[int] = field(default_factory=set)
     """Indexes into `codes` that operators use."""
     operators: int = 0
-    subgraphs: int = 0
     metadata: list[tuple[str, int]] = field(default_factory=list)
     """Name, and index of the buffer."""
     buffers: list[tuple[int, int]] = field(default_factory=list)
@@ -99,7 +98,6 @@ class _Reading:
         for buffer in self._tables(root, 4):
             model.buffers.append(self._buffer(buffer))
         for graph in self._tables(root, 2):
-            model.subgraphs += 1
             self._graph(graph)
         for entry in self._tables(root, 6):
             model.metadata.append((self._text(entry, 0), self._scalar(entry, 1, 4)))

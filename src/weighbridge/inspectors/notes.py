@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from weighbridge.core.finding import Finding, Report, Severity
@@ -53,6 +53,16 @@ class Notes:
         """The report that follows, as the account of the artifact's bytes."""
         kind = self._subject.kind.name
         return report_of(inspector, self._subject, self._found.values(), inspected_bytes, kind=kind)
+
+
+def first_of_each(findings: Iterable[Finding], most: int) -> list[Finding]:
+    """The first `most` findings of each rule, in their order."""
+    kept, seen = [], Counter[str]()
+    for finding in findings:
+        seen[finding.rule] += 1
+        if seen[finding.rule] <= most:
+            kept.append(finding)
+    return kept
 
 
 def shown(text: str | bytes) -> str:

@@ -7,7 +7,7 @@ UTC) neither.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -123,15 +123,3 @@ def _read(fields: Fields) -> Acceptance:
     if not entry.reason.strip():
         raise Malformed(f"the entry for '{entry.path}' gives no reason")
     return entry
-
-
-def digests_by_path(known: Mapping[str, str], otherwise: DigestOf) -> DigestOf:
-    """Digests that the source announced, and others worked out once."""
-    found = dict(known)
-
-    def digest_of(path: str) -> str:
-        if path not in found:
-            found[path] = otherwise(path)
-        return found[path]
-
-    return digest_of

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from weighbridge.cli.console import Output, duration, size
-from weighbridge.cli.options import cancellable, common, content_options, content_settings
+from weighbridge.cli.options import (
+    cancellable,
+    common,
+    content_options,
+    content_settings,
+    fail_on_option,
+    severity_code,
+)
 from weighbridge.cli.settings import Home
 from weighbridge.core.finding import Finding, Inspection, Severity
 
@@ -45,12 +52,7 @@ Examples:
 @click.option("--uploads", type=int, default=None, help="Parts stored at once.")
 @click.option("--part-bytes", type=int, default=None, help="Size of a part, a multiple of 8388608.")
 @click.option("--memory-bytes", type=int, default=None, help="All buffers together.")
-@click.option(
-    "--fail-on",
-    type=click.Choice(["low", "medium", "high", "critical", "never"]),
-    default=None,
-    help="Exit 11 to 14 when findings are at least this severe (default: high).",
-)
+@fail_on_option(None, shown="high")
 @click.option(
     "--preflight",
     "preflight",
@@ -99,7 +101,7 @@ def ingest_command(
             inspecting.start()
             outcome = _ingest(yard, origin, inspecting, include, exclude)
         _show(yard, outcome, time.monotonic() - started)
-        return _exit_code(outcome.revision.inspection, yard.config.inspection.fail_on)
+        return severity_code(outcome.revision.inspection.highest_severity, yard.config.inspection.fail_on)
 
 
 def _ingest(
@@ -161,13 +163,6 @@ def _settings(to: str | None, flags: dict[str, object]) -> dict[str, object]:
         "inspection.fail_on": flags["fail_on"],
         "inspection.preflight": flags["preflight"],
     }
-
-
-def _exit_code(inspection: Inspection, fail_on: str) -> int:
-    highest = inspection.highest_severity
-    if highest is None or fail_on == "never" or highest < Severity[fail_on.upper()]:
-        return 0
-    return int(highest)
 
 
 def _show_plan(output: Output, snapshot: Snapshot) -> None:

@@ -7,19 +7,24 @@ from typing import TYPE_CHECKING
 import click
 
 from weighbridge.cli.console import Output, size
-from weighbridge.cli.options import cancellable, common, content_options, content_settings
+from weighbridge.cli.options import (
+    cancellable,
+    common,
+    content_options,
+    content_settings,
+    fail_on_option,
+    severity_code,
+)
 from weighbridge.cli.settings import Home
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.errors import InspectError, NothingCollected, WeighbridgeError
-from weighbridge.core.finding import Severity, Verdict
+from weighbridge.core.finding import Verdict
 
 if TYPE_CHECKING:
     from weighbridge.cli.yard import OpenYard
     from weighbridge.store.catalog import CataloguedRevision
     from weighbridge.transfer.inspecting import Inspecting
     from weighbridge.transfer.rescan import Rescanned
-
-_GRAVEST = {Verdict.CLEAN: 0, Verdict.UNKNOWN: int(InspectError.exit_code)}
 
 
 @click.command(
@@ -29,12 +34,7 @@ _GRAVEST = {Verdict.CLEAN: 0, Verdict.UNKNOWN: int(InspectError.exit_code)}
 )
 @click.argument("references", nargs=-1, metavar="[MODEL[@REV]]...")
 @click.option("--all", "everything", is_flag=True, help="Every revision of every store that the ledger knows.")
-@click.option(
-    "--fail-on",
-    type=click.Choice(["low", "medium", "high", "critical", "never"]),
-    default="high",
-    help="Exit 11 to 14 when findings are at least this severe (default: high).",
-)
+@fail_on_option("high")
 @content_options
 @common
 def rescan_command(
@@ -103,12 +103,8 @@ def _rescan(yard: OpenYard, inspecting: Inspecting, row: CataloguedRevision, fai
 
 def _code(found: Rescanned, fail_on: str) -> int:
     inspection = found.scanned.inspection
-    highest = inspection.highest_severity
-    if fail_on == "never":
-        return 0
-    if highest is not None and highest >= Severity[fail_on.upper()]:
-        return int(highest)
-    return _GRAVEST.get(inspection.verdict, 0)
+    unanswered = inspection.verdict is Verdict.UNKNOWN and fail_on != "never"
+    return severity_code(inspection.highest_severity, fail_on) or (InspectError.exit_code if unanswered else 0)
 
 
 def _show(output: Output, row: CataloguedRevision, found: Rescanned) -> None:

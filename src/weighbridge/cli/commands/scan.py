@@ -14,10 +14,16 @@ from weighbridge.cli import reporting
 from weighbridge.cli.accepting import Accepting
 from weighbridge.cli.commands.rules import explain as explain_rule
 from weighbridge.cli.console import Output
-from weighbridge.cli.options import cancellable, common, content_options, content_settings
+from weighbridge.cli.options import (
+    cancellable,
+    common,
+    content_options,
+    content_settings,
+    fail_on_option,
+    severity_code,
+)
 from weighbridge.cli.settings import Home
 from weighbridge.core.errors import InspectError
-from weighbridge.core.finding import Severity
 from weighbridge.core.names import Address, ModelName
 
 if TYPE_CHECKING:
@@ -50,12 +56,7 @@ class _Selection:
 @click.option("--allow-pull-requests", is_flag=True, default=None, help="Accept refs/pr/*, which anyone may open.")
 @click.option("--format", "chosen", type=click.Choice(reporting.FORMATS), default=None, help="How to report.")
 @click.option("--output", "file", type=click.Path(path_type=Path, dir_okay=False), help="Write the report to a file.")
-@click.option(
-    "--fail-on",
-    type=click.Choice(["low", "medium", "high", "critical", "never"]),
-    default="low",
-    help="Exit 11 to 14 when findings are at least this severe (default: low).",
-)
+@fail_on_option("low")
 @click.option("--baseline", type=click.Path(path_type=Path, dir_okay=False), help="Findings that were accepted.")
 @click.option(
     "--write-baseline", type=click.Path(path_type=Path, dir_okay=False), help="Accept what is found now, in this file."
@@ -174,7 +175,5 @@ def _scan(scanner: Scanner, source: Source, selection: _Selection, accepting: Ac
 
 
 def _exit_code(document: ScanDocument, fail_on: str) -> int:
-    highest = document.highest_severity
-    if fail_on != "never" and highest is not None and highest >= Severity[fail_on.upper()]:
-        return int(highest)
-    return 0 if document.answered or fail_on == "never" else InspectError.exit_code
+    unanswered = not document.answered and fail_on != "never"
+    return severity_code(document.highest_severity, fail_on) or (InspectError.exit_code if unanswered else 0)

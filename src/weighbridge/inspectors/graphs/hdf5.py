@@ -25,6 +25,7 @@ from weighbridge.formats.kinds import HEAD_BYTES, PICKLE, is_text, kind_of
 from weighbridge.formats.members import Slice
 from weighbridge.formats.zip_tail import zip_at_the_end
 from weighbridge.inspectors.graphs import keras_judge
+from weighbridge.inspectors.notes import first_of_each
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Subject, report_of
 
@@ -184,7 +185,7 @@ class Hdf5:
         for start, end in file.data:
             subject.inert(start + base, end + base)
         looking = _Looking(subject, contents, file)
-        findings = _capped(looking.findings())
+        findings = first_of_each(looking.findings(), MAX_SAME)
         report = report_of(NAME, subject, findings, subject.size_bytes - looking.unowned, kind=subject.kind.name)
         if report.verdict is Verdict.CLEAN and any(finding.rule in _UNSETTLED for finding in findings):
             return replace(report, verdict=Verdict.UNKNOWN)
@@ -346,12 +347,3 @@ class _Looking:
                 head = self._file.at(start - self._contents.base, min(length, 256))
                 if kind_of("", head, length) is PICKLE:
                     yield from self._pickle(start, length, f"heap object at {start}")
-
-
-def _capped(findings: Iterator[Finding]) -> list[Finding]:
-    kept, seen = [], Counter[str]()
-    for finding in findings:
-        seen[finding.rule] += 1
-        if seen[finding.rule] <= MAX_SAME:
-            kept.append(finding)
-    return kept

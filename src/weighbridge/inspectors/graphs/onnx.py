@@ -22,6 +22,7 @@ from weighbridge.formats import onnx_ops
 from weighbridge.formats.onnx import STRING, Model, Operator, Tensor, read_model
 from weighbridge.formats.protobuf import ProtobufLimit, ProtobufProblem
 from weighbridge.formats.zip_tail import zip_at_the_end
+from weighbridge.inspectors.notes import first_of_each
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Subject, report_of
 
@@ -174,7 +175,7 @@ class Onnx:
         if not tensor and not model.has_graph and not model.functions:
             note = _BY_ID["onnx-not-readable"].finding(subject.path, "a message without a graph")
             return report_of(NAME, subject, [note], 0)
-        findings = _capped(_findings(subject, model))
+        findings = first_of_each(_findings(subject, model), MAX_SAME)
         for start, end in model.data_spans:
             subject.inert(start, end)
         report = report_of(NAME, subject, findings, subject.size_bytes - model.stray_bytes, kind=subject.kind.name)
@@ -297,12 +298,3 @@ def _reach(path: str, where: str, tensor: Tensor, entries: Mapping[str, str]) ->
     if tensor.raw_bytes > 0:
         message = f"{tensor.raw_bytes} bytes of raw data in a tensor whose data is elsewhere"
         yield _BY_ID["onnx-tensor-size"].finding(path, message, location=where)
-
-
-def _capped(findings: Iterator[Finding]) -> list[Finding]:
-    kept, seen = [], Counter[str]()
-    for finding in findings:
-        seen[finding.rule] += 1
-        if seen[finding.rule] <= MAX_SAME:
-            kept.append(finding)
-    return kept

@@ -12,7 +12,6 @@ where it tells and else by name; graphs written as text are searched for known o
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
@@ -26,6 +25,7 @@ from weighbridge.formats.tensorflow_ops import REGISTERED
 from weighbridge.formats.zip_tail import zip_at_the_end
 from weighbridge.inspectors.graphs import keras_judge
 from weighbridge.inspectors.graphs import tensorflow_dangers as dangers
+from weighbridge.inspectors.notes import first_of_each
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Subject, report_of
 
@@ -166,7 +166,7 @@ class TensorFlow:
             return None
         for start, end in graphs.data_spans:
             subject.inert(start, end)
-        findings = [*_capped(_findings(subject, graphs)), *_keras(subject, graphs)]
+        findings = [*first_of_each(_findings(subject, graphs), MAX_SAME), *_keras(subject, graphs)]
         report = report_of(NAME, subject, findings, subject.size_bytes - graphs.stray_bytes, kind=subject.kind.name)
         return _settled(report)
 
@@ -329,13 +329,4 @@ def _keras(subject: Subject, graphs: Graphs) -> list[Finding]:
         data = subject.read_exactly(start, length)
         if data.lstrip()[:1] == b"{":
             found += keras_judge.judge_bytes(data, subject.path, f"offset {start}", revived=True)
-    return _capped(iter(found))
-
-
-def _capped(findings: Iterator[Finding]) -> list[Finding]:
-    kept, seen = [], Counter[str]()
-    for finding in findings:
-        seen[finding.rule] += 1
-        if seen[finding.rule] <= MAX_SAME:
-            kept.append(finding)
-    return kept
+    return first_of_each(found, MAX_SAME)

@@ -7,7 +7,6 @@ rules. Bytes after the last structure do not pass, but for the archive of label 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
@@ -18,6 +17,7 @@ from weighbridge.formats.tensorflow_ops import REGISTERED
 from weighbridge.formats.tflite import CUSTOM, LAST_BUILTIN, TfliteModel, TfliteProblem, read_tflite
 from weighbridge.formats.zip_tail import zip_at_the_end
 from weighbridge.inspectors.graphs import tensorflow_dangers as dangers
+from weighbridge.inspectors.notes import first_of_each
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Subject, report_of
 
@@ -116,7 +116,9 @@ class Tflite:
         for finding, length in _bytes(subject, model):
             findings.append(finding)
             unowned += length
-        report = report_of(NAME, subject, _capped(findings), subject.size_bytes - unowned, kind=subject.kind.name)
+        report = report_of(
+            NAME, subject, first_of_each(findings, MAX_SAME), subject.size_bytes - unowned, kind=subject.kind.name
+        )
         if report.verdict is Verdict.CLEAN and any(finding.rule in _UNSETTLED for finding in findings):
             return replace(report, verdict=Verdict.UNKNOWN)
         return report
@@ -161,12 +163,3 @@ def _bytes(subject: Subject, model: TfliteModel) -> Iterator[tuple[Finding, int]
         if end - start > LONG_GAP_BYTES and end <= model.end:
             message = f"{end - start} bytes that nothing refers to"
             yield _BY_ID["tflite-unaccounted"].finding(path, message, location=f"offset {start}"), end - start
-
-
-def _capped(findings: list[Finding]) -> list[Finding]:
-    kept, seen = [], Counter[str]()
-    for finding in findings:
-        seen[finding.rule] += 1
-        if seen[finding.rule] <= MAX_SAME:
-            kept.append(finding)
-    return kept

@@ -15,7 +15,6 @@ from typing import Final
 from weighbridge.formats.pickle_values import Global, Sort
 from weighbridge.inspectors.pickles import profiles as pickle_profiles
 from weighbridge.inspectors.pickles.checks import (
-    ANY_DATA,
     NO_ARGUMENTS,
     Allowed,
     Check,
@@ -88,7 +87,7 @@ _TENSOR_MAKERS: Final = (
 _TENSOR: Final = made_by(*_TENSOR_MAKERS)
 _BOOL: Final[Check] = lambda value: isinstance(value, int) or value is Sort.INT  # noqa: E731
 _TORCH: Final[dict[str, Allowed]] = {
-    **dict.fromkeys((*_TENSOR_TYPES, *_TORCH_DTYPES, *STORAGES, "torch.strided", "torch.sparse_coo"), Allowed()),
+    **dict.fromkeys((*_TENSOR_TYPES, *_TORCH_DTYPES, *STORAGES), Allowed()),
     **dict.fromkeys(("torch.per_tensor_affine", "torch.per_channel_affine", "torch.storage.TypedStorage"), Allowed()),
     "torch.Size": Allowed(args(a_list, optional=1)),
     "torch.device": Allowed(args(text, integer, optional=1)),
@@ -99,14 +98,6 @@ _TORCH: Final[dict[str, Allowed]] = {
     ),
     "torch._utils._rebuild_parameter": Allowed(args(_TENSOR, _BOOL, _HOOKS), mapping_state),
     "torch._utils._rebuild_parameter_with_state": Allowed(args(_TENSOR, _BOOL, _HOOKS, mapping_state)),
-    "torch._utils._rebuild_sparse_tensor": Allowed(
-        args(either(global_in(("torch.sparse_coo",)), made_by("torch.serialization._get_layout")), a_tuple)
-    ),
-    "torch._utils._rebuild_qtensor": Allowed(args(_STORAGE, integer, _SHAPE, _SHAPE, a_tuple, _BOOL, _HOOKS)),
-    "torch._utils._rebuild_device_tensor_from_numpy": Allowed(
-        args(plain, global_in(_TORCH_DTYPES), text, _BOOL)
-    ),
-    "torch._utils._rebuild_meta_tensor_no_storage": Allowed(args(global_in(_TORCH_DTYPES), _SHAPE, _SHAPE, _BOOL)),
     "torch._tensor._rebuild_from_type_v2": Allowed(
         args(
             global_in(("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter")),
@@ -117,17 +108,10 @@ _TORCH: Final[dict[str, Allowed]] = {
     ),
 }  # fmt: skip
 
-_RECONSTRUCT: Final = Allowed(
-    args(global_in(("numpy.ndarray",)), a_tuple, data_bytes),
-    args(integer, a_tuple, _DTYPE, _BOOL, either(data_bytes, a_list)),
-)
 _FROM_BUFFER: Final = Allowed(args(data_bytes, _DTYPE, a_tuple, text))
 _RANDOM_STATE: Final = either(mapping_state, a_tuple)
 _NUMPY: Final[dict[str, Allowed]] = {
-    "numpy.ndarray": Allowed(),
     **dict.fromkeys(_BIT_GENERATORS, Allowed()),
-    "numpy.dtype": Allowed(args(text, _BOOL, _BOOL, optional=2), ANY_DATA),
-    **{f"numpy.{core}.multiarray._reconstruct": _RECONSTRUCT for core in ("core", "_core")},
     **{f"numpy.{core}.multiarray.scalar": Allowed(args(_DTYPE, plain)) for core in ("core", "_core")},
     **{f"numpy.{core}.numeric._frombuffer": _FROM_BUFFER for core in ("core", "_core")},
     "numpy.random._pickle.__randomstate_ctor": Allowed(
@@ -138,13 +122,6 @@ _NUMPY: Final[dict[str, Allowed]] = {
     ),
     "numpy.random._pickle.__bit_generator_ctor": Allowed(
         args(either(text, global_in(_BIT_GENERATORS)), optional=1), _RANDOM_STATE
-    ),
-    **dict.fromkeys(
-        under(
-            "numpy",
-            "float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool bool_ complex64 complex128",
-        ),
-        Allowed(),
     ),
 }  # fmt: skip
 
