@@ -9,8 +9,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from weighbridge.cli.console import STYLES, Output, duration, printable, size
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.errors import ConfigError
@@ -69,9 +67,8 @@ def _rendered(documents: Sequence[ScanDocument], chosen: str) -> Iterator[str]:
     elif chosen == "html":
         from weighbridge.reports.html import as_html
 
-        if len(documents) > 1:
-            raise click.UsageError("an HTML report is about one source; scan one at a time")
-        yield as_html(documents[0], _rules()) + "\n"
+        (document,) = documents
+        yield as_html(document, _rules()) + "\n"
     elif chosen == "markdown":
         from weighbridge.reports.markdown import as_markdown
 

@@ -94,6 +94,8 @@ def scan_command(
         return explain_rule(output, explain)
     if not sources:
         raise click.UsageError("name at least one source, or a rule with --explain")
+    if chosen == "html" and len(sources) > 1:
+        raise click.UsageError("an HTML report is about one source; scan one at a time")
     accepting = Accepting.from_options(baseline)
     documents = _scan_all(
         home,
