@@ -46,9 +46,9 @@ from weighbridge.transfer import sha256
 from weighbridge.transfer.artifact import HEAD_BYTES, ChunkDigests, Crossing, FilledPart, Part
 from weighbridge.transfer.buffers import BufferPool
 from weighbridge.transfer.journal import Journal, Progress, running, waiting
-from weighbridge.transfer.patience import PROGRESS_BYTES, Patience
 from weighbridge.transfer.sha256 import ResumableSha256
 from weighbridge.transfer.shards import check_index, is_index
+from weighbridge.vault.patience import PROGRESS_BYTES, Patience
 
 CONTENT = random.Random(1).randbytes(400)
 

@@ -146,7 +146,7 @@ def test_resealed_by_somebody_with_the_key_is_not_what_the_ledger_saw(ingested: 
     from weighbridge.core.finding import Verdict
     from weighbridge.core.manifest import Manifest
     from weighbridge.store.folder import FolderStore
-    from weighbridge.transfer.records import open_revision, read_record
+    from weighbridge.vault.records import open_revision, read_record
 
     weighbridge, revision = ingested
     key = LocalKey.load(weighbridge.home / "keys" / "signing.pem")

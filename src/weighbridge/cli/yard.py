@@ -155,8 +155,8 @@ class OpenYard:
             NothingCollected, ConfigError: there is none, or several fit.
             TrustError, IntegrityError, StoreError: it is not as it was sealed.
         """
-        from weighbridge.transfer.records import open_revision
-        from weighbridge.transfer.stored import StoredSource
+        from weighbridge.vault.records import open_revision
+        from weighbridge.vault.stored import StoredSource
 
         row = self.resolve(reference)
         store = self.store(row.store)

@@ -12,9 +12,9 @@ from weighbridge.core.layout import INCOMING, MODELS, RECORDS, SEAL, revision_of
 from weighbridge.core.ports import ObjectStore, SignatureVerifier, StoredObject, UnfinishedUpload
 from weighbridge.store.catalog import CataloguedRevision
 from weighbridge.transfer.journal import waiting
-from weighbridge.transfer.recorded import Problem, check_recorded
-from weighbridge.transfer.records import open_revision
-from weighbridge.transfer.verify import check_against_ledger
+from weighbridge.vault.recorded import Problem, check_recorded
+from weighbridge.vault.records import open_revision
+from weighbridge.vault.verify import check_against_ledger
 
 
 class Stray(Enum):

@@ -15,7 +15,7 @@ from weighbridge.core.config import TransferSettings
 from weighbridge.core.errors import Interrupted, Truncated, Unreachable, WeighbridgeError
 from weighbridge.core.ports import Source
 from weighbridge.core.snapshot import Entry
-from weighbridge.transfer.patience import Patience
+from weighbridge.vault.patience import Patience
 
 
 class _Ends(Protocol):

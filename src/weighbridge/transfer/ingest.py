@@ -41,17 +41,17 @@ from weighbridge.core.ports import (
 )
 from weighbridge.core.snapshot import Entry, Snapshot
 from weighbridge.store.ledger import Ledger
-from weighbridge.transfer.chunks import prove_object
-from weighbridge.transfer.events import record_ingested
 from weighbridge.transfer.inspecting import Inspecting, Session
 from weighbridge.transfer.journal import Journal
-from weighbridge.transfer.patience import Patience
 from weighbridge.transfer.preflight import Preflight
-from weighbridge.transfer.readers import StoredReader
-from weighbridge.transfer.recorded import check_recorded
-from weighbridge.transfer.records import SealedRevision, is_sealed, open_revision, read_record, seal_revision
 from weighbridge.transfer.shards import MAX_INDEX_BYTES, check_index, is_index
 from weighbridge.transfer.stream import Bridge, Crossed, Pass, part_size
+from weighbridge.vault.chunks import prove_object
+from weighbridge.vault.events import record_ingested
+from weighbridge.vault.patience import Patience
+from weighbridge.vault.readers import StoredReader
+from weighbridge.vault.recorded import check_recorded
+from weighbridge.vault.records import SealedRevision, is_sealed, open_revision, read_record, seal_revision
 
 
 @dataclass(frozen=True, slots=True)

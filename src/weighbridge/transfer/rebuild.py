@@ -13,8 +13,8 @@ from weighbridge.core.names import Reference
 from weighbridge.core.ports import ObjectStore, SignatureVerifier
 from weighbridge.store.ledger import Ledger
 from weighbridge.transfer.audit import sealed_revisions
-from weighbridge.transfer.events import RECOVERED, record_ingested
-from weighbridge.transfer.records import open_revision
+from weighbridge.vault.events import RECOVERED, record_ingested
+from weighbridge.vault.records import open_revision
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,15 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass
 
-from weighbridge.core.errors import Conflict, StatementMismatch
+from weighbridge.core.errors import Conflict
 from weighbridge.core.finding import Finding, Inspection, Severity
-from weighbridge.core.layout import record_key
 from weighbridge.core.ports import ObjectStore
 from weighbridge.store.ledger import Ledger
-from weighbridge.transfer.events import RESCANNED
-from weighbridge.transfer.records import SealedRevision, read_record
 from weighbridge.transfer.scan import Scanned, Scanner
-from weighbridge.transfer.stored import StoredSource
+from weighbridge.vault.events import RESCANNED
+from weighbridge.vault.inspections import inspection_key, latest_inspection, read_inspection
+from weighbridge.vault.records import SealedRevision
+from weighbridge.vault.stored import StoredSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def rescan(scanner: Scanner, store: ObjectStore, revision: SealedRevision, ledge
     digest = hashlib.sha256(data).hexdigest()
     manifest = revision.manifest
     try:
-        store.put(_key(revision, digest), data)
+        store.put(inspection_key(revision, digest), data)
     except Conflict:
         # Named by its digest: what is there is what an earlier run wrote; reading it will tell.
         read_inspection(store, revision, digest)
@@ -78,34 +78,3 @@ def rescan(scanner: Scanner, store: ObjectStore, revision: SealedRevision, ledge
         actor=actor,
     )
     return Rescanned(scanned, before, entered=True)
-
-
-def latest_inspection(store: ObjectStore, revision: SealedRevision, ledger: Ledger) -> Inspection:
-    """The newest inspection of a revision: the last one in the ledger, or the sealed one.
-
-    Raises:
-        StatementMismatch, StoreError: the record is not the one that the ledger names.
-    """
-    digest = ""
-    for event in ledger.events(subject=revision.manifest.reference):
-        if event.kind == RESCANNED and event.payload.get("store") == store.address:
-            digest = str(event.payload.get("inspection_digest", ""))
-        elif event.kind != RESCANNED:
-            digest = ""
-    return read_inspection(store, revision, digest) if digest else revision.inspection
-
-
-def read_inspection(store: ObjectStore, revision: SealedRevision, digest: str) -> Inspection:
-    """A later inspection by the digest that the ledger names.
-
-    Raises:
-        StatementMismatch: other bytes lie there. StoreError: none do.
-    """
-    data = read_record(store, _key(revision, digest))
-    if hashlib.sha256(data).hexdigest() != digest:
-        raise StatementMismatch(f"an inspection of {revision.manifest.reference} is not the one in the ledger")
-    return Inspection.from_bytes(data)
-
-
-def _key(revision: SealedRevision, digest: str) -> str:
-    return record_key(revision.manifest.model_name, revision.manifest.revision, f"inspections/{digest}.json")

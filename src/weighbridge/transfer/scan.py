@@ -13,8 +13,8 @@ from weighbridge.core.finding import Inspection
 from weighbridge.core.ports import Observer, Source
 from weighbridge.core.snapshot import Entry, Snapshot
 from weighbridge.transfer.inspecting import Inspecting
-from weighbridge.transfer.patience import Patience
 from weighbridge.transfer.source_reader import Ends, SourceReader
+from weighbridge.vault.patience import Patience
 
 _HASH_STEP_BYTES = 4 * 1024 * 1024
 

@@ -17,8 +17,8 @@ from weighbridge.core.ports import Source
 from weighbridge.core.snapshot import Entry
 from weighbridge.formats.kinds import is_safetensors
 from weighbridge.transfer.fetch import fetch
-from weighbridge.transfer.patience import Patience
-from weighbridge.transfer.readers import MAX_READ_BYTES
+from weighbridge.vault.patience import Patience
+from weighbridge.vault.readers import MAX_READ_BYTES
 
 FIRST_BYTES = 64 * 1024
 """What the first look at an artifact fetches: enough for its kind, and for most headers."""

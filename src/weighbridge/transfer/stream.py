@@ -30,10 +30,10 @@ from weighbridge.core.ports import ObjectStore, Observer, Source, StoredObject
 from weighbridge.core.snapshot import Entry
 from weighbridge.transfer.artifact import ChunkDigests, Crossing, FilledPart, Part
 from weighbridge.transfer.buffers import BufferPool
-from weighbridge.transfer.chunks import prove_object
 from weighbridge.transfer.fetch import fetch
 from weighbridge.transfer.journal import Journal, Progress
-from weighbridge.transfer.patience import Patience
+from weighbridge.vault.chunks import prove_object
+from weighbridge.vault.patience import Patience
 
 MAX_PARTS = 10_000
 WHOLE_TRIES = 3

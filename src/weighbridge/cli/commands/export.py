@@ -24,9 +24,9 @@ def export_command(home: Home, output: Output, /, *, reference: str, folder: Pat
     """Write a revision to a new FOLDER, every chunk proven before it is written. The folder appears only when whole."""
     from weighbridge.cli.progress import watching
     from weighbridge.cli.yard import OpenYard
-    from weighbridge.transfer.export import export
-    from weighbridge.transfer.records import open_revision
-    from weighbridge.transfer.verify import check_against_ledger
+    from weighbridge.vault.export import export
+    from weighbridge.vault.records import open_revision
+    from weighbridge.vault.verify import check_against_ledger
 
     with OpenYard(home, output) as yard:
         row = yard.resolve(reference)

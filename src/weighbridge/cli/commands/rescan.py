@@ -77,10 +77,10 @@ def _rows(yard: OpenYard, references: tuple[str, ...]) -> list[CataloguedRevisio
 
 def _rescan(yard: OpenYard, inspecting: Inspecting, row: CataloguedRevision, fail_on: str) -> int:
     from weighbridge.cli.progress import watching
-    from weighbridge.transfer.records import open_revision
     from weighbridge.transfer.rescan import rescan
     from weighbridge.transfer.scan import Scanner
-    from weighbridge.transfer.verify import check_against_ledger
+    from weighbridge.vault.records import open_revision
+    from weighbridge.vault.verify import check_against_ledger
 
     output = yard.output
     quiet = Output(quiet=output.quiet or output.as_json, colour=output.colour)

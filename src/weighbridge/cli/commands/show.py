@@ -18,7 +18,7 @@ from weighbridge.core.names import ModelName
 
 if TYPE_CHECKING:
     from weighbridge.store.catalog import CataloguedRevision
-    from weighbridge.transfer.records import SealedRevision
+    from weighbridge.vault.records import SealedRevision
 
 SEVERITIES = ("critical", "high", "medium", "low")
 
@@ -88,9 +88,9 @@ def ls_command(home: Home, output: Output, /, *, model: str) -> int:
 def show_command(home: Home, output: Output, /, *, reference: str, files: bool) -> int:
     """Show one revision: where it came from, what was proven, what was found. Its signatures are verified first."""
     from weighbridge.cli.yard import OpenYard
-    from weighbridge.transfer.records import open_revision
-    from weighbridge.transfer.rescan import latest_inspection
-    from weighbridge.transfer.verify import check_against_ledger
+    from weighbridge.vault.inspections import latest_inspection
+    from weighbridge.vault.records import open_revision
+    from weighbridge.vault.verify import check_against_ledger
 
     with OpenYard(home, output) as yard:
         row = yard.resolve(reference)

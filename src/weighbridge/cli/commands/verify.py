@@ -17,8 +17,8 @@ from weighbridge.core.errors import IntegrityError, LedgerError, NothingCollecte
 if TYPE_CHECKING:
     from weighbridge.cli.yard import OpenYard
     from weighbridge.transfer.audit import Audit
-    from weighbridge.transfer.recorded import Problem
-    from weighbridge.transfer.verify import Depth, Verified
+    from weighbridge.vault.recorded import Problem
+    from weighbridge.vault.verify import Depth, Verified
 
 
 @click.command(
@@ -35,7 +35,7 @@ def verify_command(home: Home, output: Output, /, *, reference: str, deep: bool,
     """Prove that a revision is the one that was sealed. Says what was proved, and what was not."""
     from weighbridge.cli.progress import watching
     from weighbridge.cli.yard import OpenYard
-    from weighbridge.transfer.verify import verify
+    from weighbridge.vault.verify import verify
 
     depth = _depth(deep, subset)
     started = time.monotonic()
@@ -55,7 +55,7 @@ def _talk(output: Output, depth: Depth) -> Output:
 
 
 def _depth(deep: bool, subset: str) -> Depth:
-    from weighbridge.transfer.verify import DEEP, RECORDED, Depth
+    from weighbridge.vault.verify import DEEP, RECORDED, Depth
 
     if deep and subset:
         raise click.UsageError("--deep and --subset exclude each other")

@@ -23,9 +23,9 @@ from weighbridge.core.errors import IntegrityError, Interrupted, ObjectMissing, 
 from weighbridge.core.manifest import Artifact
 from weighbridge.core.ports import ObjectStore, Observer, SignatureVerifier, StoreFeature
 from weighbridge.store.catalog import CataloguedRevision
-from weighbridge.transfer.chunks import read_chunks
-from weighbridge.transfer.recorded import Problem, check_recorded
-from weighbridge.transfer.records import SealedRevision, open_revision
+from weighbridge.vault.chunks import read_chunks
+from weighbridge.vault.recorded import Problem, check_recorded
+from weighbridge.vault.records import SealedRevision, open_revision
 
 SPAN_CHUNKS = 16
 """Consecutive chunks that one task reads by one request: 128 MiB."""

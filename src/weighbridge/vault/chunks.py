@@ -14,7 +14,7 @@ from weighbridge.core.digests import CHUNK_BYTES
 from weighbridge.core.errors import DigestMismatch, StoreError, Truncated
 from weighbridge.core.manifest import Artifact
 from weighbridge.core.ports import ObjectStore, StoredObject
-from weighbridge.transfer.patience import brief_patience
+from weighbridge.vault.patience import brief_patience
 
 
 def read_chunks(

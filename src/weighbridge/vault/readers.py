@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weighbridge.core.errors import LimitExceeded
 from weighbridge.core.ports import ObjectStore, StoredObject
-from weighbridge.transfer.reading import read_range
+from weighbridge.vault.reading import read_range
 
 MAX_READ_BYTES = 128 * 1024 * 1024
 """No inspector may ask for more at once (the largest honest header, safetensors', is 100 MB)."""

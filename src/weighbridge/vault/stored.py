@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from weighbridge.core.names import Address
 from weighbridge.core.ports import ByteStream, ObjectStore
 from weighbridge.core.snapshot import Entry, Snapshot
-from weighbridge.transfer.records import SealedRevision
+from weighbridge.vault.records import SealedRevision
 
 
 class StoredSource:

@@ -34,7 +34,7 @@ from weighbridge.core.layout import (
 from weighbridge.core.manifest import Manifest
 from weighbridge.core.names import ModelName
 from weighbridge.core.ports import ObjectStore, SignatureVerifier, Signer, StoredObject
-from weighbridge.transfer.reading import read_range
+from weighbridge.vault.reading import read_range
 
 PLACEMENT_FORMAT = "weighbridge.placement/1"
 

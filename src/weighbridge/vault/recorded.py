@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from weighbridge.core.errors import ObjectMissing
 from weighbridge.core.layout import model_prefix
 from weighbridge.core.ports import ObjectStore, StoredObject, StoreFeature
-from weighbridge.transfer.records import SealedRevision
+from weighbridge.vault.records import SealedRevision
 
 HEADS_AT_ONCE = 16
 

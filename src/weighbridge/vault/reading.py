@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weighbridge.core.errors import Truncated, WeighbridgeError
 from weighbridge.core.ports import ObjectStore
-from weighbridge.transfer.patience import brief_patience
+from weighbridge.vault.patience import brief_patience
 
 
 def read_range(store: ObjectStore, key: str, start: int, end: int, *, version_id: str = "") -> bytes:

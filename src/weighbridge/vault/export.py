@@ -18,8 +18,8 @@ from weighbridge.core.errors import ConfigError, Interrupted, OutOfSpace, StoreE
 from weighbridge.core.layout import SIGNATURE
 from weighbridge.core.manifest import Artifact
 from weighbridge.core.ports import ObjectStore, Observer
-from weighbridge.transfer.chunks import read_chunks
-from weighbridge.transfer.records import SealedRevision
+from weighbridge.vault.chunks import read_chunks
+from weighbridge.vault.records import SealedRevision
 
 
 def export(

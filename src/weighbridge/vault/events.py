@@ -11,7 +11,7 @@ from weighbridge.core.finding import Severity
 from weighbridge.core.names import Reference
 from weighbridge.core.ports import ObjectStore
 from weighbridge.store.ledger import Ledger
-from weighbridge.transfer.records import SealedRevision
+from weighbridge.vault.records import SealedRevision
 
 INGESTED = "revision.ingested"
 RECOVERED = "revision.recovered"

@@ -1,0 +1,1 @@
+"""What an organisation answers for: policy judges, people approve, channels point."""
