@@ -32,6 +32,11 @@ class Home:
         return self.path / "store"
 
     @property
+    def approved(self) -> Path:
+        """The embedded store of promoted revisions."""
+        return self.path / "approved"
+
+    @property
     def ledger(self) -> Path:
         """The embedded ledger."""
         return self.path / "ledger.sqlite"
@@ -55,6 +60,16 @@ class Home:
     def trusted_keys(self) -> Path:
         """Public keys that are trusted besides our own."""
         return self.keys / "trusted"
+
+    @property
+    def people(self) -> Path:
+        """Private keys of the people who act from this home."""
+        return self.keys / "people"
+
+    @property
+    def index_trust(self) -> Path:
+        """What this machine last saw of each index of channels."""
+        return self.path / "index-trust"
 
     @property
     def journals(self) -> Path:

@@ -77,6 +77,10 @@ class OpenYard:
             self._stores[chosen] = store
         return self._stores[chosen]
 
+    def approved(self) -> ObjectStore:
+        """The store of promoted revisions."""
+        return self.store(self.config.store.approved or str(self.home.approved))
+
     @property
     def key_path(self) -> Path:
         """Where the signing key is."""

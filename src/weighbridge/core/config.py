@@ -32,6 +32,8 @@ class StoreSettings:
 
     quarantine: str = ""
     """A folder, `s3://bucket/prefix`, `gs://…` or `az://…`; empty: `store` under the home."""
+    approved: str = ""
+    """Where promoted revisions lie, an address like `quarantine`; empty: `approved` under the home."""
     s3_endpoint: str = ""
     """Base URL of an S3-compatible server; empty: what the AWS configuration says."""
     s3_region: str = ""
@@ -91,7 +93,37 @@ class SigningSettings:
     key: str = ""
     """Path of a PEM private key (EC); empty: `keys/signing.pem` under the home."""
     password_file: str = ""
-    """File that holds the key's password; empty: none."""
+    """File that holds the key's password or the token's PIN; empty: none."""
+    certificate_chain: str = ""
+    """PEM file with the key's X.509 certificate and those above it; empty: the bare key signs."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """What revisions are judged by."""
+
+    file: str = ""
+    """Path of a policy file (TOML); empty: the preset."""
+    preset: str = "balanced"
+    """`strict`, `balanced` or `research`, where no file is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdentitySettings:
+    """Who approves, when several people share one home."""
+
+    name: str = ""
+    """The name a person acts under; empty: the only one whose private key is in this home."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSettings:
+    """How long the signed index of channels is good without being signed again."""
+
+    expires_days: int = 365
+    """Days until the lists of channels and revocations expire."""
+    timestamp_expires_hours: int = 168
+    """Hours until a reader refuses an index whose writer fell silent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +160,9 @@ class Config:
     transfer: TransferSettings = TransferSettings()
     ledger: LedgerSettings = LedgerSettings()
     signing: SigningSettings = SigningSettings()
+    policy: PolicySettings = PolicySettings()
+    identity: IdentitySettings = IdentitySettings()
+    channels: ChannelSettings = ChannelSettings()
     inspection: InspectionSettings = InspectionSettings()
 
 
@@ -184,6 +219,9 @@ def resolve(layers: list[Layer]) -> tuple[Config, Origins]:
         transfer=_section(TransferSettings, "transfer", chosen),
         ledger=_section(LedgerSettings, "ledger", chosen),
         signing=_section(SigningSettings, "signing", chosen),
+        policy=_section(PolicySettings, "policy", chosen),
+        identity=_section(IdentitySettings, "identity", chosen),
+        channels=_section(ChannelSettings, "channels", chosen),
         inspection=_section(InspectionSettings, "inspection", chosen),
     )
     _check(config)
@@ -244,9 +282,12 @@ def _check(config: Config) -> None:
         raise ConfigError("'inspection.seconds' must lie between 1 and 86400")
     if config.inspection.memory_bytes < 128 * MIB:
         raise ConfigError(f"'inspection.memory_bytes' must be at least {128 * MIB}")
+    if not (1 <= config.channels.expires_days <= 3_650 and 1 <= config.channels.timestamp_expires_hours <= 87_600):
+        raise ConfigError("'channels.expires_days' must lie between 1 and 3650, 'timestamp_expires_hours' up to 87600")
     for name, value, allowed in (
         ("inspection.fail_on", config.inspection.fail_on, ("low", "medium", "high", "critical", "never")),
         ("inspection.preflight", config.inspection.preflight, ("auto", "always", "never")),
+        ("policy.preset", config.policy.preset, ("strict", "balanced", "research")),
         ("store.s3_encryption", store.s3_encryption, ("", "aws:kms", "AES256")),
         ("store.object_lock_mode", store.object_lock_mode, ("", "GOVERNANCE", "COMPLIANCE")),
     ):
