@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 from weighbridge import __version__
 from weighbridge.cli.console import Output
 from weighbridge.cli.settings import Home, load
+from weighbridge.core.config import StoreSettings
 from weighbridge.core.errors import ConfigError
 from weighbridge.core.names import Address, Reference
 from weighbridge.core.ports import ObjectStore, Source
@@ -43,7 +45,7 @@ class OpenYard:
         self.output = output
         self.config, self.origins = load(home, flags or {})
         self._closing = ExitStack()
-        self._stores: dict[str, ObjectStore] = {}
+        self._stores: dict[tuple[str, StoreSettings], ObjectStore] = {}
         self._ledgers: dict[bool, Ledger] = {}
 
     @property
@@ -69,17 +71,26 @@ class OpenYard:
     def store(self, address: str = "") -> ObjectStore:
         """The store at an address; by default the quarantine store of the settings."""
         chosen = address or self.config.store.quarantine or str(self.home.store)
-        if chosen not in self._stores:
-            from weighbridge.store.opening import open_store
-
-            store = open_store(Address.parse(chosen), self.config.store, self.http)
-            self._closing.callback(store.close)
-            self._stores[chosen] = store
-        return self._stores[chosen]
+        return self._open_store(chosen, self.config.store)
 
     def approved(self) -> ObjectStore:
-        """The store of promoted revisions."""
-        return self.store(self.config.store.approved or str(self.home.approved))
+        """The store of promoted revisions, with the locks that are set for it."""
+        settings = self.config.store
+        if settings.approved_lock_mode:
+            mode, days = settings.approved_lock_mode, settings.approved_lock_days
+            settings = replace(settings, object_lock_mode=mode, object_lock_days=days)
+        if settings.approved_legal_hold:
+            settings = replace(settings, legal_hold=True)
+        return self._open_store(settings.approved or str(self.home.approved), settings)
+
+    def _open_store(self, address: str, settings: StoreSettings) -> ObjectStore:
+        if (address, settings) not in self._stores:
+            from weighbridge.store.opening import open_store
+
+            store = open_store(Address.parse(address), settings, self.http)
+            self._closing.callback(store.close)
+            self._stores[address, settings] = store
+        return self._stores[address, settings]
 
     @property
     def key_path(self) -> Path:

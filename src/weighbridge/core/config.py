@@ -50,6 +50,12 @@ class StoreSettings:
     """How long an object is locked, with `object_lock_mode`."""
     legal_hold: bool = False
     """Whether every object is put under legal hold."""
+    approved_lock_mode: str = ""
+    """`object_lock_mode` for the approved store; empty: the same as for quarantine."""
+    approved_lock_days: int = 0
+    """`object_lock_days` for the approved store, with `approved_lock_mode`."""
+    approved_legal_hold: bool = False
+    """Whether every object of the approved store is put under legal hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,14 +276,8 @@ _KIND_WORDS = {"str": "text", "bool": "true or false", "int": "a whole number", 
 
 
 def _check(config: Config) -> None:
-    transfer, store = config.transfer, config.store
-    if transfer.part_bytes < CHUNK_BYTES or transfer.part_bytes % CHUNK_BYTES:
-        raise ConfigError(f"'transfer.part_bytes' must be a multiple of {CHUNK_BYTES}")
-    if transfer.memory_bytes < 2 * transfer.part_bytes:
-        raise ConfigError("'transfer.memory_bytes' must hold at least two parts ('transfer.part_bytes')")
-    for name, least, most in _BOUNDS:
-        if not least <= getattr(transfer, name) <= most:
-            raise ConfigError(f"'transfer.{name}' must lie between {least:g} and {most:g}")
+    _check_transfer(config.transfer)
+    store = config.store
     if not 1 <= config.inspection.seconds <= 86_400:
         raise ConfigError("'inspection.seconds' must lie between 1 and 86400")
     if config.inspection.memory_bytes < 128 * MIB:
@@ -290,11 +290,23 @@ def _check(config: Config) -> None:
         ("policy.preset", config.policy.preset, ("strict", "balanced", "research")),
         ("store.s3_encryption", store.s3_encryption, ("", "aws:kms", "AES256")),
         ("store.object_lock_mode", store.object_lock_mode, ("", "GOVERNANCE", "COMPLIANCE")),
+        ("store.approved_lock_mode", store.approved_lock_mode, ("", "GOVERNANCE", "COMPLIANCE")),
     ):
         if value not in allowed:
             raise ConfigError(f"'{name}' must be {', '.join(filter(None, allowed))}{' or empty' * ('' in allowed)}")
-    if store.object_lock_days < bool(store.object_lock_mode):
-        raise ConfigError("'store.object_lock_days' must be at least 1 when a lock mode is set, and never negative")
+    for mode, name in (("object_lock_mode", "object_lock_days"), ("approved_lock_mode", "approved_lock_days")):
+        if getattr(store, name) < bool(getattr(store, mode)):
+            raise ConfigError(f"'store.{name}' must be at least 1 when a lock mode is set, and never negative")
+
+
+def _check_transfer(transfer: TransferSettings) -> None:
+    if transfer.part_bytes < CHUNK_BYTES or transfer.part_bytes % CHUNK_BYTES:
+        raise ConfigError(f"'transfer.part_bytes' must be a multiple of {CHUNK_BYTES}")
+    if transfer.memory_bytes < 2 * transfer.part_bytes:
+        raise ConfigError("'transfer.memory_bytes' must hold at least two parts ('transfer.part_bytes')")
+    for name, least, most in _BOUNDS:
+        if not least <= getattr(transfer, name) <= most:
+            raise ConfigError(f"'transfer.{name}' must lie between {least:g} and {most:g}")
 
 
 def may_hold_secret(name: str) -> bool:

@@ -154,6 +154,15 @@ class ObjectStore(Protocol):
         """Copies within the store without moving bytes through here. Raises Conflict, ObjectMissing."""
         ...
 
+    def take(self, origin: ObjectStore, source_key: str, key: str, *, version_id: str = "") -> StoredObject:
+        """Copies an object of another store of the same service without moving bytes through here.
+
+        Raises:
+            ConfigError: the two are not of one service, so that no such copy exists.
+            Conflict: other bytes lie under `key`. ObjectMissing: there is no such object, or no such version.
+        """
+        ...
+
     def delete(self, key: str, *, version_id: str = "") -> None:
         """Removes an object, or one version of it for good; a missing key is no error."""
         ...

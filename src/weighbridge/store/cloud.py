@@ -26,6 +26,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from weighbridge.core.errors import (
+    ConfigError,
     Conflict,
     IncompleteUpload,
     LengthMismatch,
@@ -34,7 +35,15 @@ from weighbridge.core.errors import (
     StoreUnreachable,
 )
 from weighbridge.core.names import Address, check_path
-from weighbridge.core.ports import Buffer, ByteStream, PartReceipt, StoredObject, StoreFeature, UnfinishedUpload
+from weighbridge.core.ports import (
+    Buffer,
+    ByteStream,
+    ObjectStore,
+    PartReceipt,
+    StoredObject,
+    StoreFeature,
+    UnfinishedUpload,
+)
 from weighbridge.wire.cloud import CloudBucket, CloudObject, Nothing, OrderedUpload
 
 UPLOADS = ".uploads/"
@@ -283,10 +292,23 @@ class CloudStore:
 
     def copy(self, source_key: str, key: str, *, version_id: str = "") -> StoredObject:
         """A copy within the service on condition that the target is absent; only of the current version."""
-        source = self._current(source_key, version_id)
+        return self.take(self, source_key, key, version_id=version_id)
+
+    def take(self, origin: ObjectStore, source_key: str, key: str, *, version_id: str = "") -> StoredObject:
+        """A copy within the bucket or container, which both stores must share: obstore copies no further."""
+        if (
+            not isinstance(origin, CloudStore)
+            or origin._address.scheme != self._address.scheme
+            or origin._address.bucket != self._address.bucket
+        ):
+            raise ConfigError(
+                f"nothing can be copied from {origin.address} to {self.address} by the service itself",
+                hint="Give both stores a prefix of their own in one bucket.",
+            )
+        source = origin._current(source_key, version_id)
         copied = self._place(source, key)
-        if self._meta(source_key).etag != source.etag:
-            raise StoreError(f"{self._named(source_key)} changed while it was copied to '{key}'")
+        if origin._meta(source_key).etag != source.etag:
+            raise StoreError(f"{origin._named(source_key)} changed while it was copied to '{key}'")
         return copied
 
     def _current(self, key: str, version_id: str) -> CloudObject:

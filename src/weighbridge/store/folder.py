@@ -21,6 +21,7 @@ from pathlib import Path
 
 from weighbridge.core.errors import (
     AccessRefused,
+    ConfigError,
     Conflict,
     IncompleteUpload,
     LengthMismatch,
@@ -29,8 +30,16 @@ from weighbridge.core.errors import (
     StoreError,
 )
 from weighbridge.core.names import check_path
-from weighbridge.core.ports import Buffer, ByteStream, PartReceipt, StoredObject, StoreFeature, UnfinishedUpload
-from weighbridge.wire.files import FileRange, flush_folder
+from weighbridge.core.ports import (
+    Buffer,
+    ByteStream,
+    ObjectStore,
+    PartReceipt,
+    StoredObject,
+    StoreFeature,
+    UnfinishedUpload,
+)
+from weighbridge.wire.files import FileRange, copy_file, flush_folder
 
 UPLOADS = ".uploads"
 SMALL_WRITE_SECONDS = 60.0
@@ -244,6 +253,34 @@ class FolderStore:
                 if not source.samefile(target) and not _equal(source, target):
                     raise Conflict(f"'{key}' in {self.address} already holds other bytes") from error
             flush_folder(target.parent)
+            return StoredObject(key, target.stat().st_size)
+
+    def take(self, origin: ObjectStore, source_key: str, key: str, *, version_id: str = "") -> StoredObject:
+        """A copy that shares no file with its source, so that whoever can write there cannot change it here.
+
+        The kernel copies; where the file system can, the blocks are shared until one side is written to.
+        """
+        if origin.address == self.address:
+            return self.copy(source_key, key, version_id=version_id)
+        if not isinstance(origin, FolderStore):
+            raise ConfigError(
+                f"nothing can be copied from {origin.address} to the folder {self.address} by the service itself",
+                hint="Keep both stores in folders, or both in buckets.",
+            )
+        target, temporary = self._path(key), self._uploads / f"put-{uuid.uuid4().hex}"
+        with _translated(f"'{key}' in {self.address}"):
+            size = origin.head(source_key).size_bytes
+            self._uploads.mkdir(parents=True, exist_ok=True)
+            if not target.exists() and shutil.disk_usage(self._uploads).free < size:
+                raise OutOfSpace(f"{self.address} has no room for the {size} bytes of '{key}'", hint="Free space.")
+            try:
+                if not target.exists():
+                    copy_file(origin._path(source_key), temporary)
+                    self._appear(temporary, target, key)
+                elif not _equal(origin._path(source_key), target):
+                    raise Conflict(f"'{key}' in {self.address} already holds other bytes")
+            finally:
+                temporary.unlink(missing_ok=True)
             return StoredObject(key, target.stat().st_size)
 
     def delete(self, key: str, *, version_id: str = "") -> None:

@@ -26,7 +26,15 @@ from weighbridge.core.errors import (
 )
 from weighbridge.core.layout import INCOMING
 from weighbridge.core.names import Address
-from weighbridge.core.ports import Buffer, ByteStream, PartReceipt, StoredObject, StoreFeature, UnfinishedUpload
+from weighbridge.core.ports import (
+    Buffer,
+    ByteStream,
+    ObjectStore,
+    PartReceipt,
+    StoredObject,
+    StoreFeature,
+    UnfinishedUpload,
+)
 from weighbridge.wire.http import ExactStream, Http, Response
 from weighbridge.wire.s3 import Bucket, crc64nvme_text, crc64nvme_value
 
@@ -271,16 +279,29 @@ class S3Store:
 
     def copy(self, source_key: str, key: str, *, version_id: str = "") -> StoredObject:
         """A server-side copy, conditional on the absence of the target; no byte comes through here."""
-        source = self.head(source_key, version_id=version_id)
+        return self.take(self, source_key, key, version_id=version_id)
+
+    def take(self, origin: ObjectStore, source_key: str, key: str, *, version_id: str = "") -> StoredObject:
+        """A server-side copy, also from another bucket of the same endpoint."""
+        if not isinstance(origin, S3Store) or origin._bucket.endpoint != self._bucket.endpoint:
+            raise ConfigError(
+                f"{origin.address} and {self.address} are not of one S3 service, so nothing can be copied on its side",
+                hint="Put both stores on one endpoint.",
+            )
+        source = origin.head(source_key, version_id=version_id)
         with suppress(ObjectMissing):
             return self._same_or_conflict(key, source.size_bytes, source.crc64nvme)
-        origin: dict[str, str] = {"Bucket": self._bucket.name, "Key": self._key(source_key)}
+        place: dict[str, str] = {"Bucket": origin._bucket.name, "Key": origin._key(source_key)}
         if version_id:
-            origin["VersionId"] = version_id
-        if source.size_bytes <= COPY_PART_BYTES:
-            self._copy_whole(origin, key)
-        else:
-            self._copy_parts(origin, key, source.size_bytes)
+            place["VersionId"] = version_id
+        try:
+            if source.size_bytes <= COPY_PART_BYTES:
+                self._copy_whole(place, key)
+            else:
+                self._copy_parts(place, key, source.size_bytes)
+        except Conflict:
+            # Somebody else's copy was first, or the answer to an earlier try was lost.
+            return self._same_or_conflict(key, source.size_bytes, source.crc64nvme)
         copied = self.head(key)
         if copied.size_bytes != source.size_bytes or (source.crc64nvme and copied.crc64nvme != source.crc64nvme):
             raise Conflict(f"the copy of '{source_key}' to '{key}' in {self.address} is not equal to its source")
@@ -305,7 +326,12 @@ class S3Store:
                 self._bucket.control.put_object_legal_hold(**target, LegalHold={"Status": "ON"})
 
     def _copy_whole(self, origin: Mapping[str, str], key: str) -> None:
-        arguments: Any = {"CopySource": origin, "ChecksumAlgorithm": "CRC64NVME", **self._protection(key)}
+        arguments: Any = {
+            "CopySource": origin,
+            "ChecksumAlgorithm": "CRC64NVME",
+            "IfNoneMatch": "*",
+            **self._protection(key),
+        }
         with self._bucket.translated(f"copying to '{key}' in {self.address}"):
             self._bucket.control.copy_object(Bucket=self._bucket.name, Key=self._key(key), **arguments)
 

@@ -115,7 +115,8 @@ class Bucket:
         )
         client: Any = session.create_client("s3", config=config, endpoint_url=endpoint or None)
         self.control: S3Client = client
-        self._base = self._base_url(endpoint or str(self.control.meta.endpoint_url), path_style=bool(endpoint))
+        self.endpoint = endpoint or str(self.control.meta.endpoint_url)
+        self._base = self._base_url(self.endpoint, path_style=bool(endpoint))
 
     def _base_url(self, endpoint: str, *, path_style: bool) -> str:
         parts = urlsplit(endpoint)
