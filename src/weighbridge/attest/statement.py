@@ -93,6 +93,19 @@ def open_statement(envelope: bytes, verifier: SignatureVerifier, *, predicate_ty
     return statement
 
 
+def unverified(envelope: bytes) -> tuple[str, Statement]:
+    """The key id and the statement of an envelope, neither of them proven: only to find out which key must be asked.
+
+    Raises:
+        SignatureInvalid, StatementMismatch: these bytes are no envelope around a statement.
+    """
+    _, payload, _, key_id = _parts(envelope)
+    try:
+        return key_id, _read_statement(payload)
+    except FormatError as error:
+        raise StatementMismatch(f"the payload is not a statement: {error.message}") from error
+
+
 def decode_base64(text: str, *, what: str) -> bytes:
     """The bytes of standard base64 in its one canonical spelling.
 

@@ -18,7 +18,7 @@ from weighbridge import __version__
 from weighbridge.cli.console import Output
 from weighbridge.cli.settings import Home, load
 from weighbridge.core.config import StoreSettings
-from weighbridge.core.errors import ConfigError
+from weighbridge.core.errors import ConfigError, NothingCollected
 from weighbridge.core.names import Address, Reference
 from weighbridge.core.ports import ObjectStore, Source
 
@@ -49,9 +49,14 @@ class OpenYard:
         self._ledgers: dict[bool, Ledger] = {}
 
     @property
-    def actor(self) -> str:
-        """Who acts, for the ledger: user and host of this process."""
+    def login(self) -> str:
+        """User and host of this process."""
         return f"{user_name()}@{socket.gethostname()}"
+
+    @property
+    def actor(self) -> str:
+        """Who acts, for the ledger: the person of the settings, else user and host of this process."""
+        return self.config.identity.name or self.login
 
     @cached_property
     def http(self) -> Http:
@@ -162,6 +167,19 @@ class OpenYard:
             NothingCollected: none. ConfigError: no reference, or several fit.
         """
         return self.ledger().catalog().resolve(Reference.parse(reference))
+
+    def resolve_arrival(self, reference: str) -> CataloguedRevision:
+        """The revision that a reference names, as it lies in the store that it came into.
+
+        Raises:
+            NothingCollected: none, or it lies in the approved store alone. ConfigError: no reference, or several fit.
+        """
+        found = self.resolve(reference)
+        approved = self.approved().address
+        for row in self.ledger().catalog().revisions(found.model_name):
+            if row.revision == found.revision and row.store != approved:
+                return row
+        raise NothingCollected(f"{found.model_name}@{found.revision} is only in the approved store, {approved}")
 
     def stored_source(self, reference: str) -> Source:
         """A sealed revision of a store, verified, as a source.

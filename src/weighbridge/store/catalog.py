@@ -3,7 +3,7 @@
 Projected kinds of event, and what their payload must hold (other keys are none of the catalog's business, other kinds are
 ignored):
 
-- `revision.ingested` and `revision.recovered`: `store`, `model`, `revision`, `source`, `manifest_digest`, `seal_digest`,
+- `revision.ingested`, `revision.recovered` and `revision.promoted`: `store`, `model`, `revision`, `source`, `manifest_digest`, `seal_digest`,
   `verdict`, `findings` (count per severity), `total_bytes`, `artifacts` (each `path`, `size_bytes`, `sha256`, `git_sha1`,
   `key`, `version_id`). A revision recorded again in the same store takes the place of the earlier record;
 - `revision.removed`: `store`, `model`, `revision`;
@@ -73,7 +73,7 @@ def project(connection: Connection, kind: str, payload: JsonObject, *, sequence:
         Malformed: the payload of a projected kind lacks something.
     """
     fields = Fields(payload, what=f"the payload of event {sequence} ('{kind}')")
-    if kind in ("revision.ingested", "revision.recovered"):
+    if kind in ("revision.ingested", "revision.recovered", "revision.promoted"):
         _insert_revision(connection, fields, sequence=sequence, time=time)
     elif kind == "revision.rescanned":
         _update_verdict(connection, fields)
@@ -232,11 +232,14 @@ class Catalog:
         return next(iter(found.values()))
 
     def _candidates(self, reference: Reference, store: str) -> list[CataloguedRevision]:
-        """All revisions the selector may mean, newest first."""
+        """All records of the revisions that the selector may mean, newest first."""
         of = REVISIONS.c.model_name == str(reference.model_name)
         selector = reference.selector
         if not selector:
-            return self._fetch(of, store=store, limit=1)
+            # The newest revision is the one that came in last, wherever it was promoted to since.
+            came: dict[str, CataloguedRevision] = {one.revision: one for one in self._fetch(of, store=store)}
+            newest = max(came.values(), key=lambda one: one.sequence, default=None)
+            return [] if newest is None else self._fetch(of, REVISIONS.c.revision == newest.revision, store=store)
         meant: ColumnElement[bool] = REVISIONS.c.revision.in_(
             select(CHANNELS.c.revision).where(
                 CHANNELS.c.model_name == str(reference.model_name), CHANNELS.c.channel == selector

@@ -61,11 +61,15 @@ def last_event(connection: Connection) -> tuple[int, str]:
     return (0, GENESIS) if row is None else (int(row[0]), str(row[1]))
 
 
-def fetch_rows(connection: Connection, *, after: int, subject: str, size: int) -> list[tuple[object, ...]]:
-    """At most `size` rows above `after`, in order, of one subject when given; `read_event` makes each an event."""
+def fetch_rows(
+    connection: Connection, *, after: int, size: int, subject: str = "", kinds: tuple[str, ...] = ()
+) -> list[tuple[object, ...]]:
+    """At most `size` rows above `after`, in order, of one subject or some kinds when given; see `read_event`."""
     query = select(*(EVENTS.c[name] for name in Event.__slots__)).where(EVENTS.c.sequence > after)
     if subject:
         query = query.where(EVENTS.c.subject == subject)
+    if kinds:
+        query = query.where(EVENTS.c.kind.in_(kinds))
     return [tuple(row) for row in connection.execute(query.order_by(EVENTS.c.sequence).limit(size))]
 
 
@@ -99,7 +103,7 @@ def walk(connection: Connection, *, after: int, previous: str) -> Iterator[Event
     """
     expected = after
     while True:
-        rows = fetch_rows(connection, after=expected, subject="", size=PAGE)
+        rows = fetch_rows(connection, after=expected, size=PAGE)
         for row in rows:
             event = read_event(row)
             expected += 1

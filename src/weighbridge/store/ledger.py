@@ -169,8 +169,10 @@ class Ledger:
                 last, digest = event.sequence, event.digest
         return last, digest
 
-    def events(self, *, after: int = 0, subject: str = "", limit: int = 0) -> Iterator[Event]:
-        """Events with a sequence above `after` in order, of one subject when given, at most `limit` when above 0.
+    def events(
+        self, *, after: int = 0, subject: str = "", kinds: tuple[str, ...] = (), limit: int = 0
+    ) -> Iterator[Event]:
+        """Events with a sequence above `after` in order, of one subject or some kinds when given, at most `limit`.
 
         Each event's digest is checked, the chain among them is not; no transaction stays open between two events.
 
@@ -181,7 +183,7 @@ class Ledger:
         while left:
             size = PAGE if left < 0 else min(PAGE, left)
             with self._database.reading() as connection:
-                rows = fetch_rows(connection, after=after, subject=subject, size=size)
+                rows = fetch_rows(connection, after=after, subject=subject, kinds=kinds, size=size)
             for row in rows:
                 event = read_event(row)
                 check_digest(event)
@@ -190,6 +192,14 @@ class Ledger:
             if len(rows) < size:
                 return
             left -= size if left > 0 else 0
+
+    def identity(self) -> str:
+        """What tells this ledger from every other: the digest of its first event; "" while there is none.
+
+        Raises:
+            LedgerError: the first event was altered, or the database cannot be read.
+        """
+        return next((event.digest for event in self.events(limit=1)), "")
 
     def verify(self, verifier: SignatureVerifier | None) -> LedgerState:
         """Walks the whole chain and compares it with the head; without a verifier the signature is not judged.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 
-from weighbridge.core.canonical import JsonValue
+from weighbridge.core.canonical import JsonObject, JsonValue
 from weighbridge.core.errors import NothingCollected
 from weighbridge.core.finding import Severity
 from weighbridge.core.names import Reference
@@ -16,12 +16,19 @@ from weighbridge.vault.records import SealedRevision
 INGESTED = "revision.ingested"
 RECOVERED = "revision.recovered"
 RESCANNED = "revision.rescanned"
+PROMOTED = "revision.promoted"
 
 
 def record_ingested(
-    ledger: Ledger, store: ObjectStore, revision: SealedRevision, *, actor: str, kind: str = INGESTED
+    ledger: Ledger,
+    store: ObjectStore,
+    revision: SealedRevision,
+    *,
+    actor: str,
+    kind: str = INGESTED,
+    more: JsonObject | None = None,
 ) -> bool:
-    """Enters a sealed revision, unless it is there; whether it was entered.
+    """Enters a sealed revision, unless it is there; whether it was entered. `more` is told beside what all events tell.
 
     Raises:
         LedgerError: the event could not be made durable.
@@ -33,7 +40,8 @@ def record_ingested(
             return False
     except NothingCollected:
         pass
-    ledger.append(kind, revision.manifest.reference, _payload(store, revision, seal_digest), actor=actor)
+    payload = {**_payload(store, revision, seal_digest), **(more or {})}
+    ledger.append(kind, revision.manifest.reference, payload, actor=actor)
     return True
 
 
@@ -62,3 +70,9 @@ def _payload(store: ObjectStore, revision: SealedRevision, seal_digest: str) -> 
             for artifact in manifest.artifacts
         ],
     }
+
+
+def requester_of(ledger: Ledger, reference: str) -> str:
+    """Who brought a revision in, as the ledger's actor; "" where nobody is on record."""
+    entered = ledger.events(subject=reference, kinds=(INGESTED, RECOVERED))
+    return next((event.actor for event in entered), "")
