@@ -29,6 +29,8 @@ _COMMANDS = {
     "config": "home:config_command",
     "doctor": "home:doctor_command",
     "rules": "rules:rules_command",
+    "people": "people:people_command",
+    "audit": "audit:audit_command",
 }
 
 EPILOG = """\b

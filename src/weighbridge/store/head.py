@@ -115,6 +115,8 @@ class Head:
         fields.done()
         if head.sequence == 0:
             raise Malformed("the ledger's head names no event")
+        if head.encode() != data:
+            raise Malformed("the ledger's head is not in canonical form")
         return head
 
 

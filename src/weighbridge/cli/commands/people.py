@@ -115,6 +115,8 @@ def add_command(
     with OpenYard(home, output, {"identity.name": person}) as yard:
         ledger = yard.ledger(writing=True)
         first = not roster_of(ledger).people
+        if first and "admin" not in roles:
+            raise ConfigError("nobody is known here yet, and the first person is an admin", hint="Add --role admin.")
         if first and not key_file and not key_path(yard, name).exists():
             make_key(yard, name)
         public = _public(Path(key_file) if key_file else Path(f"{key_path(yard, name)}.pub"))
