@@ -115,8 +115,8 @@ class Head:
         fields.done()
         if head.sequence == 0:
             raise Malformed("the ledger's head names no event")
-        if head.encode() != data:
-            raise Malformed("the ledger's head is not in canonical form")
+        if base64.b64encode(signature).decode("ascii") != fields.text("signature"):
+            raise Malformed("the signature of the ledger's head is not canonical base64")
         return head
 
 
