@@ -14,7 +14,7 @@ from tests.conftest import Command
 from tests.support.admission import ADMITTED, DENIED, NOW, Office, new_key
 from weighbridge.admit.approvals import APPROVED, Approval, Standing, say, standing
 from weighbridge.admit.people import ADDED, Role, remove_person, roster_of
-from weighbridge.attest.statement import _envelope, decode_base64
+from weighbridge.attest.statement import decode_base64, envelope_of
 from weighbridge.core import canonical
 from weighbridge.core.decision import Decision, Outcome, Reason
 from weighbridge.core.errors import ConfigError, Denied, LedgerError
@@ -241,7 +241,7 @@ def test_nor_does_a_replay_under_the_signatures_twin(staffed: Office) -> None:
     r, s = decode_dss_signature(decode_base64(signature["sig"], what="it"))  # type: ignore[index,call-overload,arg-type]
     order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
     payload = decode_base64(str(envelope["payload"]), what="it")
-    twin = _envelope(payload, encode_dss_signature(r, order - s), key_id=staffed.keys["rob"].key_id)
+    twin = envelope_of(payload, encode_dss_signature(r, order - s), key_id=staffed.keys["rob"].key_id)
     staffed.ledger.append(APPROVED, first.subject, {**first.payload, "statement": twin.decode()}, actor="rob")
     found = now_standing(staffed)
     assert not found.approved
@@ -287,7 +287,7 @@ def test_an_edited_date_breaks_the_word(staffed: Office) -> None:
     record = canonical.decode_object(envelope.encode(), what="it")
     payload = decode_base64(str(record["payload"]), what="it").replace(b"2026-11-24", b"2036-11-24")
     signature = decode_base64(str(record["signatures"][0]["sig"]), what="it")  # type: ignore[index,call-overload]
-    edited = _envelope(payload, signature, key_id=staffed.keys["rob"].key_id).decode()
+    edited = envelope_of(payload, signature, key_id=staffed.keys["rob"].key_id).decode()
     staffed.ledger.append(APPROVED, event.subject, {**event.payload, "statement": edited}, actor="rob")
     late = now_standing(staffed, now="2026-11-25T00:00:00Z")
     assert not late.approved

@@ -63,7 +63,9 @@ class Standing:
     set_aside: tuple[str, ...]
     requester: str
     reachable: int
-    """How many of the people here could still approve."""
+    """How many of the people here may approve."""
+    known: bool
+    """Whether anybody is known here; the first one to approve makes himself known."""
 
     @property
     def missing(self) -> int:
@@ -110,7 +112,7 @@ class Standing:
         lines.append(
             f'Have it approved: weighbridge approve {self.decision.model_name}@{self.decision.revision[:12]} --reason "…"'
         )
-        if self.reachable < self.decision.approvals:
+        if self.reachable < self.decision.approvals - (not self.known):
             lines.append(f"Only {self.reachable} of the people here may approve it; admit more: weighbridge people add")
         return "\n".join(lines)
 
@@ -279,7 +281,9 @@ def standing(case: Case, roster: Roster, events: Iterable[Event], *, now: str) -
     own = case.may_approve_own(roster)
     reachable = sum(one.may_approve and (own or not case.is_requester(one)) for one in roster.people)
     approved, rejected = tuple(counted[True]), tuple(counted[False])
-    return Standing(case.decision, approved, rejected, tuple(aside), case.requester, reachable)
+    return Standing(
+        case.decision, approved, rejected, tuple(aside), case.requester, reachable, known=bool(roster.people)
+    )
 
 
 def _void(word: Approval, case: Case, roster: Roster, *, now: str) -> str:

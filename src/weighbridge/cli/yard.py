@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import os
 import socket
 import sys
@@ -18,12 +19,13 @@ from weighbridge import __version__
 from weighbridge.cli.console import Output
 from weighbridge.cli.settings import Home, load
 from weighbridge.core.config import StoreSettings
-from weighbridge.core.errors import ConfigError, NothingCollected
+from weighbridge.core.errors import NothingCollected
 from weighbridge.core.names import Address, Reference
 from weighbridge.core.ports import ObjectStore, Source
 
 if TYPE_CHECKING:
-    from weighbridge.attest.keys import LocalKey, TrustedKeys
+    from weighbridge.attest.keys import TrustedKeys
+    from weighbridge.attest.public_keys import SigningKey
     from weighbridge.store.catalog import CataloguedRevision
     from weighbridge.store.ledger import Ledger
     from weighbridge.wire.http import Http
@@ -99,32 +101,38 @@ class OpenYard:
 
     @property
     def key_path(self) -> Path:
-        """Where the signing key is."""
-        return Path(self.config.signing.key).expanduser() if self.config.signing.key else self.home.signing_key
-
-    def _password(self) -> str | None:
-        if not self.config.signing.password_file:
-            return None
-        try:
-            return Path(self.config.signing.password_file).read_text(encoding="utf-8").rstrip("\r\n")
-        except OSError as error:
-            raise ConfigError(f"the key's password file cannot be read: {error.strerror}") from error
+        """Where the signing key is; of one that is in no file, where its public half (`.pub`) is kept."""
+        key = self.config.signing.key
+        if not key:
+            return self.home.signing_key
+        if key.startswith(("pkcs11:", "awskms://")):
+            return self.home.keys / f"{key.partition(':')[0]}-{hashlib.sha256(key.encode('utf-8')).hexdigest()[:16]}"
+        return Path(key).expanduser()
 
     @cached_property
-    def key(self) -> LocalKey:
+    def key(self) -> SigningKey:
         """The signing key; the home's own is made when it is first needed.
 
         Raises:
-            ConfigError: it cannot be read, or anyone may read it.
+            ConfigError: it cannot be opened, anyone may read it, or the name now stands for another key.
+            TrustError: its certificate does not hold, or what holds the key does not answer.
         """
         from weighbridge.attest.keys import LocalKey
+        from weighbridge.attest.signers import open_signer, read_password, remember
 
-        if not self.config.signing.key and not self.key_path.exists():
+        signing = self.config.signing
+        if not signing.key and not self.key_path.exists():
             self.home.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
             key = LocalKey.create(self.key_path)
             self.output.say(f"made a signing key: {self.key_path}")
             return key
-        return LocalKey.load(self.key_path, self._password())
+        opened = open_signer(
+            signing.key or str(self.key_path),
+            password=read_password(signing.password_file),
+            certificate_chain=signing.certificate_chain,
+        )
+        remember(opened, self.key_path)
+        return opened
 
     @cached_property
     def trusted(self) -> TrustedKeys:
@@ -136,7 +144,7 @@ class OpenYard:
         public = self.key_path.with_name(self.key_path.name + ".pub")
         if public.is_file():
             return trusted.with_key(public.read_bytes())
-        if self.key_path.exists():
+        if self.key_path.exists() or self.config.signing.key.startswith(("pkcs11:", "awskms://")):
             return trusted.with_key(self.key.public_pem)
         return trusted
 

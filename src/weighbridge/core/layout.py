@@ -4,7 +4,9 @@
   at the prefix;
 - `records/<org>/<name>/<revision>/…`: manifest, signature, placement, inspection, and last of all the seal: a revision
   without its seal does not exist;
-- `incoming/<id>/<path>`: artifacts of a source without commits, until their revision is known from the bytes.
+- `incoming/<id>/<path>`: artifacts of a source without commits, until their revision is known from the bytes;
+- `index/…`: the signed index of channels, in an approved store;
+- `audit/…`: copies of the ledger, in a store chosen for them.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from weighbridge.core.names import ModelName, is_revision
 MODELS = "models/"
 RECORDS = "records/"
 INCOMING = "incoming/"
+INDEX = "index/"
+AUDIT = "audit/"
 
 MANIFEST = "manifest.json"
 SIGNATURE = "model.sig"

@@ -18,12 +18,12 @@ from typing import Final
 from weighbridge.core import canonical
 from weighbridge.core.canonical import Fields, JsonObject
 from weighbridge.core.errors import Conflict, FormatError, LedgerError, Malformed, NothingCollected
+from weighbridge.core.layout import AUDIT
 from weighbridge.core.ports import ObjectStore, SignatureVerifier, Signer
 from weighbridge.store.chain import GENESIS, Event
 from weighbridge.store.head import Head
 from weighbridge.store.ledger import Ledger
 
-PREFIX: Final = "audit/"
 MAX_COPY_BYTES: Final = 32 * 1024 * 1024
 """A copy in a store ends with the event that takes it beyond this; one event is at most some 3 MB."""
 _KEY = re.compile(r"audit/[0-9a-f]{16}/(\d{12})-(\d{12})\.jsonl")
@@ -214,7 +214,7 @@ def _folder(ledger: Ledger) -> str:
     identity = ledger.identity()
     if not identity:
         raise NothingCollected("the ledger holds no event to export")
-    return f"{PREFIX}{identity[:16]}/"
+    return f"{AUDIT}{identity[:16]}/"
 
 
 def _shipped(store: ObjectStore, folder: str) -> list[tuple[int, int]]:

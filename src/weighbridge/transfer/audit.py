@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 
 from weighbridge.core.errors import IntegrityError, StoreError, TrustError, WeighbridgeError
-from weighbridge.core.layout import INCOMING, MODELS, RECORDS, SEAL, revision_of
+from weighbridge.core.layout import AUDIT, INCOMING, INDEX, MODELS, RECORDS, SEAL, revision_of
 from weighbridge.core.ports import ObjectStore, SignatureVerifier, StoredObject, UnfinishedUpload
 from weighbridge.store.catalog import CataloguedRevision
 from weighbridge.transfer.journal import waiting
@@ -118,6 +118,8 @@ def _upload(upload: UnfinishedUpload) -> Leftover:
 def _stray(stored: StoredObject, sealed: set[str]) -> Stray | None:
     if stored.key.startswith(INCOMING):
         return Stray.INCOMING
+    if stored.key.startswith((INDEX, AUDIT)):
+        return None
     belongs = revision_of(stored.key) if stored.key.startswith((MODELS, RECORDS)) else None
     if belongs is None:
         return Stray.FOREIGN

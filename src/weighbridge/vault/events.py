@@ -17,6 +17,8 @@ INGESTED = "revision.ingested"
 RECOVERED = "revision.recovered"
 RESCANNED = "revision.rescanned"
 PROMOTED = "revision.promoted"
+ENTERED = (INGESTED, RECOVERED, PROMOTED)
+"""Kinds that say a sealed revision lies in a store."""
 
 
 def record_ingested(

@@ -17,15 +17,18 @@ from weighbridge.core.finding import Inspection
 from weighbridge.core.names import ModelName
 
 if TYPE_CHECKING:
+    from weighbridge.cli.yard import OpenYard
     from weighbridge.store.catalog import CataloguedRevision
     from weighbridge.vault.records import SealedRevision
 
 SEVERITIES = ("critical", "high", "medium", "low")
 
 
-def summary(row: CataloguedRevision) -> dict[str, JsonValue]:
+def summary(row: CataloguedRevision, yard: OpenYard) -> dict[str, JsonValue]:
     """A catalogued revision as JSON."""
     return {
+        "stage": "approved" if row.store == yard.approved().address else "quarantine",
+        "channels": list(_channels(row, yard)),
         "model": str(row.model_name),
         "revision": row.revision,
         "store": row.store,
@@ -37,6 +40,18 @@ def summary(row: CataloguedRevision) -> dict[str, JsonValue]:
         "manifest_digest": row.manifest_digest,
         "ingested_at": row.ingested_at,
     }
+
+
+def _channels(row: CataloguedRevision, yard: OpenYard) -> list[str]:
+    """The channels that point to the revision."""
+    pointed = yard.ledger().catalog().channels(row.model_name)
+    return sorted(channel for channel, revision in pointed.items() if revision == row.revision)
+
+
+def _where(rows: list[CataloguedRevision], yard: OpenYard) -> str:
+    """How far a revision came, from all its records."""
+    approved = any(row.store == yard.approved().address for row in rows)
+    return " ".join(["approved" if approved else "quarantine", *(f"@{one}" for one in _channels(rows[0], yard))])
 
 
 def counted(findings: Iterable[tuple[str, int]]) -> str:
@@ -58,21 +73,26 @@ def ls_command(home: Home, output: Output, /, *, model: str) -> int:
         if name is not None and not rows:
             raise NothingCollected(f"there is no revision of {name} here", hint="`weighbridge ls` lists all models.")
         if output.as_json:
-            output.document([summary(row) for row in rows])
+            output.document([summary(row, yard) for row in rows])
             return 0
+        revisions: dict[tuple[str, str], list[CataloguedRevision]] = {}
+        for row in rows:
+            revisions.setdefault((str(row.model_name), row.revision), []).append(row)
+        came = sorted(revisions.values(), key=lambda records: records[-1].sequence, reverse=True)
         output.table(
-            ("model", "revision", "verdict", "findings", "files", "size", "ingested"),
+            ("model", "revision", "verdict", "findings", "files", "size", "ingested", "where"),
             [
                 (
-                    str(row.model_name),
-                    row.revision[:12],
-                    row.verdict,
-                    counted(row.findings.items()),
-                    str(row.artifact_count),
-                    size(row.total_bytes),
-                    row.ingested_at[:19].replace("T", " "),
+                    str(records[0].model_name),
+                    records[0].revision[:12],
+                    records[0].verdict,
+                    counted(records[0].findings.items()),
+                    str(records[0].artifact_count),
+                    size(records[0].total_bytes),
+                    records[-1].ingested_at[:19].replace("T", " "),
+                    _where(records, yard),
                 )
-                for row in rows
+                for records in came
             ],
             right=("files", "size"),
         )
@@ -100,14 +120,14 @@ def show_command(home: Home, output: Output, /, *, reference: str, files: bool) 
         if output.as_json:
             output.document(
                 {
-                    **summary(row),
+                    **summary(row, yard),
                     "manifest": json.loads(revision.manifest.to_bytes()),
                     "inspection": inspection.to_json(),
                     "seal": {"sealed_at": revision.seal.sealed_at, "key_ids": _signed_by(revision)},
                 }
             )
             return 0
-        _facts(output, row, revision)
+        _facts(output, row, revision, _channels(row, yard))
         _found(output, inspection)
         if files:
             output.table(
@@ -125,7 +145,7 @@ def _signed_by(revision: SealedRevision) -> list[JsonValue]:
     return [str(signature.get("keyid", "")) for signature in json.loads(revision.seal_bytes).get("signatures", [])]
 
 
-def _facts(output: Output, row: CataloguedRevision, revision: SealedRevision) -> None:
+def _facts(output: Output, row: CataloguedRevision, revision: SealedRevision, channels: list[str]) -> None:
     manifest, origin = revision.manifest, revision.manifest.origin
     facts = [
         ("model", str(manifest.model_name)),
@@ -140,6 +160,7 @@ def _facts(output: Output, row: CataloguedRevision, revision: SealedRevision) ->
         ("published", origin.published_at),
         ("ingested", row.ingested_at),
         ("store", row.store),
+        ("channels", ", ".join(channels)),
         ("manifest", manifest.digest),
         ("signed by", ", ".join(str(key) for key in _signed_by(revision))),
         ("selection", " ".join([*(f"+{p}" for p in manifest.include), *(f"-{p}" for p in manifest.exclude)])),
