@@ -52,6 +52,12 @@ def cli_page() -> str:
         command = cli.get_command(parent, name)
         assert command is not None
         parts += [f"## weighbridge {name}\n", "```text", _help(command, parent, name), "```\n"]
+        if isinstance(command, click.Group):
+            inner = click.Context(command, parent=parent, info_name=name)
+            for part in command.list_commands(inner):
+                below = command.get_command(inner, part)
+                assert below is not None
+                parts += [f"### weighbridge {name} {part}\n", "```text", _help(below, inner, part), "```\n"]
     return "\n".join(parts)
 
 
