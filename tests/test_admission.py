@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import Command
 from tests.support import deepseek
 from tests.support.postgres import PostgresServer
-from tests.support.safetensors_corpus import minimal
+from tests.support.safetensors_corpus import described
 from tests.support.seaweed import S3Server
 from weighbridge.store.ledger import Ledger
 
@@ -25,7 +25,7 @@ def make(folder: Path, words: str = "") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "README.md").write_text(CARD + words)
     (folder / "config.json").write_text(json.dumps({"model_type": "llama", "architectures": ["LlamaForCausalLM"]}))
-    (folder / "model.safetensors").write_bytes(minimal())
+    (folder / "model.safetensors").write_bytes(described())
     return folder
 
 
@@ -73,7 +73,8 @@ def test_the_approved_store_carries_its_own_proof(arrived: Command) -> None:
     arrived("promote", "acme/tiny", "--channel", "production")
     records = arrived.home / "approved" / "records"
     names = {path.name for path in records.rglob("*.json")}
-    assert {"decision.json", "manifest.json", "seal.dsse.json", "bom.cyclonedx.json", "bom.spdx.json"} <= names
+    assert {"manifest.json", "seal.dsse.json", "bom.cyclonedx.json", "bom.spdx.json"} <= names
+    assert len(list(records.rglob("decisions/*.json"))) == len(list(records.rglob("approvals/*.json"))) == 1
     (summary,) = records.rglob("vsa.*.dsse.json")
     assert arrived("attest", "acme/tiny", "--verify", str(summary)).out
     assert arrived("verify", "acme/tiny", "--deep", "--json").json["verified"]
@@ -141,7 +142,7 @@ def test_swapped_shard_163_of_163_is_not_promoted(weighbridge: Command, r1_folde
     """The last shard of another revision, of the same size, in the place of this one's."""
     policy = tmp_path / "code.toml"
     policy.write_text(
-        'name = "code"\nextends = "balanced"\n[[exception]]\nid = "code"\nrules = ["*"]\nmodels = ["acme/r1"]\n'
+        'name = "code"\nextends = "balanced"\n[[exception]]\nid = "code"\nrules = ["remote-code"]\nmodels = ["acme/r1"]\n'
         'reason = "read"\nperson = "ada"\nexpires = 2099-01-01\n'
     )
     weighbridge.environment["WEIGHBRIDGE_POLICY_FILE"] = str(policy)

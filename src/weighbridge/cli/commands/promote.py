@@ -112,7 +112,8 @@ def _records(yard: OpenYard, stand: Stand, revision: SealedRevision, reference: 
     from weighbridge.cli.commands.attest import make_attestations
     from weighbridge.cli.commands.bom import gather_facts
 
-    records = {"decision.json": stand.decision.to_bytes(), **envelopes(yard.ledger(), stand.standing)}
+    decided = f"decisions/{stand.decision.digest}.json"
+    records = {decided: stand.decision.to_bytes(), **envelopes(yard.ledger(), stand.standing)}
     records.update({one.record: one.envelope for one in make_attestations(yard, reference, "all")[0]})
     facts = gather_facts(yard, reference)
     try:
