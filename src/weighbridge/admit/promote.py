@@ -16,9 +16,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
-from weighbridge.core.errors import ConfigError, Conflict, DigestMismatch, IntegrityError, Interrupted
+from weighbridge.core.errors import (
+    AccessRefused,
+    ConfigError,
+    Conflict,
+    DigestMismatch,
+    IntegrityError,
+    Interrupted,
+)
 from weighbridge.core.finding import Inspection
 from weighbridge.core.layout import model_prefix, record_key
 from weighbridge.core.manifest import Artifact
@@ -127,6 +135,20 @@ def _copy(admission: Admission, artifact: Artifact, approved: ObjectStore, passa
     stored = admission.revision.placed[artifact.path]
     key = f"{model_prefix(manifest.model_name, manifest.revision)}{artifact.path}"
     copied = approved.take(origin, stored.key, key, version_id=stored.version_id)
+    try:
+        _prove(admission, artifact, approved, copied)
+    except IntegrityError:
+        # What was not judged must not lie where an engine could be pointed at, nor in the way of the next promotion.
+        with suppress(AccessRefused):
+            approved.delete(copied.key, version_id=copied.version_id)
+        raise
+    passage.observer.advanced(artifact.path, artifact.size_bytes, artifact.size_bytes)
+    passage.observer.finished(artifact.path, "copied")
+    return copied
+
+
+def _prove(admission: Admission, artifact: Artifact, approved: ObjectStore, copied: StoredObject) -> None:
+    origin, stored = admission.origin, admission.revision.placed[artifact.path]
     if copied.size_bytes != artifact.size_bytes:
         raise DigestMismatch(f"the copy of '{artifact.path}' has {copied.size_bytes} of {artifact.size_bytes} bytes")
     checksums = StoreFeature.RECORDED_CHECKSUMS in origin.features & approved.features
@@ -139,9 +161,6 @@ def _copy(admission: Admission, artifact: Artifact, approved: ObjectStore, passa
             )
     elif not (StoreFeature.VERSIONS in origin.features and stored.version_id):
         prove_object(approved, copied, artifact)
-    passage.observer.advanced(artifact.path, artifact.size_bytes, artifact.size_bytes)
-    passage.observer.finished(artifact.path, "copied")
-    return copied
 
 
 def _check_exact(approved: ObjectStore, revision: SealedRevision) -> None:
