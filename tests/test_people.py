@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from tests.conftest import Command
 from tests.support.admission import ADMITTED, DENIED, NOW, Office, new_key
-from weighbridge.admit.approvals import APPROVED, Approval, Standing, say, standing
-from weighbridge.admit.people import ADDED, Role, remove_person, roster_of
+from weighbridge.admit.approvals import APPROVED, Approval, Speaker, Standing, say, standing
+from weighbridge.admit.people import ADDED, Role, add_person, oidc_login, remove_person, roster_of
 from weighbridge.attest.statement import decode_base64, envelope_of
 from weighbridge.core import canonical
 from weighbridge.core.decision import Decision, Outcome, Reason
@@ -40,7 +40,7 @@ def staffed(office: Office) -> Office:
 def approve(office: Office, name: str, decision: Decision = ADMITTED, **changes: object) -> Approval:
     arguments = {"approves": True, "reason": "looked at it", "now": NOW, **changes}
     case = office.case(decision)
-    return say(office.ledger, case, office.roster, office.who(name), **arguments)  # type: ignore[arg-type]
+    return say(office.ledger, case, office.roster, Speaker(*office.who(name)), **arguments)  # type: ignore[arg-type]
 
 
 def now_standing(
@@ -134,7 +134,7 @@ def test_an_approval_counts_once_its_person_may(staffed: Office) -> None:
 def test_four_eyes_the_requester_cannot_approve(staffed: Office) -> None:
     case = staffed.case(requester="rob")
     with pytest.raises(Denied, match="asked for") as refused:
-        say(staffed.ledger, case, staffed.roster, staffed.who("rob"), approves=True, reason="mine", now=NOW)
+        say(staffed.ledger, case, staffed.roster, Speaker(*staffed.who("rob")), approves=True, reason="mine", now=NOW)
     assert refused.value.rules == ("four-eyes",)
     assert "rita" in refused.value.hint
 
@@ -149,7 +149,7 @@ def test_an_approval_counts_no_more_when_its_person_turns_out_to_have_asked(staf
 def test_who_acts_under_a_login_is_the_same_person(staffed: Office) -> None:
     case = staffed.case(requester="ada@desk")
     with pytest.raises(Denied, match="asked for"):
-        say(staffed.ledger, case, staffed.roster, staffed.who("ada"), approves=True, reason="mine", now=NOW)
+        say(staffed.ledger, case, staffed.roster, Speaker(*staffed.who("ada")), approves=True, reason="mine", now=NOW)
 
 
 def test_one_person_alone_approves_his_own_where_policy_lets_him_and_it_says_so(office: Office) -> None:
@@ -292,6 +292,41 @@ def test_an_edited_date_breaks_the_word(staffed: Office) -> None:
     late = now_standing(staffed, now="2026-11-25T00:00:00Z")
     assert not late.approved
     assert any("not made by key" in reason for reason in late.set_aside)
+
+
+def test_a_gateway_passes_on_the_word_of_whom_it_authenticated(staffed: Office) -> None:
+    login = oidc_login("https://login.acme.example", "00u1")
+    staffed.admit("door", Role.GATEWAY)
+    staffed.admit("olga", Role.REVIEWER, logins=(login,))
+    case, key = staffed.case(), staffed.keys["door"]
+
+    def through_the_door(name: str, proved: str, *, gateway: str = "door") -> Approval:
+        speaker = Speaker(name, staffed.keys[gateway], gateway, proved)
+        return say(staffed.ledger, case, staffed.roster, speaker, approves=True, reason="read it", now=NOW)
+
+    with pytest.raises(Denied, match="not the key of 'rob'"):
+        through_the_door("rob", login)
+    with pytest.raises(Denied, match="not the key of 'olga'"):
+        through_the_door("olga", oidc_login("https://login.acme.example", "00u2"))
+    with pytest.raises(Denied, match="not the key of 'olga'"):
+        through_the_door("olga", login, gateway="rob")
+    with pytest.raises(Denied, match="may not approve"):
+        say(staffed.ledger, case, staffed.roster, Speaker("door", key), approves=True, reason="me", now=NOW)
+    assert through_the_door("olga", login).through == "door"
+    assert [word.person for word in now_standing(staffed).approved] == ["olga"]
+    remove_person(staffed.ledger, "door", admin=staffed.who("ada"))
+    assert not now_standing(staffed).approved
+
+
+def test_a_gateway_is_no_person_besides(office: Office) -> None:
+    office.admit("ada", Role.ADMIN)
+    both, key = frozenset((Role.GATEWAY, Role.REVIEWER)), new_key()
+    with pytest.raises(ConfigError, match="cannot be a gateway and"):
+        add_person(office.ledger, "door", key.public_pem, roles=both, logins=(), admin=office.who("ada"))
+    with pytest.raises(ConfigError, match="issuer"):
+        oidc_login("http://login.acme.example", "00u1")
+    with pytest.raises(ConfigError, match="issuer"):
+        oidc_login("https://login.acme.example#a", "00u1")
 
 
 def test_nobody_approves_what_policy_denies(staffed: Office) -> None:

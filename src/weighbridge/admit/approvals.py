@@ -6,7 +6,9 @@ Rules:
   the one that was approved, and its time is not over;
 - what a person said last counts; a statement entered a second time (a replay) says nothing;
 - a standing rejection outweighs any number of approvals;
-- whoever asked for the revision cannot approve it, unless policy lets people approve their own and nobody else could.
+- whoever asked for the revision cannot approve it, unless policy lets people approve their own and nobody else could;
+- a gateway may pass on the word of a person whom it authenticated: it signs, names itself and the login, and the word is the
+  person's. It needs the role for that, and the login must be the person's.
 """
 
 from __future__ import annotations
@@ -51,6 +53,18 @@ class Approval:
     expires_at: str
     ledger: str
     digest: str
+    through: str = ""
+    """The gateway that passed it on; "" where the person's own key signed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Who says something: a person with a key of one's own, or through a gateway's key with the login that it proved."""
+
+    name: str
+    signer: Signer
+    through: str = ""
+    login: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +157,7 @@ def say(
     ledger: Ledger,
     case: Case,
     roster: Roster,
-    person: tuple[str, Signer],
+    speaker: Speaker,
     *,
     approves: bool,
     reason: str,
@@ -156,7 +170,7 @@ def say(
         Denied: the person may not, policy denies the revision, or it would be the person's own.
         LedgerError, StoreError: it could not be recorded.
     """
-    who = _speaker(case, roster, person, approves=approves)
+    who = _person(case, roster, speaker, approves=approves)
     if not reason.strip() or len(reason) > MAX_REASON:
         raise Denied("a reason of a few words is needed", rules=("no-reason",), hint='Say why: --reason "…"')
     predicate: dict[str, JsonValue] = {
@@ -170,15 +184,18 @@ def say(
         "said_at": now,
         "expires_at": _plus(now, valid_days),
         "ledger": case.ledger,
+        "through": speaker.through,
+        "login": speaker.login,
     }
     subject = Subject(case.reference, case.decision.manifest_digest)
-    envelope = sign_statement(Statement((subject,), APPROVAL_TYPE, predicate), person[1])
+    envelope = sign_statement(Statement((subject,), APPROVAL_TYPE, predicate), speaker.signer)
     word = read_approval(envelope, roster)
     payload: dict[str, JsonValue] = {
         "model": str(case.decision.model_name),
         "revision": case.decision.revision,
         "person": who.name,
         "own": word.own,
+        "through": speaker.through,
         "reason": reason,
         "decision_digest": word.decision_digest,
         "statement": envelope.decode("utf-8"),
@@ -187,9 +204,9 @@ def say(
     return word
 
 
-def _speaker(case: Case, roster: Roster, person: tuple[str, Signer], *, approves: bool) -> Person:
-    who = roster.person(person[0])
-    if who.key_id != person[1].key_id:
+def _person(case: Case, roster: Roster, speaker: Speaker, *, approves: bool) -> Person:
+    who = roster.person(speaker.name)
+    if not _speaks_for(who, speaker.signer.key_id, roster, through=speaker.through, login=speaker.login):
         raise Denied(f"this is not the key of '{who.name}'", rules=("not-the-persons-key",))
     if not who.may_approve:
         raise Denied(
@@ -210,6 +227,14 @@ def _speaker(case: Case, roster: Roster, person: tuple[str, Signer], *, approves
             hint="Somebody else must: " + (", ".join(_others(case, roster)) or "weighbridge people add NAME"),
         )
     return who
+
+
+def _speaks_for(who: Person, key_id: str, roster: Roster, *, through: str, login: str) -> bool:
+    """Whether a key may sign what a person says: it is the person's, or a gateway's that knows the person's login."""
+    if not through:
+        return key_id == who.key_id and not login
+    gateway = roster.person(through)
+    return gateway.may_pass_on and gateway.key_id == key_id and login.startswith("oidc:") and login in who.logins
 
 
 def _others(case: Case, roster: Roster) -> list[str]:
@@ -238,9 +263,11 @@ def read_approval(envelope: bytes, roster: Roster) -> Approval:
             said_at=fields.text("said_at"),
             expires_at=fields.text("expires_at"),
             ledger=fields.text("ledger"),
+            through=fields.text("through"),
             digest=canonical.digest(statement.to_json()),
         )
         fields.text("policy_digest")
+        login = fields.text("login")
         fields.done()
     except FormatError as error:
         raise StatementMismatch(f"the signed statement is no approval: {error.message}") from error
@@ -248,7 +275,8 @@ def read_approval(envelope: bytes, roster: Roster) -> Approval:
         raise StatementMismatch("the signed statement neither approves nor rejects one revision")
     if statement.subjects[0].sha256 != word.manifest_digest:
         raise StatementMismatch("the approval names another manifest than it is about")
-    if unverified(envelope)[0] != roster.person(word.person).key_id:
+    signed_by = unverified(envelope)[0]
+    if not _speaks_for(roster.person(word.person), signed_by, roster, through=word.through, login=login):
         raise StatementMismatch(f"the approval says it is by '{word.person}', but another key signed it")
     return word
 

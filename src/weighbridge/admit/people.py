@@ -6,6 +6,8 @@ Rules:
   write to the ledger's database, but holds no admin's key, cannot make himself a reviewer;
 - a name, and a key, belong to one person for ever: neither is given to another, also not after a removal;
 - `requester` may ask, `reviewer` may approve and reject, `admin` may do both and say who is who;
+- `gateway` is a machine's role: its key may pass on the word of a person whom it authenticated by OpenID Connect, under the
+  login (`oidc_login`) that an admin gave that person. It says nothing of its own;
 - a statement that does not verify is an error, never a person less: the roster is whole or there is none.
 """
 
@@ -29,6 +31,7 @@ PERSON_TYPE: Final = "https://weighbridge.dev/person/v1"
 ADDED: Final = "person.added"
 REMOVED: Final = "person.removed"
 MAX_PEOPLE: Final = 10_000
+MAX_LOGIN: Final = 500
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._@+-]{0,98}[A-Za-z0-9_])?")
 
 
@@ -38,11 +41,29 @@ class Role(Enum):
     REQUESTER = "requester"
     REVIEWER = "reviewer"
     ADMIN = "admin"
+    GATEWAY = "gateway"
+
+
+def oidc_login(issuer: str, subject: str) -> str:
+    """The login of whoever an OpenID Connect provider knows as `subject` (`sub`); `issuer` is its `iss`, an https URL.
+
+    Both together are unique and never given again (OpenID Connect Core 1.0, section 2); an e-mail address is neither.
+
+    Raises:
+        ConfigError: they are no such claims.
+    """
+    plain = issuer.isprintable() and subject.isprintable() and " " not in issuer and "#" not in issuer
+    if not issuer.startswith("https://") or not subject or not plain or len(issuer) + len(subject) > MAX_LOGIN:
+        raise ConfigError("an OpenID Connect login needs the https issuer and the subject of an ID token")
+    return f"oidc:{issuer}#{subject}"
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person. `logins` are the names under which this person's machines act (`user@host`); `key_id` as in `attest.keys`."""
+    """A person. `logins` are the names under which this person acts (`user@host`, or one of OpenID Connect).
+
+    `key_id` is the SHA-256 of `public_pem`.
+    """
 
     name: str
     roles: frozenset[Role]
@@ -55,6 +76,11 @@ class Person:
     def may_approve(self) -> bool:
         """Whether an approval of this person counts."""
         return self.active and bool(self.roles & {Role.REVIEWER, Role.ADMIN})
+
+    @property
+    def may_pass_on(self) -> bool:
+        """Whether this is a gateway, which passes on what others say."""
+        return self.active and Role.GATEWAY in self.roles
 
     @property
     def is_admin(self) -> bool:
@@ -195,6 +221,10 @@ def _check_new(roster: Roster, person: Person) -> None:
         raise ConfigError(f"'{person.name}' is no name for a person", hint="Use letters, digits and . _ @ + -")
     if not person.roles:
         raise ConfigError(f"'{person.name}' needs a role", hint="Choose requester, reviewer or admin.")
+    if Role.GATEWAY in person.roles and len(person.roles) > 1:
+        raise ConfigError(f"'{person.name}' cannot be a gateway and act as a person")
+    if any(not login or len(login) > MAX_LOGIN + 8 or not login.isprintable() for login in person.logins):
+        raise ConfigError(f"a login of '{person.name}' is empty, too long or not plain text")
     if len(roster.people) >= MAX_PEOPLE:
         raise ConfigError(f"there are {MAX_PEOPLE} people already")
     for known in roster.people:

@@ -89,6 +89,7 @@ def said(word: Approval) -> dict[str, JsonValue]:
         "person": word.person,
         "says": "approved" if word.approves else "rejected",
         "own": word.own,
+        "through": word.through,
         "reason": word.reason,
         "said_at": word.said_at,
         "expires_at": word.expires_at,

@@ -43,7 +43,7 @@ def reject_command(home: Home, output: Output, /, *, reference: str, reason: str
 
 def _say(home: Home, output: Output, reference: str, reason: str, *, person: str | None, valid_days: int) -> int:
     """Signs a word; `valid_days` 0 rejects."""
-    from weighbridge.admit.approvals import VALID_DAYS, say
+    from weighbridge.admit.approvals import VALID_DAYS, Speaker, say
     from weighbridge.cli.admission import judge_now, said, standing_of
     from weighbridge.cli.identity import acting
     from weighbridge.cli.yard import OpenYard
@@ -57,7 +57,7 @@ def _say(home: Home, output: Output, reference: str, reason: str, *, person: str
             yard.ledger(writing=True),
             stand.case,
             stand.roster,
-            who,
+            Speaker(*who),
             approves=valid_days > 0,
             reason=reason,
             now=now_rfc3339(),

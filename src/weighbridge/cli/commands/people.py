@@ -12,7 +12,7 @@ from weighbridge.cli.settings import Home
 from weighbridge.core.errors import ConfigError
 
 MAX_KEY_BYTES = 64 * 1024
-ROLES = ("requester", "reviewer", "admin")
+ROLES = ("requester", "reviewer", "admin", "gateway")
 
 
 @click.group("people")
@@ -91,7 +91,8 @@ def key_command(home: Home, output: Output, /, *, name: str) -> int:
 @click.argument("name")
 @click.option("--role", "roles", multiple=True, required=True, type=click.Choice(ROLES), help="May be repeated.")
 @click.option("--key", "key_file", default="", metavar="FILE", help="The public key (default: one made here before).")
-@click.option("--login", "logins", multiple=True, metavar="USER@HOST", help="Whom the ledger names when NAME ingests.")
+@click.option("--login", "logins", multiple=True, metavar="USER@HOST", help="What the ledger calls NAME.")
+@click.option("--oidc", default="", metavar="ISSUER#SUB", help="NAME as an OpenID Connect provider knows NAME.")
 @click.option("--person", default=None, metavar="ADMIN", help="The admin who says so.")
 @common
 def add_command(
@@ -103,15 +104,19 @@ def add_command(
     roles: tuple[str, ...],
     key_file: str,
     logins: tuple[str, ...],
+    oidc: str,
     person: str | None,
 ) -> int:
     """Admit NAME. An admin's key signs; where nobody is known yet, NAME becomes the first admin."""
-    from weighbridge.admit.people import Role, add_person, roster_of
+    from weighbridge.admit.people import Role, add_person, oidc_login, roster_of
     from weighbridge.attest.keys import LocalKey
     from weighbridge.cli.identity import key_path, make_key, own_key, own_name
     from weighbridge.cli.yard import OpenYard
 
     _plain(name)
+    if oidc:
+        issuer, _, subject = oidc.rpartition("#")
+        logins = (*logins, oidc_login(issuer, subject))
     with OpenYard(home, output, {"identity.name": person}) as yard:
         ledger = yard.ledger(writing=True)
         first = not roster_of(ledger).people
