@@ -110,6 +110,9 @@ STYLES = {
     "high": "red",
     "medium": "yellow",
     "low": "cyan",
+    "admit": "green",
+    "hold": "yellow",
+    "deny": "bold red",
     "ok": "green",
     "failed": "bold red",
 }

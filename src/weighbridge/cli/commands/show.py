@@ -19,8 +19,11 @@ from weighbridge.core.names import ModelName
 if TYPE_CHECKING:
     from weighbridge.cli.yard import OpenYard
     from weighbridge.store.catalog import CataloguedRevision
+    from weighbridge.store.chain import Event
     from weighbridge.vault.records import SealedRevision
 
+REVOCATION = ("revision.revoked", "revision.reinstated")
+STANDING = ("revision.decided", "revision.promoted", *REVOCATION)
 SEVERITIES = ("critical", "high", "medium", "low")
 
 
@@ -46,6 +49,29 @@ def _channels(row: CataloguedRevision, yard: OpenYard) -> list[str]:
     """The channels that point to the revision."""
     pointed = yard.ledger().catalog().channels(row.model_name)
     return sorted(channel for channel, revision in pointed.items() if revision == row.revision)
+
+
+def _standing(row: CataloguedRevision, yard: OpenYard) -> list[tuple[str, str]]:
+    """How a revision came to where it is: what was decided, who let it in, what points to it, whether it was revoked."""
+    last: dict[str, Event] = {}
+    subject = f"{row.model_name}@{row.revision}"
+    for event in yard.ledger().events(subject=subject, kinds=STANDING):
+        last[event.kind] = event
+    rows = yard.ledger().catalog().revisions(row.model_name)
+    ingested = min(one.ingested_at for one in rows if one.revision == row.revision)
+    found = [("ingested", ingested), ("channels", ", ".join(_channels(row, yard)))]
+    if decided := last.get("revision.decided"):
+        said = decided.payload
+        found.append(("decision", f"{said.get('outcome')} by policy {said.get('policy')}, {decided.time[:10]}"))
+    if promoted := last.get("revision.promoted"):
+        people = promoted.payload.get("approved_by")
+        names = ", ".join(str(one) for one in people) if isinstance(people, list) else ""
+        found.append(("approved by", names + (" (own request)" if promoted.payload.get("own_approval") else "")))
+        found.append(("promoted", f"{promoted.time} by {promoted.actor}"))
+    revoked = max((last[kind] for kind in REVOCATION if kind in last), key=lambda event: event.sequence, default=None)
+    if revoked is not None and revoked.kind == REVOCATION[0]:
+        found.append(("revoked", f"{revoked.time} by {revoked.actor}: {revoked.payload.get('reason')}"))
+    return found
 
 
 def _where(rows: list[CataloguedRevision], yard: OpenYard) -> str:
@@ -127,7 +153,7 @@ def show_command(home: Home, output: Output, /, *, reference: str, files: bool) 
                 }
             )
             return 0
-        _facts(output, row, revision, _channels(row, yard))
+        _facts(output, row, revision, _standing(row, yard))
         _found(output, inspection)
         if files:
             output.table(
@@ -145,7 +171,7 @@ def _signed_by(revision: SealedRevision) -> list[JsonValue]:
     return [str(signature.get("keyid", "")) for signature in json.loads(revision.seal_bytes).get("signatures", [])]
 
 
-def _facts(output: Output, row: CataloguedRevision, revision: SealedRevision, channels: list[str]) -> None:
+def _facts(output: Output, row: CataloguedRevision, revision: SealedRevision, standing: list[tuple[str, str]]) -> None:
     manifest, origin = revision.manifest, revision.manifest.origin
     facts = [
         ("model", str(manifest.model_name)),
@@ -158,9 +184,9 @@ def _facts(output: Output, row: CataloguedRevision, revision: SealedRevision, ch
         ("owner", f"{origin.owner} ({origin.owner_kind or 'kind unknown'}, id {origin.owner_id or 'unknown'})"),
         ("repository id", origin.repository_id),
         ("published", origin.published_at),
-        ("ingested", row.ingested_at),
+        standing[0],
         ("store", row.store),
-        ("channels", ", ".join(channels)),
+        *standing[1:],
         ("manifest", manifest.digest),
         ("signed by", ", ".join(str(key) for key in _signed_by(revision))),
         ("selection", " ".join([*(f"+{p}" for p in manifest.include), *(f"-{p}" for p in manifest.exclude)])),
