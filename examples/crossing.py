@@ -21,18 +21,20 @@ from tests.support import deepseek
 from tests.support.hub import HubServer
 
 RUN = Path(".run")
+R1 = "deepseek-ai/DeepSeek-R1"
 
 
 def say(text: str) -> None:
     print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}", flush=True)
 
 
-def weighbridge(*arguments: str, env: dict[str, str] | None = None) -> None:
+def weighbridge(*arguments: str, env: dict[str, str] | None = None, code: int = 0) -> None:
     print(f"$ weighbridge {shlex.join(arguments)}", flush=True)
     here = Path(sys.executable).parent / "weighbridge"
-    subprocess.run(
-        [here, *arguments], check=True, env={**os.environ, "WEIGHBRIDGE_HOME": str(RUN / "home"), **(env or {})}
-    )
+    environment = {**os.environ, "WEIGHBRIDGE_HOME": str(RUN / "home"), **(env or {})}
+    ended = subprocess.run([here, *arguments], check=False, env=environment).returncode
+    if ended != code:
+        raise SystemExit(f"weighbridge {arguments[0]} ended with {ended} instead of {code}")
 
 
 def minilm_folder() -> Path:
@@ -54,13 +56,26 @@ def main() -> None:
     folder = deepseek.build(RUN / "upstream" / "DeepSeek-R1")
     with HubServer() as hub:
         files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-        hub.repository("deepseek-ai/DeepSeek-R1").commit(files)
-        weighbridge("ingest", "hf://deepseek-ai/DeepSeek-R1", env={"HF_ENDPOINT": hub.endpoint})
+        hub.repository(R1).commit(files)
+        weighbridge("ingest", f"hf://{R1}", env={"HF_ENDPOINT": hub.endpoint})
     say("The Hub is gone now; what came in stays")
     weighbridge("ls")
-    weighbridge("show", "deepseek-ai/DeepSeek-R1")
-    weighbridge("verify", "deepseek-ai/DeepSeek-R1", "--deep")
-    weighbridge("export", "deepseek-ai/DeepSeek-R1", str(RUN / "exported"))
+    weighbridge("show", R1)
+    weighbridge("verify", R1, "--deep")
+    weighbridge("export", R1, str(RUN / "exported"))
+    say("May it run here? Policy holds it: it brings code of its own")
+    weighbridge("decide", R1, code=5)
+    say("The engine has this architecture, so the code is taken out, with proof of what changed")
+    weighbridge("remediate", R1, "--strip-remote-code")
+    weighbridge("decide", R1)
+    say("Somebody approves it, and it goes into the approved store, with a channel that points to it")
+    weighbridge("approve", R1, "--reason", "looked at the findings and the difference")
+    weighbridge("promote", R1, "--channel", "production")
+    weighbridge("channels")
+    weighbridge("show", f"{R1}@production")
+    say("Everything that happened, and the proof that nobody changed the record of it")
+    weighbridge("audit", "log")
+    weighbridge("audit", "verify")
     weighbridge("check")
     say(f"All of it lies under {RUN}/. With a network, the next line is a model from the public Hub:")
     print(f"  WEIGHBRIDGE_HOME={RUN}/home .venv/bin/weighbridge ingest hf://hf-internal-testing/tiny-random-gpt2")

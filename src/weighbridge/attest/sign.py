@@ -8,6 +8,9 @@ What the stock signer leaves out of its resources is left out here too, at the t
 and all below them, `.gitattributes`, `.gitignore`, and the signature's own place, `model.sig`. The stock verifier skips
 these whatever the signature says, so a listed one would be reported missing. They are bound by the seal, which signs
 the whole manifest. `ignore_paths` are relative to the model: absolute ones would only hold where they were written.
+
+A signer that has certificates (`attest.certificate`) puts its chain in the place of its key's hint; `model_signing verify
+certificate` then accepts the signature of whoever trusts the chain's anchor.
 """
 
 from __future__ import annotations
@@ -16,7 +19,10 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
 
+from weighbridge.attest.public_keys import Certified, check_signature
 from weighbridge.attest.statement import ALTERED, PAYLOAD_TYPE, STATEMENT_TYPE, decode_base64, pae
 from weighbridge.core import canonical
 from weighbridge.core.canonical import Fields, JsonValue
@@ -24,6 +30,9 @@ from weighbridge.core.digests import is_sha256
 from weighbridge.core.errors import FormatError, SignatureInvalid, StatementMismatch
 from weighbridge.core.manifest import Manifest
 from weighbridge.core.ports import SignatureVerifier, Signer
+
+if TYPE_CHECKING:
+    from weighbridge.attest.certificate import Anchors, Chain
 
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PREDICATE_TYPE = "https://model_signing/signature/v1.0"
@@ -44,7 +53,7 @@ def sign_model(manifest: Manifest, signer: Signer) -> bytes:
     signature = signer.sign(pae(PAYLOAD_TYPE, payload))
     bundle = {
         "mediaType": BUNDLE_TYPE,
-        "verificationMaterial": {"publicKey": {"hint": signer.key_id}, "tlogEntries": []},
+        "verificationMaterial": {**_material(signer), "tlogEntries": []},
         "dsseEnvelope": {
             "payload": base64.b64encode(payload).decode("ascii"),
             "payloadType": PAYLOAD_TYPE,
@@ -52,6 +61,14 @@ def sign_model(manifest: Manifest, signer: Signer) -> bytes:
         },
     }
     return json.dumps(bundle, separators=(",", ":")).encode("ascii")
+
+
+def _material(signer: Signer) -> dict[str, JsonValue]:
+    """What tells a verifier whose signature it is: the key's id, or its certificates."""
+    if not isinstance(signer, Certified):
+        return {"publicKey": {"hint": signer.key_id}}
+    chain = [{"rawBytes": base64.b64encode(der).decode("ascii")} for der in signer.certificates]
+    return {"x509CertificateChain": {"certificates": chain}}
 
 
 def verify_model(signature: bytes, manifest: Manifest, verifier: SignatureVerifier) -> None:
@@ -65,11 +82,38 @@ def verify_model(signature: bytes, manifest: Manifest, verifier: SignatureVerifi
         Revoked: the key that signed was revoked.
         StatementMismatch: signed, but over other artifacts, or in a form that does not cover whole files by SHA-256.
     """
-    # 1. The bytes are a Sigstore bundle v0.3 with a key's hint and a DSSE envelope of one signature.
+    # 1. The bytes are a Sigstore bundle v0.3 with a key's hint or a chain, and a DSSE envelope of one signature.
     # 2. Payload and signature are canonical base64.
-    payload, signed, key_id = _open_bundle(signature)
-    # 3. The trusted, unrevoked key of the hint signed type and payload.
+    payload, signed, key = _open_bundle(signature)
+    # 3. The trusted, unrevoked key of the hint, or of the chain's first certificate, signed type and payload.
+    key_id = key if isinstance(key, str) else _chain(key).key_id
     verifier.verify(pae(PAYLOAD_TYPE, payload), signed, key_id=key_id)
+    _check_payload(payload, manifest)
+
+
+def verify_certified_model(signature: bytes, manifest: Manifest, anchors: Anchors, *, at: datetime) -> Chain:
+    """The chain of whoever signed exactly the artifacts of `manifest`, once it leads to an anchor and holds at that time.
+
+    For signatures of those whose key is not known here but whose authority is: a publisher's, for example.
+
+    Raises:
+        SignatureInvalid: these bytes are no model signature with a chain, the chain does not hold (see
+            `attest.certificate`), or its key did not sign.
+        Expired: a certificate's time is over, or has not come.
+        StatementMismatch: as for `verify_model`.
+    """
+    payload, signed, ders = _open_bundle(signature)
+    if isinstance(ders, str):
+        raise SignatureInvalid("the model signature has no certificates", hint="Verify it by its key.")
+    chain = _chain(ders)
+    chain.check(anchors, at=at)
+    check_signature(chain.public_key, pae(PAYLOAD_TYPE, payload), signed)
+    _check_payload(payload, manifest)
+    return chain
+
+
+def _check_payload(payload: bytes, manifest: Manifest) -> None:
+    """Steps 4 to 6: what was signed is the manifest's artifacts."""
     # 4. Only now is the payload read: a model signature of version 1.0, over whole files, by SHA-256.
     # 5. Its resources are each named once, and hash to the digest of its subject.
     try:
@@ -125,17 +169,19 @@ def _root(digests: Iterable[str]) -> str:
     return root.hexdigest()
 
 
-def _open_bundle(data: bytes) -> tuple[bytes, bytes, str]:
-    """Payload, signature and key id of a bundle, none of them believed yet."""
+def _chain(ders: tuple[bytes, ...]) -> Chain:
+    from weighbridge.attest.certificate import Chain
+
+    return Chain.decode(ders)
+
+
+def _open_bundle(data: bytes) -> tuple[bytes, bytes, str | tuple[bytes, ...]]:
+    """Payload, signature, and key id or certificates of a bundle, none of them believed yet."""
     try:
         bundle = Fields(canonical.decode_object(data, what="the model signature"), what="the model signature")
-        media_type, material = bundle.text("mediaType"), bundle.fields("verificationMaterial")
+        media_type, key = bundle.text("mediaType"), _key(bundle.value("verificationMaterial"))
         envelope = bundle.fields("dsseEnvelope")
         bundle.done()
-        public_key, log = material.fields("publicKey"), material.items("tlogEntries")
-        material.done()
-        key_id = public_key.text("hint")
-        public_key.done()
         payload_type, payload = envelope.text("payloadType"), envelope.text("payload")
         signatures = envelope.items("signatures")
         envelope.done()
@@ -146,13 +192,39 @@ def _open_bundle(data: bytes) -> tuple[bytes, bytes, str]:
         signature.done()
     except FormatError as error:
         raise SignatureInvalid(error.message, hint=ALTERED) from error
-    if media_type != BUNDLE_TYPE or payload_type != PAYLOAD_TYPE or log or not is_sha256(key_id) or named:
+    if media_type != BUNDLE_TYPE or payload_type != PAYLOAD_TYPE or named:
         raise SignatureInvalid("the model signature is not a Sigstore bundle v0.3 made with a key", hint=ALTERED)
     return (
         decode_base64(payload, what="the payload of the model signature"),
         decode_base64(signed, what="the signature of the model signature"),
-        key_id,
+        key,
     )
+
+
+def _key(record: JsonValue) -> str | tuple[bytes, ...]:
+    """The key id or the certificates that a bundle's verification material holds; exactly one of them, and no log entries."""
+    material = Fields(record, what="the verification material of the model signature")
+    log = material.items("tlogEntries")
+    if isinstance(record, Mapping) and "x509CertificateChain" in record:
+        chain = material.fields("x509CertificateChain")
+        key: str | tuple[bytes, ...] = tuple(_der(item) for item in chain.items("certificates"))
+        chain.done()
+        material.done()
+    else:
+        public_key = material.fields("publicKey")
+        material.done()
+        key = public_key.text("hint")
+        public_key.done()
+    if log or (isinstance(key, str) and not is_sha256(key)):
+        raise SignatureInvalid("the model signature is not a Sigstore bundle v0.3 made with a key", hint=ALTERED)
+    return key
+
+
+def _der(item: JsonValue) -> bytes:
+    fields = Fields(item, what="a certificate of the model signature")
+    raw = fields.text("rawBytes")
+    fields.done()
+    return decode_base64(raw, what="a certificate of the model signature")
 
 
 def _read_resources(payload: bytes) -> Mapping[str, str]:

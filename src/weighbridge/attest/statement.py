@@ -60,7 +60,7 @@ def pae(payload_type: str, payload: bytes) -> bytes:
 def sign_statement(statement: Statement, signer: Signer) -> bytes:
     """The DSSE envelope of a statement, as canonical JSON."""
     payload = canonical.encode(statement.to_json())
-    return _envelope(payload, signer.sign(pae(PAYLOAD_TYPE, payload)), key_id=signer.key_id)
+    return envelope_of(payload, signer.sign(pae(PAYLOAD_TYPE, payload)), key_id=signer.key_id)
 
 
 def open_statement(envelope: bytes, verifier: SignatureVerifier, *, predicate_type: str) -> Statement:
@@ -78,7 +78,7 @@ def open_statement(envelope: bytes, verifier: SignatureVerifier, *, predicate_ty
     if payload_type != PAYLOAD_TYPE:
         raise SignatureInvalid("the envelope does not hold an in-toto statement", hint=ALTERED)
     # 4. The envelope is spelt the one way we spell it, so nothing in it escapes the signature.
-    if _envelope(payload, signature, key_id=key_id) != envelope:
+    if envelope_of(payload, signature, key_id=key_id) != envelope:
         raise SignatureInvalid("the envelope is not in canonical form", hint=ALTERED)
     # 5. A trusted, unrevoked key made the signature over type and payload.
     verifier.verify(pae(payload_type, payload), signature, key_id=key_id)
@@ -121,7 +121,8 @@ def decode_base64(text: str, *, what: str) -> bytes:
     return data
 
 
-def _envelope(payload: bytes, signature: bytes, *, key_id: str) -> bytes:
+def envelope_of(payload: bytes, signature: bytes, *, key_id: str) -> bytes:
+    """The one spelling of an envelope around a signed payload."""
     return canonical.encode(
         {
             "payload": base64.b64encode(payload).decode("ascii"),

@@ -97,7 +97,8 @@ class SigningSettings:
     """What signs."""
 
     key: str = ""
-    """Path of a PEM private key (EC); empty: `keys/signing.pem` under the home."""
+    """What signs: the path of a PEM private key (EC), `pkcs11:…` (RFC 7512), `awskms:///alias/…` or a KMS key's ARN; empty:
+    `keys/signing.pem` under the home."""
     password_file: str = ""
     """File that holds the key's password or the token's PIN; empty: none."""
     certificate_chain: str = ""

@@ -9,7 +9,7 @@ from weighbridge.core.finding import Inspection
 from weighbridge.core.layout import record_key
 from weighbridge.core.ports import ObjectStore
 from weighbridge.store.ledger import Ledger
-from weighbridge.vault.events import INGESTED, RECOVERED, RESCANNED
+from weighbridge.vault.events import ENTERED, RESCANNED
 from weighbridge.vault.records import SealedRevision, read_record
 
 
@@ -20,11 +20,10 @@ def latest_inspection(store: ObjectStore, revision: SealedRevision, ledger: Ledg
         StatementMismatch, StoreError: the record is not the one that the ledger names.
     """
     digest = ""
-    for event in ledger.events(subject=revision.manifest.reference):
-        if event.kind == RESCANNED and event.payload.get("store") == store.address:
-            digest = str(event.payload.get("inspection_digest", ""))
-        elif event.kind in (INGESTED, RECOVERED):
-            digest = ""
+    kinds = (RESCANNED, *ENTERED)
+    for event in ledger.events(subject=revision.manifest.reference, kinds=kinds):
+        if event.payload.get("store") == store.address:
+            digest = str(event.payload.get("inspection_digest", "")) if event.kind == RESCANNED else ""
     return read_inspection(store, revision, digest) if digest else revision.inspection
 
 

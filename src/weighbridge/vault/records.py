@@ -163,12 +163,17 @@ def open_revision(
     # (5)
     verify_model(records[SIGNATURE], manifest, verifier)
     # (6)
-    placed = _placed(records[PLACEMENT], manifest)
+    placed = placed_objects(records[PLACEMENT], manifest)
     inspection = Inspection.from_bytes(records[INSPECTION])
     return SealedRevision(manifest, placed, seal, seal_bytes, inspection, records[SIGNATURE])
 
 
-def _placed(data: bytes, manifest: Manifest) -> dict[str, StoredObject]:
+def placed_objects(data: bytes, manifest: Manifest) -> dict[str, StoredObject]:
+    """Reads the record of where each artifact lies, by path.
+
+    Raises:
+        Malformed, StatementMismatch: it is not a placement of exactly the manifest's artifacts.
+    """
     what = f"the placement of {manifest.reference}"
     fields = Fields(canonical.decode_object(data, what=what), what=what)
     if fields.text("format") != PLACEMENT_FORMAT:
