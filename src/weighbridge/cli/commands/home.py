@@ -166,7 +166,7 @@ def _try(name: str, check: Callable[[OpenYard], str], yard: OpenYard) -> tuple[s
 def _try_key(yard: OpenYard) -> str:
     if not yard.key_path.exists() and not yard.config.signing.key:
         return "none yet; the first ingest makes one"
-    return f"{yard.key.key_id[:16]}… in {yard.key_path}"
+    return f"{yard.key.key_id[:16]}… in {yard.key.place}"
 
 
 def _try_store(yard: OpenYard) -> str:

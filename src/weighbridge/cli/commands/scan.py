@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +15,6 @@ import click
 from weighbridge import __version__
 from weighbridge.cli import reporting
 from weighbridge.cli.accepting import Accepting
-from weighbridge.cli.commands.rules import explain as explain_rule
 from weighbridge.cli.console import Output
 from weighbridge.cli.options import (
     cancellable,
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from weighbridge.core.ports import Source
     from weighbridge.reports.document import ScanDocument
     from weighbridge.transfer.scan import Scanner
+
+
+MAX_LOOKED_AT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,8 @@ def scan_command(
     answer; 11 to 14 by the highest severity found. What a baseline accepts does not count.
     """
     if explain:
+        from weighbridge.cli.commands.rules import explain as explain_rule
+
         return explain_rule(output, explain)
     if not sources:
         raise click.UsageError("name at least one source, or a rule with --explain")
@@ -129,7 +136,8 @@ def _scan_all(
 
     documents = []
     with OpenYard(home, output, flags) as yard, Inspecting(yard.config.inspection) as inspecting:
-        inspecting.start()
+        places = [Path(Address.parse(source).location) for source in sources]
+        inspecting.start(1 if len(places) == 1 and places[0].is_file() else None, suffixes=_suffixes(places))
         quiet = Output(quiet=output.quiet or output.as_json, colour=output.colour)
         for source in sources:
             origin = _open(yard, source)
@@ -139,16 +147,30 @@ def _scan_all(
     return documents
 
 
+def _suffixes(places: list[Path]) -> set[str]:
+    """Endings of names in folders that are there: of a few, for no more than a guess."""
+    found: set[str] = set()
+    for place in places:
+        with contextlib.suppress(OSError), os.scandir(place) as items:
+            found |= {Path(item.name).suffix.lower() for item in itertools.islice(items, MAX_LOOKED_AT)}
+    return found
+
+
 def _open(yard: OpenYard, source: str) -> Source:
     """The source that a word names: an address, a file, a folder, or a revision in the store."""
-    from weighbridge.source.opening import open_source
-
     address = Address.parse(source)
     path = Path(address.location)
     if address.scheme == "folder" and not path.exists() and yard.has_ledger and _may_be_reference(source):
         return yard.stored_source(source)
     # Nothing is stored, so a folder may have a name that no model can have.
     name = None if address.scheme == "hf" else ModelName("local", "scanned")
+    if address.scheme == "folder":
+        # What speaks to networks takes longer to import than most files take to scan.
+        from weighbridge.source.folder import FolderSource
+
+        return FolderSource(address, as_name=name)
+    from weighbridge.source.opening import open_source
+
     return open_source(address, yard.config, yard.http, as_name=name)
 
 
