@@ -34,7 +34,14 @@ from weighbridge.attest.signers import open_signer
 from weighbridge.attest.statement import open_statement
 from weighbridge.attest.trust import Revocation, TrustFolder
 from weighbridge.cli import app
-from weighbridge.core.errors import ConfigError, Expired, Revoked, SignatureInvalid, StatementMismatch, TrustError
+from weighbridge.core.errors import (
+    ConfigError,
+    Expired,
+    Revoked,
+    SignatureInvalid,
+    SignerUnavailable,
+    StatementMismatch,
+)
 from weighbridge.core.ports import Signer
 
 
@@ -171,7 +178,7 @@ def test_an_hsm_that_is_removed_midway_signs_nothing() -> None:
     signer = open_signer(token.uri)
     signer.sign(b"x")
     token.remove()
-    with pytest.raises(TrustError) as caught:
+    with pytest.raises(SignerUnavailable) as caught:
         signer.sign(b"x")
     assert token.path in caught.value.message
     assert caught.value.hint
@@ -296,11 +303,11 @@ def test_what_kms_refuses_is_said_with_its_reason(aws: kms.KmsServer, monkeypatc
         ("awskms://user:secret@host/alias/a", "names no key"),
         ("awskms:/alias/a", "names no key"),
     ):
-        with pytest.raises((ConfigError, TrustError), match=problem):
+        with pytest.raises((ConfigError, SignerUnavailable), match=problem):
             KmsKey(address)
     monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    with pytest.raises(TrustError, match="does not answer"):
+    with pytest.raises(SignerUnavailable, match="does not answer"):
         KmsKey("awskms:///alias/none")
 
 

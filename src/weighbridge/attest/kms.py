@@ -18,7 +18,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 
 from weighbridge.attest.public_keys import check_own, elliptic, hash_of, key_id_of, pem_of
-from weighbridge.core.errors import ConfigError, TrustError
+from weighbridge.core.errors import ConfigError, SignerUnavailable
 
 SCHEME = "awskms://"
 _ADDRESS = re.compile(
@@ -52,7 +52,7 @@ class KmsKey:
         Raises:
             ConfigError: the address is of another form, the extra or credentials are missing, or KMS knows no such
                 signing key for them.
-            TrustError: KMS does not answer.
+            SignerUnavailable: KMS does not answer.
         """
         found = _ADDRESS.fullmatch(address)
         if found is None:
@@ -94,7 +94,7 @@ class KmsKey:
         """An ECDSA signature over `data`, ASN.1 DER.
 
         Raises:
-            ConfigError: KMS refuses. TrustError: it does not answer.
+            ConfigError: KMS refuses. SignerUnavailable: it does not answer.
             SignatureInvalid: what it returned is no signature by this key.
         """
         hasher = hashes.Hash(self._hash)
@@ -143,7 +143,7 @@ def _translated(place: str) -> Iterator[None]:
                 f"AWS KMS refuses '{place}': {code}",
                 hint="Check the key's state, its policy (kms:GetPublicKey, kms:Sign), the region and the credentials.",
             ) from error
-        raise TrustError(
+        raise SignerUnavailable(
             f"AWS KMS could not sign with '{place}': {code}", hint="Nothing was signed; try again."
         ) from error
     except (NoCredentialsError, PartialCredentialsError) as error:
@@ -152,6 +152,6 @@ def _translated(place: str) -> Iterator[None]:
             hint="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or run where a role is attached.",
         ) from error
     except BotoCoreError as error:
-        raise TrustError(
+        raise SignerUnavailable(
             f"AWS KMS does not answer for '{place}' ({type(error).__name__})", hint="Nothing was signed; try again."
         ) from error

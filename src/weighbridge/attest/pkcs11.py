@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from weighbridge.attest.key_files import read_small
 from weighbridge.attest.public_keys import check_own, hash_of, key_id_of, pem_of
-from weighbridge.core.errors import ConfigError, TrustError
+from weighbridge.core.errors import ConfigError, SignerUnavailable
 
 SCHEME = "pkcs11:"
 MAX_URI_CHARACTERS = 4096
@@ -172,14 +172,14 @@ class Pkcs11Key:
         """An ECDSA signature over `data`, ASN.1 DER. The token sees the digest alone.
 
         Raises:
-            TrustError: the token is gone, or would not sign.
+            SignerUnavailable: the token is gone, or would not sign.
             SignatureInvalid: what it returned is no signature by this key.
         """
         from pkcs11 import Mechanism
 
         hasher = hashes.Hash(self._hash)
         hasher.update(data)
-        with self._lock, _translated(self._place, TrustError):
+        with self._lock, _translated(self._place, SignerUnavailable):
             raw = bytes(self._private.sign(hasher.finalize(), mechanism=Mechanism.ECDSA))
         half = len(raw) // 2
         pair = int.from_bytes(raw[:half], "big"), int.from_bytes(raw[half:], "big")
@@ -203,7 +203,7 @@ def _library() -> Any:
 
 
 @contextmanager
-def _translated(place: str, kind: type[ConfigError | TrustError]) -> Iterator[None]:
+def _translated(place: str, kind: type[ConfigError | SignerUnavailable]) -> Iterator[None]:
     """The library's errors as ours; their names are PKCS#11's own return codes."""
     from pkcs11.exceptions import PinIncorrect, PinLenRange, PinLocked, PKCS11Error
 

@@ -28,6 +28,7 @@
       LedgerError                   exit 6   the history was altered, cut or cannot be written
       TrustError                    exit 7   a signature or statement does not hold
         SignatureInvalid, StatementMismatch, Expired, RolledBack, Revoked
+      SignerUnavailable             exit 1   the key that signs lies elsewhere and did not answer (transient)
       Denied                        exit 5   policy said no; carries the rule ids
       Interrupted                   exit 130 stopped by a person or a signal
 
@@ -258,6 +259,12 @@ class RolledBack(TrustError):
 
 class Revoked(TrustError):
     """The key or the revision was revoked."""
+
+
+class SignerUnavailable(WeighbridgeError):
+    """The key that signs lies elsewhere (a token, a key service) and did not answer."""
+
+    transient = True
 
 
 class Denied(WeighbridgeError):
