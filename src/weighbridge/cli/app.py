@@ -57,6 +57,9 @@ Examples:
   weighbridge scan hf://org/name                look into it first, by ranged reads
   weighbridge show org/name                     what came in, and what was found
   weighbridge verify org/name --deep            prove that every byte is still the same
+  weighbridge decide org/name                   what policy says, and what would change it
+  weighbridge approve org/name --reason "…"     let it pass, as a person
+  weighbridge promote org/name --channel production
 """
 
 
