@@ -14,37 +14,46 @@ from weighbridge import __version__
 from weighbridge.cli.console import Output
 from weighbridge.core.errors import Interrupted, WeighbridgeError
 
-_COMMANDS = {
-    "ingest": "ingest:ingest_command",
-    "scan": "scan:scan_command",
-    "rescan": "rescan:rescan_command",
-    "ls": "show:ls_command",
-    "show": "show:show_command",
-    "verify": "verify:verify_command",
-    "check": "verify:check_command",
-    "export": "export:export_command",
-    "gc": "housekeeping:gc_command",
-    "rebuild": "housekeeping:rebuild_command",
-    "init": "home:init_command",
-    "config": "home:config_command",
-    "doctor": "home:doctor_command",
-    "rules": "rules:rules_command",
-    "remediate": "remediate:remediate_command",
-    "decide": "decide:decide_command",
-    "policy": "policy:policy_command",
-    "approve": "approve:approve_command",
-    "reject": "approve:reject_command",
-    "promote": "promote:promote_command",
-    "rollback": "channels:rollback_command",
-    "revoke": "channels:revoke_command",
-    "channels": "channels:channels_command",
-    "diff": "diff:diff_command",
-    "attest": "attest:attest_command",
-    "bom": "bom:bom_command",
-    "keys": "keys:keys_command",
-    "people": "people:people_command",
-    "audit": "audit:audit_command",
+_SECTIONS = {
+    "Bring in and look": {
+        "ingest": "ingest:ingest_command",
+        "scan": "scan:scan_command",
+        "ls": "show:ls_command",
+        "show": "show:show_command",
+        "diff": "diff:diff_command",
+        "bom": "bom:bom_command",
+        "export": "export:export_command",
+        "rules": "rules:rules_command",
+    },
+    "Judge and let pass": {
+        "decide": "decide:decide_command",
+        "policy": "policy:policy_command",
+        "remediate": "remediate:remediate_command",
+        "approve": "approve:approve_command",
+        "reject": "approve:reject_command",
+        "attest": "attest:attest_command",
+        "promote": "promote:promote_command",
+        "channels": "channels:channels_command",
+        "rollback": "channels:rollback_command",
+        "revoke": "channels:revoke_command",
+    },
+    "Prove and keep": {
+        "verify": "verify:verify_command",
+        "check": "verify:check_command",
+        "rescan": "rescan:rescan_command",
+        "audit": "audit:audit_command",
+        "gc": "housekeeping:gc_command",
+        "rebuild": "housekeeping:rebuild_command",
+    },
+    "Set up": {
+        "init": "home:init_command",
+        "config": "home:config_command",
+        "doctor": "home:doctor_command",
+        "people": "people:people_command",
+        "keys": "keys:keys_command",
+    },
 }
+_COMMANDS = {name: where for section in _SECTIONS.values() for name, where in section.items()}
 
 EPILOG = """\b
 Exit codes: 0 done · 1 failed · 2 usage · 3 nothing was collected · 4 an inspector could not answer ·
@@ -77,6 +86,13 @@ class _LazyGroup(click.Group):
         found = getattr(importlib.import_module(f"weighbridge.cli.commands.{module}"), attribute)
         assert isinstance(found, click.Command)
         return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section, names in _SECTIONS.items():
+            found = [(name, self.get_command(ctx, name)) for name in names]
+            room = formatter.width - 6 - max(map(len, _COMMANDS))
+            with formatter.section(section):
+                formatter.write_dl([(name, one.get_short_help_str(room)) for name, one in found if one is not None])
 
 
 @click.group(
