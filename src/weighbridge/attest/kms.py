@@ -17,7 +17,7 @@ from typing import Any, Final
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 
-from weighbridge.attest.public_keys import check_own, elliptic, hash_of, key_id_of, pem_of
+from weighbridge.attest.public_keys import KeyElsewhere, check_own, elliptic
 from weighbridge.core.errors import ConfigError, SignerUnavailable
 
 SCHEME = "awskms://"
@@ -43,7 +43,7 @@ _REFUSED = frozenset(
 )
 
 
-class KmsKey:
+class KmsKey(KeyElsewhere):
     """A private key in AWS KMS; implements `core.ports.Signer`. Thread-safe."""
 
     def __init__(self, address: str) -> None:
@@ -60,9 +60,8 @@ class KmsKey:
                 f"'{address[:120]}' names no key in AWS KMS",
                 hint="Write awskms:///alias/name, awskms:///<key id> or awskms:///arn:aws:kms:...",
             )
-        self._place = address
         self._client = _client(found["host"] or "", found["region"] or "")
-        with _translated(self._place):
+        with _translated(address):
             answer = self._client.get_public_key(KeyId=found["key"])
         if answer.get("KeyUsage") != "SIGN_VERIFY":
             raise ConfigError(f"'{address}' is a key for {answer.get('KeyUsage')}, not for SIGN_VERIFY")
@@ -70,25 +69,8 @@ class KmsKey:
             public = serialization.load_der_public_key(answer["PublicKey"])
         except (ValueError, UnsupportedAlgorithm) as error:
             raise ConfigError(f"'{address}' has no public key that can be read") from error
-        self._public = elliptic(public, f"'{address}'")
-        self._hash = hash_of(self._public, f"'{address}'")
-        self._public_pem = pem_of(self._public)
+        super().__init__(elliptic(public, f"'{address}'"), address)
         self._name = str(answer["KeyId"])
-
-    @property
-    def public_pem(self) -> bytes:
-        """The public half, SubjectPublicKeyInfo in PEM."""
-        return self._public_pem
-
-    @property
-    def key_id(self) -> str:
-        """Lowercase hex SHA-256 of `public_pem`."""
-        return key_id_of(self._public_pem)
-
-    @property
-    def place(self) -> str:
-        """The address."""
-        return self._place
 
     def sign(self, data: bytes) -> bytes:
         """An ECDSA signature over `data`, ASN.1 DER.

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from weighbridge.attest.key_files import read_small
-from weighbridge.attest.public_keys import check_own, hash_of, key_id_of, pem_of
+from weighbridge.attest.public_keys import KeyElsewhere, check_own
 from weighbridge.core.errors import ConfigError, SignerUnavailable
 
 SCHEME = "pkcs11:"
@@ -130,7 +130,7 @@ def _text(attributes: Mapping[str, bytes], name: str) -> str:
         raise ConfigError(f"'{name}' of the PKCS#11 URI is not UTF-8") from error
 
 
-class Pkcs11Key:
+class Pkcs11Key(KeyElsewhere):
     """A private key in a token; implements `core.ports.Signer`. Thread-safe: one signature at a time."""
 
     def __init__(self, text: str, password: str | None = None) -> None:
@@ -141,32 +141,16 @@ class Pkcs11Key:
         """
         self._uri = Pkcs11Uri.parse(text)
         # The query is left out: where a PIN's file is does not belong into what others read.
-        self._place = text.partition("?")[0]
+        place = text.partition("?")[0]
         pkcs11 = _library()
         self._lock = threading.Lock()
-        with _translated(self._place, ConfigError):
-            self._session = _logged_in(_token(pkcs11, self._uri, self._place), self._uri.pin(password))
+        with _translated(place, ConfigError):
+            self._session = _logged_in(_token(pkcs11, self._uri, place), self._uri.pin(password))
             self._private = self._session.get_key(
                 object_class=pkcs11.ObjectClass.PRIVATE_KEY, label=self._uri.label or None, id=self._uri.key or None
             )
-            self._public = _public(pkcs11, self._session, self._private, self._place)
-        self._hash = hash_of(self._public, f"the key '{self._place}'")
-        self._public_pem = pem_of(self._public)
-
-    @property
-    def public_pem(self) -> bytes:
-        """The public half, SubjectPublicKeyInfo in PEM."""
-        return self._public_pem
-
-    @property
-    def key_id(self) -> str:
-        """Lowercase hex SHA-256 of `public_pem`."""
-        return key_id_of(self._public_pem)
-
-    @property
-    def place(self) -> str:
-        """The URI without its query."""
-        return self._place
+            public = _public(pkcs11, self._session, self._private, place)
+        super().__init__(public, place)
 
     def sign(self, data: bytes) -> bytes:
         """An ECDSA signature over `data`, ASN.1 DER. The token sees the digest alone.

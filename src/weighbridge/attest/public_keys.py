@@ -53,6 +53,31 @@ class Certified(Protocol):
         ...
 
 
+class KeyElsewhere:
+    """What is known here of a key whose private half lies elsewhere: its public half, read once, and where it lies."""
+
+    def __init__(self, public: ec.EllipticCurvePublicKey, place: str) -> None:
+        self._public = public
+        self._hash = hash_of(public, f"the key '{place}'")
+        self._public_pem = pem_of(public)
+        self._place = place
+
+    @property
+    def public_pem(self) -> bytes:
+        """The public half, SubjectPublicKeyInfo in PEM."""
+        return self._public_pem
+
+    @property
+    def key_id(self) -> str:
+        """Lowercase hex SHA-256 of `public_pem`."""
+        return key_id_of(self._public_pem)
+
+    @property
+    def place(self) -> str:
+        """Where the private half lies, without secrets."""
+        return self._place
+
+
 def key_id_of(public_pem: bytes) -> str:
     """The id of a key: SHA-256 of its public PEM, 64 hex digits."""
     return hashlib.sha256(public_pem).hexdigest()

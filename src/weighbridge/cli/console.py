@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weighbridge.core.canonical import JsonValue
-from weighbridge.core.errors import WeighbridgeError
+from weighbridge.core.errors import ConfigError, WeighbridgeError
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -76,6 +78,25 @@ class Output:
         for row in rows:
             table.add_row(*(Text(printable(cell), style=STYLES.get(cell, "")) for cell in row))
         self.show(table)
+
+    def deliver(self, text: str, file: Path | None) -> None:
+        """Writes a document to stdout, or to a file that appears whole.
+
+        Raises:
+            ConfigError: the file cannot be written.
+        """
+        if file is None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            return
+        staged = file.with_name(f".{file.name}.{os.getpid()}.part")
+        try:
+            staged.write_text(text, encoding="utf-8")
+            staged.replace(file)
+        except OSError as error:
+            staged.unlink(missing_ok=True)
+            raise ConfigError(f"'{file}' cannot be written: {error.strerror}") from error
+        self.say(f"wrote {file}")
 
     def error(self, error: WeighbridgeError) -> None:
         """What went wrong and what to do next."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weighbridge.cli.console import STYLES, Output, duration, printable, size
 from weighbridge.core.canonical import JsonValue
-from weighbridge.core.errors import ConfigError
 from weighbridge.core.finding import Finding
 from weighbridge.reports.document import ScanDocument, by_rule
 
@@ -35,19 +32,7 @@ def write(output: Output, documents: Sequence[ScanDocument], chosen: str, file: 
         for document in documents:
             _show(output, document)
         return
-    text = "".join(_rendered(documents, chosen))
-    if file is None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-        return
-    staged = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        staged.write_text(text, encoding="utf-8")
-        staged.replace(file)
-    except OSError as error:
-        staged.unlink(missing_ok=True)
-        raise ConfigError(f"'{file}' cannot be written: {error.strerror}") from error
-    output.say(f"wrote {file}")
+    output.deliver("".join(_rendered(documents, chosen)), file)
 
 
 def _rules() -> Mapping[str, Rule]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ import click
 from weighbridge.cli.console import STYLES, Output, printable, size
 from weighbridge.cli.options import cancellable, common, fail_on_option, severity_code
 from weighbridge.cli.settings import Home
-from weighbridge.core.errors import ConfigError, InspectError
+from weighbridge.core.errors import InspectError
 from weighbridge.core.names import Address, ModelName
 
 if TYPE_CHECKING:
@@ -260,18 +259,7 @@ def _write(output: Output, difference: Difference, chosen: str, file: Path | Non
         import json
 
         text = json.dumps(difference.to_json(), ensure_ascii=False) + "\n"
-    if file is None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-        return
-    staged = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        staged.write_text(text, encoding="utf-8")
-        staged.replace(file)
-    except OSError as error:
-        staged.unlink(missing_ok=True)
-        raise ConfigError(f"'{file}' cannot be written: {error.strerror}") from error
-    output.say(f"wrote {file}")
+    output.deliver(text, file)
 
 
 def _heading(difference: Difference) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -107,30 +108,14 @@ def ingest_command(
 def _ingest(
     yard: OpenYard, origin: Source, inspecting: Inspecting, include: tuple[str, ...], exclude: tuple[str, ...]
 ) -> Ingested:
+    from weighbridge.cli.crossing import ingesting
     from weighbridge.cli.progress import watching
-    from weighbridge.store.ledger import now_rfc3339
-    from weighbridge.transfer.ingest import Yard, ingest
+    from weighbridge.transfer.ingest import ingest
 
     with cancellable(yard.output) as cancelled, watching(yard.output, "ingesting") as observer:
-        return ingest(
-            origin,
-            Yard(
-                store=yard.store(),
-                ledger=yard.ledger(writing=True),
-                signer=yard.key,
-                verifier=yard.trusted,
-                settings=yard.config.transfer,
-                observer=observer,
-                cancelled=cancelled,
-                journals=yard.home.journals,
-                actor=yard.actor,
-                clock=now_rfc3339,
-                inspecting=inspecting,
-                preflight=_preflight(yard, inspecting, observer, cancelled),
-            ),
-            include=include,
-            exclude=exclude,
-        )
+        bridge = ingesting(yard, yard.store(), inspecting, observer, cancelled)
+        ahead = _preflight(yard, inspecting, observer, cancelled)
+        return ingest(origin, replace(bridge, preflight=ahead), include=include, exclude=exclude)
 
 
 def _preflight(

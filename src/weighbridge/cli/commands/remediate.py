@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,11 +19,9 @@ from weighbridge.core.finding import Inspection
 
 if TYPE_CHECKING:
     from weighbridge.cli.yard import OpenYard
-    from weighbridge.core.ports import ObjectStore, Observer
+    from weighbridge.core.ports import ObjectStore
     from weighbridge.remediate.native import Engine
     from weighbridge.remediate.plan import Step
-    from weighbridge.transfer.ingest import Yard
-    from weighbridge.transfer.inspecting import Inspecting
     from weighbridge.transfer.remedy import Plan, Remedied
     from weighbridge.vault.records import SealedRevision
 
@@ -98,6 +95,7 @@ def _remediate(
     *,
     dry_run: bool,
 ) -> int:
+    from weighbridge.cli.crossing import ingesting
     from weighbridge.cli.progress import OnlyRetries, watching
     from weighbridge.transfer.inspecting import Inspecting
     from weighbridge.transfer.remedy import look_ahead, plan, remedy
@@ -112,7 +110,7 @@ def _remediate(
             scanner = Scanner(yard.config.transfer, inspecting, OnlyRetries(observer), cancelled, content=False)
             ahead = look_ahead(scanner, planned)
             if ahead is not None and not dry_run:
-                outcome = remedy(_yard(yard, store, inspecting, observer, cancelled), planned)
+                outcome = remedy(ingesting(yard, store, inspecting, observer, cancelled), planned)
     if ahead is None:
         raise NothingCollected(
             f"nothing of {parent.manifest.reference} is to be changed by {', '.join(remedies)}",
@@ -124,27 +122,6 @@ def _remediate(
         yard.output.say(f"  {how}; {duration(time.monotonic() - started)}")
         yard.output.say(f"Next: weighbridge show {outcome.revision.manifest.reference[:-28]}")
     return 0
-
-
-def _yard(
-    yard: OpenYard, store: ObjectStore, inspecting: Inspecting, observer: Observer, cancelled: threading.Event
-) -> Yard:
-    from weighbridge.store.ledger import now_rfc3339
-    from weighbridge.transfer.ingest import Yard
-
-    return Yard(
-        store=store,
-        ledger=yard.ledger(writing=True),
-        signer=yard.key,
-        verifier=yard.trusted,
-        settings=yard.config.transfer,
-        observer=observer,
-        cancelled=cancelled,
-        journals=yard.home.journals,
-        actor=yard.actor,
-        clock=now_rfc3339,
-        inspecting=inspecting,
-    )
 
 
 # --- what applies -------------------------------------------------------------------------------
