@@ -32,6 +32,14 @@ Release = dict[str, Table]
 Version = tuple[int, int]
 
 
+def _written(value: object, depth: int) -> str:
+    """JSON with a line for each model type, so that a new release reads as a small difference."""
+    if not depth or not isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False, sort_keys=True)
+    inner = (f"{json.dumps(key)}: {_written(one, depth - 1)}" for key, one in sorted(value.items()))
+    return "{\n" + ",\n".join(inner) + "\n}"
+
+
 def main() -> None:
     """Reads the releases and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -48,7 +56,7 @@ def main() -> None:
             "transformers": {shown(version): least for version, (_, least) in vllm.items()},
         },
     }
-    TARGET.write_text(json.dumps(document, indent=0, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+    TARGET.write_text(_written(document, 4) + "\n", encoding="utf-8")
 
 
 def releases(arguments: list[str]) -> list[tuple[Version, Path]]:
