@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from tests.conftest import Command
 from tests.support.admission import ADMITTED, DENIED, NOW, Office, new_key
+from weighbridge.admit.adoption import ADOPTED, ADOPTION_TYPE, adopt, check_adopted
 from weighbridge.admit.approvals import APPROVED, Approval, Speaker, Standing, say, standing
 from weighbridge.admit.people import ADDED, Role, add_person, oidc_login, remove_person, roster_of
-from weighbridge.attest.statement import decode_base64, envelope_of
+from weighbridge.attest.statement import Statement, Subject, decode_base64, envelope_of, sign_statement
 from weighbridge.core import canonical
 from weighbridge.core.decision import Decision, Outcome, Reason
 from weighbridge.core.errors import ConfigError, Denied, LedgerError
@@ -360,6 +361,37 @@ def test_a_decision_reads_back_and_its_digest_leaves_out_only_time() -> None:
         if field.name == "model_name":
             value = type(decision.model_name)("acme", "other")
         assert replace(decision, **{field.name: value}).digest != decision.digest, field.name
+
+
+# --- which policy counts --------------------------------------------------------------------------
+
+
+def test_once_a_policy_is_adopted_no_other_one_counts(staffed: Office) -> None:
+    check_adopted(staffed.ledger, ADMITTED)
+    with pytest.raises(Denied, match="no admin"):
+        adopt(staffed.ledger, "lenient", "9" * 64, admin=staffed.who("rob"))
+    adopt(staffed.ledger, "test", ADMITTED.policy_digest, admin=staffed.who("ada"))
+    check_adopted(staffed.ledger, ADMITTED)
+    with pytest.raises(Denied, match="not the one that counts") as refused:
+        check_adopted(staffed.ledger, replace(ADMITTED, policy_digest="9" * 64))
+    assert refused.value.rules == ("policy-not-adopted",)
+
+
+def test_an_earlier_adoption_entered_again_adopts_nothing(staffed: Office) -> None:
+    for digest in ("9" * 64, ADMITTED.policy_digest):
+        adopt(staffed.ledger, "test", digest, admin=staffed.who("ada"))
+    old = next(iter(staffed.ledger.events(kinds=(ADOPTED,))))
+    staffed.ledger.append(ADOPTED, old.subject, dict(old.payload), actor="ada")
+    with pytest.raises(LedgerError, match="another time"):
+        check_adopted(staffed.ledger, replace(ADMITTED, policy_digest="9" * 64))
+
+
+def test_a_policy_that_only_the_ledgers_key_adopts_closes_the_gate(staffed: Office) -> None:
+    statement = Statement((Subject("policy:x", "9" * 64),), ADOPTION_TYPE, {"policy": "x", "by": "ada"})
+    envelope = sign_statement(statement, staffed.key).decode()
+    staffed.ledger.append(ADOPTED, "policy:x", {"policy": "x", "statement": envelope}, actor="ada")
+    with pytest.raises(LedgerError, match="does not adopt a policy"):
+        check_adopted(staffed.ledger, ADMITTED)
 
 
 # --- the command line ----------------------------------------------------------------------------

@@ -178,7 +178,7 @@ def add_person(
     pem = pem_of(parse_public(public_pem, f"the key of '{name}'"))
     person = Person(name, roles, key_id_of(pem), pem.decode("ascii"), logins)
     _check_new(roster, person)
-    _check_admin(roster, admin, first=person)
+    check_admin(roster, admin, first=person)
     envelope = sign_statement(_statement("add", person, by=admin[0], ledger=ledger.identity()), admin[1])
     payload = {"person": name, "statement": envelope.decode("ascii")}
     ledger.append(ADDED, name, payload, actor=admin[0])
@@ -194,14 +194,19 @@ def remove_person(ledger: Ledger, name: str, *, admin: tuple[str, Signer]) -> No
     """
     roster = roster_of(ledger)
     person = roster.person(name)
-    _check_admin(roster, admin)
+    check_admin(roster, admin)
     if person.is_admin and sum(one.is_admin for one in roster.people) == 1:
         raise ConfigError(f"'{name}' is the last admin", hint="Admit another admin first.")
     envelope = sign_statement(_statement("remove", person, by=admin[0], ledger=ledger.identity()), admin[1])
     ledger.append(REMOVED, name, {"person": name, "statement": envelope.decode("ascii")}, actor=admin[0])
 
 
-def _check_admin(roster: Roster, admin: tuple[str, Signer], *, first: Person | None = None) -> None:
+def check_admin(roster: Roster, admin: tuple[str, Signer], *, first: Person | None = None) -> None:
+    """Returns when `admin`, a name and a key, is one; where nobody is known yet, when it is `first` himself.
+
+    Raises:
+        Denied: it is none.
+    """
     name, signer = admin
     if not roster.people and first is not None:
         if (first.name, first.key_id) != (name, signer.key_id) or Role.ADMIN not in first.roles:

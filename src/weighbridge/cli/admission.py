@@ -37,8 +37,10 @@ def judge_now(yard: OpenYard, reference: str) -> Stand:
 
     Raises:
         LedgerError: the ledger does not hold; nothing is approved or promoted on its word then.
+        Denied: another policy was adopted.
         ConfigError, NothingCollected, TrustError, StoreError: see `judged_by`.
     """
+    from weighbridge.admit.adoption import check_adopted
     from weighbridge.admit.approvals import Case
     from weighbridge.admit.judge_revision import record_decision
     from weighbridge.admit.people import roster_of
@@ -49,6 +51,7 @@ def judge_now(yard: OpenYard, reference: str) -> Stand:
     ledger.verify(yard.trusted)
     _, judged, store = judged_by(yard, reference)
     decision = judged.decision
+    check_adopted(ledger, decision)
     record_decision(store, yard.ledger(writing=True), decision, actor=yard.actor)
     name = f"{decision.model_name}@{decision.revision}"
     case = Case(decision, requester_of(ledger, name), ledger.identity())

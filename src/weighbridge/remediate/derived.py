@@ -25,7 +25,7 @@ from weighbridge.remediate.plan import Literal, Made, Piece, ReaderOf, Step, rem
 
 KIND: Final = "derived"
 """`Origin.kind` of a derived revision; its `address` is `org/name@<revision>` of the parent."""
-STEP_BYTES: Final = 4 * 1024 * 1024
+STEP_BYTES: Final = 1024 * 1024
 
 
 class DerivedSource:

@@ -193,3 +193,31 @@ def _rule(found: PolicyFile, rule: str) -> Iterator[str]:
         if rule in one.rules:
             yield f"  exception '{one.id}' until {one.expires}, by {one.person}: {one.reason}"
             yield f"    {found.place(f'exception[{place}]')}"
+
+
+@policy_command.command(
+    "adopt",
+    epilog="\b\nExamples:\n  weighbridge policy adopt policy.toml\n  weighbridge policy adopt --person ada",
+)
+@click.argument("file", required=False, default="")
+@click.option("--person", default=None, metavar="ADMIN", help="The admin who says so.")
+@common
+def adopt_command(home: Home, output: Output, /, *, file: str, person: str | None) -> int:
+    """Make a policy (default: that of the settings) the only one by which anything is approved or promoted here.
+
+    An admin's key signs, and the ledger keeps it. Whoever names another file, or edits this one, is refused.
+    """
+    from weighbridge.admit.adoption import adopt
+    from weighbridge.cli.commands.decide import open_policy
+    from weighbridge.cli.identity import acting
+    from weighbridge.cli.yard import OpenYard
+
+    with OpenYard(home, output, {"identity.name": person}) as yard:
+        policy = open_policy(yard, file).policy
+        adopt(yard.ledger(writing=True), policy.name, policy.digest, admin=acting(yard))
+        if output.as_json:
+            output.document({"policy": policy.name, "policy_digest": policy.digest})
+        else:
+            output.line(f"{policy.name}\t{policy.digest}")
+            output.say("from now on nothing is approved or promoted by another policy")
+    return 0
