@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
 import subprocess
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support import deepseek, seaweed
+from tests.support.forking import Forked, Template
 from tests.support.hub import HubServer
 from tests.support.postgres import postgres
 
@@ -46,6 +49,31 @@ def s3_server() -> Iterator[seaweed.S3Server]:
         yield server
 
 
+LONG = (
+    "test_s3.py",
+    "test_docs.py",
+    "test_faults.py",
+    "test_verify.py",
+    "test_ledger.py",
+    "test_ingest_hub.py",
+    "test_cli.py",
+)
+"""Files that take longest: begun last, one process would work on them while the others are done."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest files first; within a file, the order stays."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
+@functools.cache
+def template() -> Template:
+    """The process that commands are forked from; it ends with this one."""
+    forking = Template()
+    atexit.register(forking.close)
+    return forking
+
+
 @dataclass
 class Ran:
     """What a command did."""
@@ -73,10 +101,14 @@ class Ran:
 
 @dataclass
 class Command:
-    """The installed command, run as a user runs it, against a home of its own."""
+    """The installed command, run as a user runs it, against a home of its own.
+
+    With `fresh` each run has a new interpreter; else it is forked from one that has imported what commands import.
+    """
 
     home: Path
     environment: dict[str, str] = field(default_factory=dict)
+    fresh: bool = False
 
     def environ(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """The whole environment of a run; nothing of the tester's own Hub or AWS settings leaks in."""
@@ -96,15 +128,18 @@ class Command:
             **(extra or {}),
         }
 
-    def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str] | Forked:
         """Starts the command and returns at once."""
+        environment = self.environ(env)
+        if not self.fresh and template().fits(environment):
+            return template().start(arguments, environment)
         return subprocess.Popen(
             [sys.executable, "-m", "weighbridge", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             text=True,
-            env=self.environ(env),
+            env=environment,
         )
 
     def __call__(self, *arguments: str, env: Mapping[str, str] | None = None, code: int | None = 0) -> Ran:

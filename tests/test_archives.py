@@ -29,6 +29,7 @@ from tests.support.archive_corpus import (
     tarred,
     zipped,
 )
+from tests.support.cases import each
 from tests.support.inspecting import Bytes, examined, rules_of, verdict_of
 from tests.support.pickles import BENIGN, state_dict
 from weighbridge.core.errors import LimitExceeded, Truncated
@@ -65,7 +66,7 @@ def test_the_corpus_is_large_and_every_rule_is_in_it_or_in_that_of_zips() -> Non
     assert {rule.id for rule in RULES} - elsewhere - {"7z-header-mismatch"} <= {case.rule for case in CORPUS}
 
 
-@pytest.mark.parametrize("case", CORPUS, ids=lambda case: case.name)
+@each("case", CORPUS, ids=lambda case: case.name)
 def test_every_crafted_container_breaks_its_rule(case: Case) -> None:
     found = examined(case.path, case.data)
     by_rule = {finding.rule: finding for report in found.reports for finding in report.findings}
@@ -76,7 +77,7 @@ def test_every_crafted_container_breaks_its_rule(case: Case) -> None:
         assert found.verdict is Verdict.UNKNOWN
 
 
-@pytest.mark.parametrize("case", WHOLE[::4], ids=lambda case: case.name)
+@each("case", WHOLE[::4], ids=lambda case: case.name)
 def test_no_cut_and_no_byte_more_makes_a_bad_container_clean(case: Case) -> None:
     if verdict_of(case.path, case.data) is Verdict.CLEAN:
         return
@@ -115,7 +116,7 @@ def test_folders_and_old_headers_are_ordinary() -> None:
     assert verdict_of("x.tar", commented) is Verdict.CLEAN
 
 
-@pytest.mark.parametrize("name", PACKERS)
+@each("name", PACKERS)
 def test_compressed_files_are_clean_alone_and_around_a_tar(name: str) -> None:
     suffix, pack = PACKERS[name]
     assert verdict_of(f"a.pkl.{suffix}", pack(BENIGN)) is Verdict.CLEAN

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.cases import each
 from tests.support.gguf_corpus import PAYLOADS, archive
 from tests.support.inspecting import Bytes, answer, subject_of, verdict_of
 from weighbridge.core.finding import Report, Verdict
@@ -51,8 +52,8 @@ def is_clean(data: bytes) -> bool:
 TYPES = "? i1 u1 <i2 >i2 <u2 <i4 >i4 <u4 <i8 >u8 <f2 <f4 >f4 <f8 <f16 <c8 <c16 <U3 >U3 S5 V7 <M8[ns] <m8[D] <M8".split()  # noqa: SIM905
 
 
-@pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("shape", [(), (1,), (3, 4), (0, 5), (2, 1, 3)])
+@each("dtype", TYPES)
+@each("shape", [(), (1,), (3, 4), (0, 5), (2, 1, 3)])
 def test_what_numpy_writes_is_clean(dtype: str, shape: tuple[int, ...]) -> None:
     for order in "CF":
         assert is_clean(saved(numpy.zeros(shape, dtype, order=order)))
@@ -167,7 +168,7 @@ def test_every_rule_has_a_case() -> None:
     assert {rule for _, _, rule in HOSTILE} == {rule for rule in RULES if rule.startswith("npy-")}
 
 
-@pytest.mark.parametrize(("data", "rule"), [case[1:] for case in HOSTILE], ids=[case[0] for case in HOSTILE])
+@each(("data", "rule"), [case[1:] for case in HOSTILE], ids=[case[0] for case in HOSTILE])
 def test_an_unsound_file_is_refused_by_its_rule(data: bytes, rule: str) -> None:
     report = judged(data)
     assert [finding.rule for finding in report.findings] == [rule]

@@ -7,19 +7,18 @@ import json
 import zipfile
 from pathlib import Path
 
-import pytest
-
 from benchmarks.cases import Case, assets, corpora, write
 from benchmarks.inspection_accuracy import Told, is_wrong, sample
 from benchmarks.inspection_speed import small_pickles, torch_archive
 from benchmarks.scanners import SCANNERS, WEIGHBRIDGE, Judged, requirements
+from tests.support.cases import each
 from tests.support.inspecting import examined
 from weighbridge.core.finding import Verdict
 
 QUICK = ("pickles", "published bypasses", "safetensors", "templates", "cards", "notebooks and scripts")
 
 
-@pytest.mark.parametrize("name", QUICK)
+@each("name", QUICK)
 def test_a_corpus_has_cases_of_a_known_side(name: str) -> None:
     cases = list(corpora()[name]())
     assert len(cases) >= 40

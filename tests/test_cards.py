@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.card_corpus import CARDS, HOSTILE_CARDS, REQUIREMENTS
+from tests.support.cases import each
 from tests.support.deepseek import build
 from tests.support.inspecting import Bytes, answer, examined, subject_of
 from weighbridge.core.errors import FormatError, IntegrityError
@@ -33,7 +34,7 @@ def test_the_corpus_names_every_rule() -> None:
     assert {f"card-{rule}" for _, _, rule in HOSTILE_CARDS} == {rule.id for rule in RULES}
 
 
-@pytest.mark.parametrize(("name", "text", "rule"), HOSTILE_CARDS, ids=[name for name, _, _ in HOSTILE_CARDS])
+@each(("name", "text", "rule"), HOSTILE_CARDS, ids=[name for name, _, _ in HOSTILE_CARDS])
 def test_what_a_card_does_is_named(name: str, text: str, rule: str) -> None:
     for whole in (text, f"# Model\n\nSome words.\n\n{text}\n\nMore words.\n"):
         report = answer(ModelCards(), Bytes("README.md", whole.encode()))
@@ -41,7 +42,7 @@ def test_what_a_card_does_is_named(name: str, text: str, rule: str) -> None:
         assert f"card-{rule}" in {finding.rule for finding in report.findings}
 
 
-@pytest.mark.parametrize("path", CARDS)
+@each("path", CARDS)
 def test_ordinary_texts_are_clean(path: str) -> None:
     found = examined(path, CARDS[path].encode())
     assert [finding for report in found.reports for finding in report.findings] == []
@@ -106,7 +107,7 @@ def test_any_words_around_a_command_leave_it_named(words: str, case: tuple[str, 
 # --- plain texts --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "text", "expected"), REQUIREMENTS, ids=[name for name, _, _ in REQUIREMENTS])
+@each(("name", "text", "expected"), REQUIREMENTS, ids=[name for name, _, _ in REQUIREMENTS])
 def test_requirements(name: str, text: str, expected: set[str]) -> None:
     assert set(rules_of("requirements.txt", text.encode())) == expected
 

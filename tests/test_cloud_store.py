@@ -181,7 +181,7 @@ def azure_store(container: str) -> Iterator[CloudStore]:
 def gcs_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[XmlBucket]:
     bucket = XmlBucket()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Api", (XmlApi,), {"bucket": bucket}))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     monkeypatch.setenv("GOOGLE_BASE_URL", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setenv("GOOGLE_BEARER_TOKEN", "token-of-the-test")
     monkeypatch.setenv("GOOGLE_ALLOW_HTTP", "true")

@@ -14,6 +14,7 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from tests.conftest import Command
+from tests.support.cases import each
 from weighbridge.cli.settings import HOME_VARIABLE, Home, find_home, load
 from weighbridge.core.config import MIB, Config, Layer, Origins, may_hold_secret, resolve
 from weighbridge.core.digests import CHUNK_BYTES
@@ -110,7 +111,7 @@ def test_an_unknown_name_is_refused_with_its_origin(name: str) -> None:
     assert refused.value.exit_code == 2
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "raw", "value"),
     [
         ("transfer.streams", "12", 12),
@@ -138,7 +139,7 @@ def test_text_is_read_as_the_type_of_its_setting(name: str, raw: object, value: 
     assert type(found) is type(value)
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "raw"),
     [
         ("transfer.streams", "many"),
@@ -190,7 +191,7 @@ def test_a_number_too_large_for_its_type_is_refused(name: str, raw: object) -> N
 # --- bounds --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     "values",
     [
         {"transfer.part_bytes": 0},

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.cases import each
 from tests.support.config_controls import CONFIGS, TOKENIZERS
 from tests.support.config_corpus import HOSTILE, LLAMA, Hostile, configurations_of_transformers, dump
 from tests.support.inspecting import Bytes, answer, examined, subject_of
@@ -39,7 +40,7 @@ def test_the_corpus_is_large_and_names_every_rule() -> None:
     assert {case.rule for case in HOSTILE} == set(SEVERITY)
 
 
-@pytest.mark.parametrize("case", HOSTILE, ids=lambda case: case.name)
+@each("case", HOSTILE, ids=lambda case: case.name)
 def test_what_acts_is_named(case: Hostile) -> None:
     report = answer(Configurations(), Bytes(case.path, case.data))
     assert report is not None
@@ -154,7 +155,7 @@ def test_every_model_type_of_transformers_is_ordinary() -> None:
         assert report.settled_verdict is Verdict.CLEAN, name
 
 
-@pytest.mark.parametrize("path", [*CONFIGS, *TOKENIZERS])
+@each("path", [*CONFIGS, *TOKENIZERS])
 def test_ordinary_files_are_clean_to_every_inspector(path: str) -> None:
     found = examined(path, {**CONFIGS, **TOKENIZERS}[path])
     said = [finding for report in found.reports for finding in report.findings]

@@ -32,6 +32,7 @@ import pytest
 
 from tests.conftest import Command, folder_files
 from tests.support import deepseek
+from tests.support.cases import each
 from tests.support.hub import Fault, Flip, HubServer, Stall
 from tests.support.postgres import postgres
 
@@ -248,7 +249,7 @@ def test_a_page_does_what_it_says(
         shell.close()
 
 
-@pytest.mark.parametrize("name", sorted(NOT_RUN))
+@each("name", sorted(NOT_RUN))
 def test_a_page_that_is_not_run_holds_no_command_that_claims_to_be(name: str) -> None:
     assert steps(DOCS / "how-to" / f"{name}.md") == []
 
@@ -370,7 +371,7 @@ def links(page: Path) -> Iterator[str]:
     yield from re.findall(r"\]\(([^)\s]+)\)", text)
 
 
-@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.relative_to(ROOT).as_posix())
+@each("page", WRITTEN, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page: Path) -> None:
     for target in links(page):
         if re.match(r"[a-z][a-z0-9+.-]*:", target):
@@ -402,7 +403,7 @@ FORBIDDEN = re.compile(
 )
 
 
-@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.relative_to(ROOT).as_posix())
+@each("page", WRITTEN, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_pages_speak_of_the_project_alone(page: Path) -> None:
     found = FORBIDDEN.search(page.read_text(encoding="utf-8"))
     assert found is None, f"{page.name} says {found and found[0]!r}"

@@ -9,8 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-import pytest
-
+from tests.support.cases import each
 from tests.support.inspecting import Bytes, answer, rules_of
 from weighbridge.core.finding import Verdict
 from weighbridge.inspectors.code.python_code import PythonCode
@@ -23,7 +22,7 @@ CASES: Final[list[dict[str, str]]] = json.loads(
 )
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+@each("case", CASES, ids=lambda case: case["name"])
 def test_an_evasion_breaks_its_rule(case: dict[str, str]) -> None:
     assert case["rule"] in rules_of(case["path"], case["text"].encode())
 
@@ -76,7 +75,7 @@ GROWING: Final[dict[str, tuple[Inspector, str, Callable[[int], str]]]] = {
 }
 
 
-@pytest.mark.parametrize("name", GROWING)
+@each("name", GROWING)
 def test_twice_the_text_is_about_twice_the_work(name: str) -> None:
     inspector, path, made = GROWING[name]
     small, large = (
@@ -94,7 +93,7 @@ LONG_LINES: Final[dict[str, tuple[Inspector, str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", LONG_LINES)
+@each("name", LONG_LINES)
 def test_hostile_lines_come_to_an_end(name: str) -> None:
     inspector, path, text = LONG_LINES[name]
     found = answer(inspector, Bytes(path, text.encode()))

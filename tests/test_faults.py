@@ -253,7 +253,7 @@ def test_killed_anywhere_it_ends_at_the_same_manifest(on_hub: Command, hub: HubS
     reference = on_hub(*command).event("ingested")
     on_hub.home = on_hub.home.with_name("killed")
     hub.forget_requests()
-    kills = _kill_until_done(on_hub, command, lambda n: 0.35 + 0.12 * n)
+    kills = _kill_until_done(on_hub, command, lambda: hub.bytes_sent("a.bin") + hub.bytes_sent("b.bin"))
     done = on_hub(*command).event("ingested")
     assert done["manifest_digest"] == reference["manifest_digest"]
     assert kills >= 2
@@ -266,11 +266,14 @@ def test_killed_anywhere_it_ends_at_the_same_manifest(on_hub: Command, hub: HubS
     assert leftovers == []
 
 
-def _kill_until_done(command: Command, arguments: tuple[str, ...], delay: Callable[[int], float]) -> int:
+def _kill_until_done(command: Command, arguments: tuple[str, ...], sent: Callable[[], int]) -> int:
+    """Kills at once, then after ever more bytes, however fast this machine is; returns how often."""
     kills = 0
-    for attempt in range(8):
+    for wanted in (0, 2 * MIB, 6 * MIB, 10 * MIB, 15 * MIB, 20 * MIB, 30 * MIB):
+        before, deadline = sent(), time.monotonic() + 60
         process = command.start(*arguments)
-        time.sleep(delay(attempt))
+        while process.poll() is None and sent() - before < wanted and time.monotonic() < deadline:
+            time.sleep(0.002)
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
             kills += 1

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.cases import each
 from tests.support.gguf_corpus import PAYLOADS, archive
 from tests.support.inspecting import Bytes, answer, subject_of, verdict_of
 from weighbridge.core.finding import Report, Verdict
@@ -82,7 +83,7 @@ def test_content_decides_whatever_the_name() -> None:
     assert answer(FlaxCheckpoints(), Bytes("README.md", b"# x\n")) is None
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     "bool int8 uint8 int16 uint16 int32 uint32 int64 uint64 float16 float32 float64 complex64 complex128".split(),  # noqa: SIM905
 )
@@ -170,7 +171,7 @@ def test_every_rule_has_a_case() -> None:
     assert {rule for _, _, rule in HOSTILE} == {rule for rule in RULES if rule.startswith("flax-")}
 
 
-@pytest.mark.parametrize(("data", "rule"), [case[1:] for case in HOSTILE], ids=[case[0] for case in HOSTILE])
+@each(("data", "rule"), [case[1:] for case in HOSTILE], ids=[case[0] for case in HOSTILE])
 def test_an_unsound_file_is_refused_by_its_rule(data: bytes, rule: str) -> None:
     report = judged(data)
     assert rule in [finding.rule for finding in report.findings]

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import random
 
-import pytest
-
+from tests.support.cases import each
 from tests.support.fuzzing import TARGETS, check, mutated, seeds
 from weighbridge.core.finding import Verdict
 
 ROUNDS = 40
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@each("target", TARGETS)
 def test_seeds_are_answered(target: str) -> None:
     assert seeds(target)
     for seed in seeds(target):
         assert check(target, seed) in Verdict
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@each("target", TARGETS)
 def test_damage_is_answered(target: str) -> None:
     source = random.Random(target)
     for number in range(ROUNDS):
         check(target, mutated(seeds(target)[number % len(seeds(target))], source))
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@each("target", TARGETS)
 def test_a_truncated_seed_is_answered(target: str) -> None:
     seed = seeds(target)[0]
     for length in {0, 1, 4, 8, len(seed) // 2, len(seed) - 1}:

@@ -13,6 +13,7 @@ from gguf.constants import GGML_QUANT_SIZES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.cases import each
 from tests.support.gguf_corpus import (
     ARCHITECTURE,
     ARR,
@@ -62,7 +63,7 @@ def test_the_corpus_is_large_and_breaks_every_rule() -> None:
     assert ours - tested == {"gguf-limit", "gguf-metadata-limit"}  # tested below: their files are large
 
 
-@pytest.mark.parametrize(("data", "rule"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+@each(("data", "rule"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_an_unsound_file_is_refused_by_its_rule(data: bytes, rule: str) -> None:
     report = judged(data)
     assert [finding.rule for finding in report.findings] in [[one] for one in rule.split("|")]
@@ -78,7 +79,7 @@ def test_an_unsound_file_is_refused_by_its_rule(data: bytes, rule: str) -> None:
 # --- published weaknesses of readers, by their names -------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("advisory", "data", "rule"),
     [
         ("CVE-2024-21802, rank beyond four", sound(tensors=[Tensor(shape=(1,) * 9)]), "gguf-dimensions"),

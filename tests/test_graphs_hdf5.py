@@ -10,6 +10,7 @@ import zipfile
 
 import pytest
 
+from tests.support.cases import each
 from tests.support.graphs import stored
 from tests.support.inspecting import Bytes, answer, examined, subject_of
 from weighbridge.core.errors import FormatError, IntegrityError
@@ -98,7 +99,7 @@ CASES: tuple[tuple[str, bytes, str, Verdict], ...] = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("data", "rules", "verdict"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+@each(("data", "rules", "verdict"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_a_hostile_file_breaks_its_rule(data: bytes, rules: str, verdict: Verdict) -> None:
     report = answer(Hdf5(), Bytes("model.h5", data))
     assert report is not None
@@ -126,7 +127,7 @@ BENIGN = (
 )
 
 
-@pytest.mark.parametrize("name", BENIGN)
+@each("name", BENIGN)
 def test_what_honest_writers_write_is_clean(name: str) -> None:
     data = stored(f"{name}.h5")
     report = answer(Hdf5(), Bytes("model.h5", data))

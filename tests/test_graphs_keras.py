@@ -8,6 +8,7 @@ import random
 
 import pytest
 
+from tests.support.cases import each
 from tests.support.graphs import stored
 from tests.support.inspecting import Bytes, answer, examined
 from weighbridge.core.errors import FormatError
@@ -127,7 +128,7 @@ CASES: tuple[tuple[str, object, str, Verdict], ...] = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("config", "rule", "verdict"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+@each(("config", "rule", "verdict"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_a_hostile_configuration_breaks_its_rule(config: object, rule: str, verdict: Verdict) -> None:
     report = answer(Keras(), Bytes("config.json", json.dumps(config).encode()))
     assert report is not None
@@ -145,7 +146,7 @@ RAW = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("data", "rule", "verdict"), [case[1:] for case in RAW], ids=[case[0] for case in RAW])
+@each(("data", "rule", "verdict"), [case[1:] for case in RAW], ids=[case[0] for case in RAW])
 def test_a_configuration_that_hides(data: bytes, rule: str, verdict: Verdict) -> None:
     report = answer(Keras(), Bytes("config.json", data))
     assert report is not None
@@ -197,7 +198,7 @@ BENIGN = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", BENIGN)
+@each("name", BENIGN)
 def test_what_keras_writes_is_clean(name: str) -> None:
     report = answer(Keras(), Bytes("config.json", BENIGN[name]))
     assert report is not None

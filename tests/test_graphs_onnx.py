@@ -9,6 +9,7 @@ import zipfile
 
 import pytest
 
+from tests.support.cases import each
 from tests.support.graphs import attribute, external, f, node, onnx_model, stored, tensor, varint
 from tests.support.inspecting import Bytes, answer, examined, subject_of
 from weighbridge.core.errors import FormatError, IntegrityError
@@ -101,7 +102,7 @@ CASES: tuple[tuple[str, bytes, str, Verdict], ...] = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("data", "rule", "verdict"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+@each(("data", "rule", "verdict"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_a_hostile_model_breaks_its_rule(data: bytes, rule: str, verdict: Verdict) -> None:
     report = answer(Onnx(), Bytes("model.onnx", data))
     assert report is not None
@@ -131,7 +132,7 @@ BENIGN = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", BENIGN)
+@each("name", BENIGN)
 def test_what_exporters_write_is_clean(name: str) -> None:
     report = answer(Onnx(), Bytes("model.onnx", BENIGN[name]))
     assert report is not None
@@ -198,9 +199,7 @@ def test_mutations_never_break_out(name: str) -> None:
         assert reader.read_bytes <= 8 * len(data) + 300_000
 
 
-@pytest.mark.parametrize(
-    "case", [case for case in CASES if case[3] is BAD and len(case[1]) < 4000], ids=lambda case: case[0]
-)
+@each("case", [case for case in CASES if case[3] is BAD and len(case[1]) < 4000], ids=lambda case: case[0])
 def test_a_byte_more_or_less_never_makes_a_bad_model_clean(case: tuple[str, bytes, str, Verdict]) -> None:
     for data in (case[1][:-1], case[1] + b"\0", case[1] + b"A"):
         report = answer(Onnx(), Bytes("model.onnx", data))

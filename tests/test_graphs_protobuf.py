@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.cases import each
 from tests.support.graphs import f, varint
 from tests.support.inspecting import Bytes
 from weighbridge.formats.protobuf import (
@@ -48,7 +49,7 @@ def test_any_bytes_are_fields_to_the_end_or_a_problem(data: bytes) -> None:
     assert sum(one.end - one.at for one in found) == len(data)
 
 
-@pytest.mark.parametrize(
+@each(
     "data",
     [b"\x0b", b"\x0c", b"\x0e", b"\x0f", b"\x00\x01", b"\x08", b"\x0a\x05abc", b"\x09\x01", b"\x0d\x01", b"\x08" + b"\xff" * 10,
      b"\x08" + b"\xff" * 9 + b"\x02", b"\xff\xff\xff\xff\xff\x01\x00"],

@@ -10,6 +10,7 @@ import zipfile
 
 import pytest
 
+from tests.support.cases import each
 from tests.support.graphs import (
     f,
     graph_def,
@@ -101,9 +102,7 @@ CASES: tuple[tuple[str, str, bytes, str, Verdict], ...] = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("name", "data", "rule", "verdict"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
-)
+@each(("name", "data", "rule", "verdict"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_a_hostile_graph_breaks_its_rule(name: str, data: bytes, rule: str, verdict: Verdict) -> None:
     report = answer(TensorFlow(), Bytes(name, data))
     assert report is not None
@@ -112,7 +111,7 @@ def test_a_hostile_graph_breaks_its_rule(name: str, data: bytes, rule: str, verd
     assert report.settled_verdict is verdict
 
 
-@pytest.mark.parametrize(
+@each(
     "case", [case for case in CASES if case[0].startswith(("real", "keras", "frozen", "cut"))], ids=lambda case: case[0]
 )
 def test_the_whole_registry_blocks_it_too(case: tuple[str, str, bytes, str, Verdict]) -> None:
@@ -140,7 +139,7 @@ BENIGN = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", BENIGN)
+@each("name", BENIGN)
 def test_what_tensorflow_saves_is_clean(name: str) -> None:
     report = answer(TensorFlow(), Bytes(*BENIGN[name]))
     assert report is not None

@@ -10,6 +10,7 @@ import zipfile
 
 import pytest
 
+from tests.support.cases import each
 from tests.support.graphs import stored
 from tests.support.inspecting import Bytes, answer, examined, subject_of
 from weighbridge.core.errors import FormatError, IntegrityError
@@ -108,7 +109,7 @@ CASES: tuple[tuple[str, bytes, str, Verdict], ...] = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("data", "rule", "verdict"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+@each(("data", "rule", "verdict"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_a_hostile_model_breaks_its_rule(data: bytes, rule: str, verdict: Verdict) -> None:
     report = answer(Tflite(), Bytes("model.tflite", data))
     assert report is not None

@@ -24,6 +24,7 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.cases import each
 from tests.support.inspecting import Bytes, answer, inspection_of
 from weighbridge.core.errors import Malformed, StoreUnreachable, Truncated
 from weighbridge.core.finding import Report, Severity, Verdict
@@ -151,7 +152,7 @@ KINDS: list[tuple[str, bytes, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "data", "kind", "family"), KINDS, ids=[f"{n}-{k}" for n, _, k, _ in KINDS])
+@each(("name", "data", "kind", "family"), KINDS, ids=[f"{n}-{k}" for n, _, k, _ in KINDS])
 def test_kinds_by_content(name: str, data: bytes, kind: str, family: str) -> None:
     found = kind_of(name, data[:HEAD_BYTES], len(data))
     assert (found.name, found.family) == (kind, family)
@@ -175,7 +176,7 @@ def test_any_content_under_any_name_is_of_some_kind_and_is_reported(name: str, d
     assert {finding.rule for finding in report.findings} <= set(RULES)
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "data", "expected", "severity"),
     [
         ("a.json", pickle.dumps([]), {"kind-disguise"}, Severity.HIGH),
@@ -252,8 +253,8 @@ def test_a_revision_with_remote_code_is_judged_and_named() -> None:
     assert inspection.coverage()["python-code"].present_bytes == len(b"class X: ...\n")
 
 
-@pytest.mark.parametrize("tail", [b"\x00", b"\xff", b"\xc3", b"\x1b[2J", "ü".encode("latin-1")])
-@pytest.mark.parametrize("length", [10, HEAD_BYTES - 1, HEAD_BYTES, 1024 * 1024 - 1, 1024 * 1024, 3_000_000])
+@each("tail", [b"\x00", b"\xff", b"\xc3", b"\x1b[2J", "ü".encode("latin-1")])
+@each("length", [10, HEAD_BYTES - 1, HEAD_BYTES, 1024 * 1024 - 1, 1024 * 1024, 3_000_000])
 def test_prose_is_read_to_its_end(length: int, tail: bytes) -> None:
     assert census("README.md", b"x" * length).verdict is Verdict.CLEAN
     assert census("README.md", b"x" * length + tail).settled_verdict is Verdict.UNKNOWN

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from tests.support.cases import each
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "weighbridge"
@@ -81,7 +81,7 @@ def test_a_broad_handler_is_recognised_however_it_is_written() -> None:
     assert not list(broad_handlers(ast.parse("try: pass\nexcept (OSError, ValueError): pass\n")))
 
 
-@pytest.mark.parametrize("name", TREES)
+@each("name", TREES)
 def test_everything_is_caught_only_at_the_named_boundaries(name: str) -> None:
     boundary = name.startswith("inspectors/sandbox")
     for function, handler in broad_handlers(TREES[name]):
@@ -99,7 +99,7 @@ def test_a_suppressed_error_is_never_just_any_error() -> None:
 # --- sizes and words -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", TREES)
+@each("name", TREES)
 def test_a_module_says_in_its_first_line_what_it_does(name: str) -> None:
     said = ast.get_docstring(TREES[name], clean=False) or ""
     first = said.split("\n", 1)[0]
@@ -124,7 +124,7 @@ def test_no_file_and_no_function_grows_out_of_sight() -> None:
     assert long == {}
 
 
-@pytest.mark.parametrize("name", TREES)
+@each("name", TREES)
 def test_no_class_is_named_for_nothing(name: str) -> None:
     names = [node.name for node in ast.walk(TREES[name]) if isinstance(node, ast.ClassDef)]
     assert [one for one in names if re.search(r"(?:Manager|Helper|Handler|Utils?)$", one)] == []
@@ -151,12 +151,12 @@ def test_every_way_of_importing_is_seen() -> None:
     assert set(imported(ast.parse(text))) == {"a", "c", "f", "h", "j"}
 
 
-@pytest.mark.parametrize("name", TREES)
+@each("name", TREES)
 def test_nothing_that_could_run_a_models_code_is_imported(name: str) -> None:
     assert UNLOADABLE.isdisjoint(imported(TREES[name]))
 
 
-@pytest.mark.parametrize("name", TREES)
+@each("name", TREES)
 def test_nothing_is_evaluated(name: str) -> None:
     called = {ast.unparse(node.func) for node in ast.walk(TREES[name]) if isinstance(node, ast.Call)}
     assert called.isdisjoint({"eval", "exec", "builtins.eval", "builtins.exec", "compile", "__import__", "os.system"})

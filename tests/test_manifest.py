@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
+from tests.support.cases import each
 from weighbridge.core import canonical
 from weighbridge.core.canonical import Fields
 from weighbridge.core.digests import CHUNK_BYTES, EMPTY_SHA256, chunk_count, git_blob_header, is_sha1, is_sha256
@@ -91,7 +92,7 @@ def test_the_canonical_bytes_are_those_of_rfc_8785(value: Any, data: bytes) -> N
     assert canonical.encode(value) == data
 
 
-@pytest.mark.parametrize(
+@each(
     "data",
     [
         b"", b" ", b"{", b"}", b"[]", b"null", b"1", b'"text"', b"{}{}", b"{} x", b"{'a':1}", b'{"a":1,}', b'{"a":}',
@@ -136,7 +137,7 @@ RECORD: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@each(
     "read",
     [
         lambda f: f.text("missing"), lambda f: f.text("number"), lambda f: f.text("null"), lambda f: f.text("list"),
@@ -278,7 +279,7 @@ CHANGED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("what", CHANGED)
+@each("what", CHANGED)
 def test_the_digest_covers_every_field_but_the_time(what: str) -> None:
     assert CHANGED[what].digest != MANIFEST.digest
     assert Manifest.from_bytes(CHANGED[what].to_bytes()) == CHANGED[what]
@@ -373,7 +374,7 @@ ALTERED = {
 }
 
 
-@pytest.mark.parametrize("what", ALTERED)
+@each("what", ALTERED)
 def test_a_record_that_is_not_what_was_written_is_refused(what: str) -> None:
     assert ALTERED[what] != DATA
     with pytest.raises((Malformed, LimitExceeded, UnsafePath)):
@@ -500,7 +501,7 @@ SNAPSHOT = Snapshot(
 )
 
 
-@pytest.mark.parametrize(
+@each(
     ("include", "exclude", "chosen"),
     [
         ((), (), PATHS),

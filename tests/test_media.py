@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.cases import each
 from tests.support.inspecting import Bytes, answer, examined, rules_of, verdict_of
 from tests.support.media_corpus import HONEST, HOSTILE, Medium, chunk, object_stream, pdf, png, svg
 from weighbridge.core.finding import Severity, Verdict
 from weighbridge.inspectors.media import RULES, Media
 
 
-@pytest.mark.parametrize("medium", HONEST, ids=lambda medium: medium.name)
+@each("medium", HONEST, ids=lambda medium: medium.name)
 def test_ordinary_files_are_clean_to_the_last_byte(medium: Medium) -> None:
     report = answer(Media(), Bytes(medium.path, medium.data))
     assert report is not None
@@ -27,7 +27,7 @@ def test_the_corpus_is_large_and_every_rule_is_in_it() -> None:
     assert {rule.id for rule in RULES} <= {medium.rule for medium in (*HOSTILE, *HONEST)}
 
 
-@pytest.mark.parametrize("medium", HOSTILE, ids=lambda medium: medium.name)
+@each("medium", HOSTILE, ids=lambda medium: medium.name)
 def test_every_crafted_file_breaks_its_rule(medium: Medium) -> None:
     found = examined(medium.path, medium.data)
     by_rule = {finding.rule: finding for report in found.reports for finding in report.findings}
@@ -36,7 +36,7 @@ def test_every_crafted_file_breaks_its_rule(medium: Medium) -> None:
     assert found.verdict is (Verdict.BAD if grave else Verdict.UNKNOWN)
 
 
-@pytest.mark.parametrize("medium", [one for one in HONEST if one.data[:1] not in b"<%"], ids=lambda medium: medium.name)
+@each("medium", [one for one in HONEST if one.data[:1] not in b"<%"], ids=lambda medium: medium.name)
 def test_a_byte_more_and_a_byte_less_are_noticed(medium: Medium) -> None:
     # What comes from a pipe has no length that could be wrong.
     piped = medium.name == "wav from a pipe"

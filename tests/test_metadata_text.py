@@ -12,6 +12,7 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.cases import each
 from tests.support.gguf_corpus import PAYLOADS, SCRIPTS, TRAPS
 from tests.support.inspecting import Bytes, answer, subject_of, verdict_of
 from tests.support.safetensors_corpus import file_of, hostile, with_metadata
@@ -49,7 +50,7 @@ def test_the_corpus_is_large_and_breaks_every_rule() -> None:
     assert ours - tested == {"safetensors-header-limit", "safetensors-header-values", "safetensors-metadata-limit"}
 
 
-@pytest.mark.parametrize(("data", "rule"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+@each(("data", "rule"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_an_unsound_file_is_refused_by_its_rule(data: bytes, rule: str) -> None:
     report = judged(data)
     assert [finding.rule for finding in report.findings] == [rule]
@@ -139,7 +140,7 @@ HONEST: dict[str, dict[str, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", HONEST)
+@each("name", HONEST)
 def test_what_honest_tools_write_yields_nothing(name: str) -> None:
     data = safetensors.numpy.save({"a": numpy.ones(2)}, metadata=HONEST[name])
     report = judged(data)
@@ -148,7 +149,7 @@ def test_what_honest_tools_write_yields_nothing(name: str) -> None:
     assert verdict_of("lora.safetensors", data) is Verdict.CLEAN
 
 
-@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?", "c8"])
+@each("dtype", ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?", "c8"])
 def test_files_of_the_library_are_clean_and_their_data_inert(dtype: str) -> None:
     data = safetensors.numpy.save({"b": numpy.ones((3, 5), dtype), "a": numpy.zeros((0, 2), dtype)}, {"format": "np"})
     subject = subject_of(Bytes("model-00001-of-00002.safetensors", data))
@@ -168,14 +169,14 @@ def test_nothing_of_a_bad_file_is_inert() -> None:
 # --- what is not honest ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", SCRIPTS)
+@each("text", SCRIPTS)
 def test_a_script_is_found_anywhere_in_a_text(text: str) -> None:
     for around in (text, f"{text} and more", f"before {text}", f"many\nlines\n{text}\nof text", f"ü {text.upper()} ü"):
         found = set(rules({"note": around, "format": "pt"}))
         assert "safetensors-metadata-script" in found or around == f"ü {text.upper()} ü"
 
 
-@pytest.mark.parametrize("name", PAYLOADS)
+@each("name", PAYLOADS)
 def test_a_program_is_found_however_it_is_written(name: str) -> None:
     data = PAYLOADS[name]
     plain = base64.b64encode(data).decode()
@@ -200,7 +201,7 @@ def test_a_script_in_base64_is_found() -> None:
     assert rules({"ss_note": text}) == ["safetensors-metadata-payload"]
 
 
-@pytest.mark.parametrize("text", TRAPS)
+@each("text", TRAPS)
 def test_a_trap_is_found_under_any_key(text: str) -> None:
     for key in ("format", "modelspec.implementation", "ss_training_comment"):
         assert rules({key: f"see {text} please"}) == ["safetensors-metadata-url-suspicious"]
@@ -236,7 +237,7 @@ def test_any_text_is_judged_and_shown_as_plain_text(text: str) -> None:
         assert len(finding.message) < 400
 
 
-@pytest.mark.parametrize(
+@each(
     "piece",
     [
         "curl ",

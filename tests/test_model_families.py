@@ -8,11 +8,11 @@ import random
 import struct
 import zipfile
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support import model_bytes as b
+from tests.support.cases import each
 from tests.support.honest_models import honest
 from tests.support.hostile_models import hostile
 from tests.support.inspecting import Bytes, examined
@@ -79,7 +79,7 @@ def test_rule_ids_are_unique_and_each_has_a_hostile_file() -> None:
     assert BY_ID.keys() - shown == set()
 
 
-@pytest.mark.parametrize(("name", "path", "data", "rules"), HOSTILE, ids=[case[0] for case in HOSTILE])
+@each(("name", "path", "data", "rules"), HOSTILE, ids=[case[0] for case in HOSTILE])
 def test_a_hostile_file_breaks_exactly_its_rules(name: str, path: str, data: bytes, rules: str) -> None:
     try:
         found = rules_of(path, data)
@@ -93,7 +93,7 @@ def test_a_hostile_file_breaks_exactly_its_rules(name: str, path: str, data: byt
         assert whole.verdict is Verdict.BAD
 
 
-@pytest.mark.parametrize(("name", "path", "data"), HONEST, ids=[case[0] for case in HONEST])
+@each(("name", "path", "data"), HONEST, ids=[case[0] for case in HONEST])
 def test_an_honest_file_is_clean_to_its_last_byte_without_a_word(name: str, path: str, data: bytes) -> None:
     (report,) = reports_on(path, data)
     assert report.findings == ()
@@ -105,13 +105,13 @@ def test_an_honest_file_is_clean_to_its_last_byte_without_a_word(name: str, path
 LASTING = [case for case in HOSTILE if not case[3].endswith(("-broken", "-trailing-data"))]
 
 
-@pytest.mark.parametrize(("name", "path", "data", "rules"), LASTING, ids=[case[0] for case in LASTING])
+@each(("name", "path", "data", "rules"), LASTING, ids=[case[0] for case in LASTING])
 def test_one_byte_less_or_more_does_not_let_it_pass(name: str, path: str, data: bytes, rules: str) -> None:
     for other in (data[:-1], data + b"\x00", data + b"\n"):
         assert stopped(path, other), f"{len(other)} of {len(data)} bytes"
 
 
-@pytest.mark.parametrize(("name", "path", "data"), HONEST, ids=[case[0] for case in HONEST])
+@each(("name", "path", "data"), HONEST, ids=[case[0] for case in HONEST])
 def test_a_reader_that_gives_less_than_promised_is_noticed(name: str, path: str, data: bytes) -> None:
     for inspector in INSPECTORS:
         reader = Bytes(path, data, claimed=len(data) + 70_001)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
+from tests.support.cases import each
 from weighbridge.core.errors import ConfigError, UnsafePath, WeighbridgeError
 from weighbridge.core.names import (
     MAX_PATH_BYTES,
@@ -38,7 +39,7 @@ def test_a_model_name_reads_back_as_it_was_written(text: str) -> None:
     assert str(ModelName.parse(text)) == text
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "", "/", "acme", "acme/", "/tiny", "acme/tiny/more", "acme//tiny", "a b/c", "acme/ti ny", "acme/tiny\n",
@@ -84,7 +85,7 @@ def test_a_reference_names_a_model_and_which_of_its_revisions(text: str, model: 
     assert str(reference) == text
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "", "@main", "acme@main", "acme/tiny@", "acme/tiny@@main", "acme/tiny@a b", "acme/tiny@-x", "acme/tiny@x-",
@@ -99,7 +100,7 @@ def test_what_is_no_reference_is_refused(text: str) -> None:
 # --- addresses -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "scheme", "location", "ref"),
     [
         ("hf://acme/tiny", "hf", "acme/tiny", ""),
@@ -130,7 +131,7 @@ def test_bucket_and_prefix_of_an_object_store_address() -> None:
     assert (Address.parse("s3://bucket").bucket, Address.parse("s3://bucket").prefix) == ("bucket", "")
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "", "\x00", "a\x00b", "http://example.org/x", "https://example.org/x", "ftp://example.org/x", "S3://bucket/x",
@@ -261,9 +262,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("path", "reason"), [pytest.param(*row, id=f"{i}-{row[0][:20]!a}") for i, row in enumerate(HOSTILE)]
-)
+@each(("path", "reason"), [pytest.param(*row, id=f"{i}-{row[0][:20]!a}") for i, row in enumerate(HOSTILE)])
 def test_a_hostile_path_is_refused_with_its_reason(path: str, reason: str) -> None:
     with pytest.raises(UnsafePath) as refused:
         check_path(path, of="acme/tiny")
@@ -272,14 +271,14 @@ def test_a_hostile_path_is_refused_with_its_reason(path: str, reason: str) -> No
     assert refused.value.exit_code == 6
 
 
-@pytest.mark.parametrize(("path", "reason"), HOSTILE[:2] + HOSTILE[5:60:7])
+@each(("path", "reason"), HOSTILE[:2] + HOSTILE[5:60:7])
 def test_no_control_character_of_a_refused_path_reaches_the_terminal(path: str, reason: str) -> None:
     with pytest.raises(UnsafePath) as refused:
         check_path(path, of="acme/tiny")
     assert all(unicodedata.category(character) not in ("Cc", "Cf", "Cs") for character in refused.value.message)
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     [
         "config.json", "model-00001-of-000163.safetensors", "a/b/c.txt", ".gitattributes", "..a", "a..b", "a/...b",
@@ -374,7 +373,7 @@ def test_the_answer_about_a_path_is_typed_and_repeats(path: str) -> None:
 # --- paths that meet -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("paths", "reason"),
     [
         (["a.txt", "A.txt"], "one file where case is ignored"),

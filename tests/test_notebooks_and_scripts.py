@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.cases import each
 from tests.support.inspecting import Bytes, answer
 from tests.support.notebook_corpus import (
     HOSTILE_NOTEBOOKS,
@@ -27,9 +28,7 @@ def report(data: bytes) -> Report:
     return found
 
 
-@pytest.mark.parametrize(
-    ("data", "rule"), [case[1:] for case in HOSTILE_NOTEBOOKS], ids=[case[0] for case in HOSTILE_NOTEBOOKS]
-)
+@each(("data", "rule"), [case[1:] for case in HOSTILE_NOTEBOOKS], ids=[case[0] for case in HOSTILE_NOTEBOOKS])
 def test_a_hostile_notebook_breaks_its_rule(data: bytes, rule: str) -> None:
     found = report(data)
     assert rule in {finding.rule for finding in found.findings}
@@ -71,9 +70,7 @@ def test_the_cell_is_named() -> None:
     assert finding.location == "cell 3"
 
 
-@pytest.mark.parametrize(
-    ("path", "text", "rule"), [case[1:] for case in HOSTILE_SCRIPTS], ids=[case[0] for case in HOSTILE_SCRIPTS]
-)
+@each(("path", "text", "rule"), [case[1:] for case in HOSTILE_SCRIPTS], ids=[case[0] for case in HOSTILE_SCRIPTS])
 def test_a_hostile_script_breaks_its_rule(path: str, text: str, rule: str) -> None:
     found = answer(Scripts(), Bytes(path, text.encode()))
     assert found is not None
@@ -81,7 +78,7 @@ def test_a_hostile_script_breaks_its_rule(path: str, text: str, rule: str) -> No
     assert found.verdict is Verdict.BAD
 
 
-@pytest.mark.parametrize("path", ORDINARY_SCRIPTS)
+@each("path", ORDINARY_SCRIPTS)
 def test_an_ordinary_script_is_left_to_the_census(path: str) -> None:
     assert answer(Scripts(), Bytes(path, ORDINARY_SCRIPTS[path].encode())) is None
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.cases import each
 from tests.support.inspecting import Bytes, answer, examined, rules_of
 from tests.support.pickles import BENIGN, call, legacy_torch, state_dict
 from weighbridge.core.finding import Finding, Verdict
@@ -202,7 +203,7 @@ TRICKS: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", TRICKS)
+@each("name", TRICKS)
 def test_an_archive_made_to_deceive_breaks_its_rule(name: str) -> None:
     make, rule = TRICKS[name]
     data = make()

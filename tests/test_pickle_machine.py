@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.cases import each
 from tests.support.pickles import Bytes, blob, glob, honest_values, text
 from weighbridge.core.errors import Truncated
 from weighbridge.formats import pickle_machine
@@ -128,7 +129,7 @@ def test_any_bytes_end(data: bytes) -> None:
     assert mine[: len(reference)] == reference
 
 
-@pytest.mark.parametrize("name", honest_values())
+@each("name", honest_values())
 def test_real_objects_are_cut_into_the_same_opcodes(name: str) -> None:
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         data = pickle.dumps(honest_values()[name], protocol)
@@ -251,7 +252,7 @@ RESULTS: dict[str, tuple[bytes, object]] = {
 }
 
 
-@pytest.mark.parametrize("name", RESULTS)
+@each("name", RESULTS)
 def test_every_opcode_does_to_the_stack_what_it_should(name: str) -> None:
     data, expected = RESULTS[name]
     events, outcome = run(data + b".")
@@ -284,7 +285,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
+@each("name", BROKEN)
 def test_what_no_loader_follows_breaks(name: str) -> None:
     events, outcome = run(BROKEN[name])
     assert outcome.ending is Ending.BROKEN
@@ -336,7 +337,7 @@ BOMBS: dict[str, tuple[bytes, Ending]] = {
 }
 
 
-@pytest.mark.parametrize("name", BOMBS)
+@each("name", BOMBS)
 def test_bombs_end_within_bounds(name: str) -> None:
     data, ending = BOMBS[name]
     outcome = follow(data)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import collections
 import pickle
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.cases import each
 from tests.support.inspecting import Bytes
 from tests.support.pickles import BENIGN, blob, call, corpus, glob, honest_values, legacy_torch, stack_global, text
 from weighbridge.formats.pickle_machine import Machine
@@ -34,8 +34,8 @@ def walked(data: bytes) -> Walk:
     return walk(Bytes("x.pkl", data), 0, len(data))
 
 
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-@pytest.mark.parametrize("name", honest_values())
+@each("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@each("name", honest_values())
 def test_both_readers_agree_on_honest_streams(name: str, protocol: int) -> None:
     data = pickle.dumps(honest_values()[name], protocol)
     outcome, named, stacked = machine_of(data)

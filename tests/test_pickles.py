@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.cases import each
 from tests.support.inspecting import answer
 from tests.support.pickles import (
     BENIGN,
@@ -72,7 +73,7 @@ def test_the_corpus_is_large_and_every_rule_is_in_it() -> None:
     assert {rule for _, _, rule in CORPUS} == {rule.id.removeprefix("pickle-") for rule in PICKLE_RULES}
 
 
-@pytest.mark.parametrize(("name", "data", "rule"), CORPUS, ids=[name for name, _, _ in CORPUS])
+@each(("name", "data", "rule"), CORPUS, ids=[name for name, _, _ in CORPUS])
 def test_every_crafted_pickle_breaks_its_rule(name: str, data: bytes, rule: str) -> None:
     report = inspect(data)
     assert rule in rules(report)
@@ -85,8 +86,8 @@ def test_every_crafted_pickle_breaks_its_rule(name: str, data: bytes, rule: str)
         assert inspect(data, "model.bin").verdict is Verdict.BAD
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", DANGEROUS_NAMES[::5])
+@each("way", WAYS)
+@each("name", DANGEROUS_NAMES[::5])
 def test_a_weapon_is_known_however_it_is_called(name: str, way: object) -> None:
     assert callable(way)
     report = inspect(way(name))
@@ -104,7 +105,7 @@ def test_the_arguments_of_a_weapon_are_evidence() -> None:
     assert other.severity is Severity.HIGH
 
 
-@pytest.mark.parametrize("way", WAYS)
+@each("way", WAYS)
 def test_a_call_is_bad_once_it_is_made_whatever_follows(way: object) -> None:
     assert callable(way)
     data = way("posix system")
@@ -144,8 +145,8 @@ def test_noise_hides_nothing(noise: list[bytes]) -> None:
 # --- honest ones ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-@pytest.mark.parametrize("name", HONEST)
+@each("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@each("name", HONEST)
 def test_honest_pickles_are_clean(name: str, protocol: int) -> None:
     data = pickle.dumps(HONEST[name], protocol)
     report = inspect(data)
@@ -215,8 +216,8 @@ def test_a_weapon_is_found_under_any_name(path: str) -> None:
     assert inspect(glob("os system") + b"(" + text(COMMAND) + b"tR.", path).verdict is Verdict.BAD
 
 
-@pytest.mark.parametrize("path", ["x.bin", "x.pt", "weights", "x.pkl"])
-@pytest.mark.parametrize("start", [b"\x89", b"\x8f0", b"\x97", b"\x00\x00", b"\xff\xfe\x00", b"G" + b"\x00" * 8])
+@each("path", ["x.bin", "x.pt", "weights", "x.pkl"])
+@each("start", [b"\x89", b"\x8f0", b"\x97", b"\x00\x00", b"\xff\xfe\x00", b"G" + b"\x00" * 8])
 def test_an_odd_beginning_hides_no_weapon(path: str, start: bytes) -> None:
     assert inspect(start + call("os system") + b"\x00", path).verdict is Verdict.BAD
     if start[0] not in b"\x00\xff":  # Those are no opcodes, and a stream without its PROTO is not looked for.
@@ -284,14 +285,14 @@ def test_nothing_is_allowed_and_dangerous() -> None:
     assert all(canonical_name(Global(*name.rsplit(".", 1))) == name for name in ALLOWED)
 
 
-@pytest.mark.parametrize("name", DANGEROUS)
+@each("name", DANGEROUS)
 def test_every_listed_weapon_is_recognised(name: str) -> None:
     module, _, attribute = name.rpartition(".")
     assert isinstance(danger_of(Global(module, attribute)), Danger)
     assert allowed(Global(module, attribute)) is None
 
 
-@pytest.mark.parametrize("name", UNKNOWN_NAMES)
+@each("name", UNKNOWN_NAMES)
 def test_what_nobody_listed_is_unknown(name: str) -> None:
     found = Global(*name.split(" "))
     assert danger_of(found) is None

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cases import each
 from tests.support.inspecting import answer
 from tests.support.pickles import (
     BENIGN,
@@ -262,7 +263,7 @@ def test_ninety_published_ones_are_here() -> None:
     assert len({name for name, _, _ in CASES}) == len(CASES)
 
 
-@pytest.mark.parametrize(("name", "data", "rule"), CASES, ids=[name for name, _, _ in CASES])
+@each(("name", "data", "rule"), CASES, ids=[name for name, _, _ in CASES])
 def test_no_published_bypass_passes(name: str, data: bytes, rule: str) -> None:
     report = inspect(data)
     assert f"pickle-{rule}" in {finding.rule for finding in report.findings}
@@ -270,7 +271,7 @@ def test_no_published_bypass_passes(name: str, data: bytes, rule: str) -> None:
     assert any(finding.severity >= Severity.MEDIUM for finding in report.findings)
 
 
-@pytest.mark.parametrize(("name", "data", "rule"), CASES, ids=[name for name, _, _ in CASES])
+@each(("name", "data", "rule"), CASES, ids=[name for name, _, _ in CASES])
 def test_a_benign_stream_before_or_behind_hides_none(name: str, data: bytes, rule: str) -> None:
     assert inspect(BENIGN + data).verdict is not Verdict.CLEAN
     assert inspect(data + BENIGN).verdict is not Verdict.CLEAN

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.cases import each
 from tests.support.inspecting import Bytes, answer, examined, subject_of
 from tests.support.python_corpus import HOSTILE_PYTHON, MODEL, HostilePython
 from weighbridge.core.errors import FormatError, Truncated
@@ -35,14 +36,14 @@ def test_the_corpus_is_as_large_as_it_says_and_names_nothing_twice() -> None:
     assert len(PUBLISHED) >= 40
 
 
-@pytest.mark.parametrize("case", HOSTILE_PYTHON, ids=lambda case: case.name)
+@each("case", HOSTILE_PYTHON, ids=lambda case: case.name)
 def test_hostile_code_breaks_its_rule(case: HostilePython) -> None:
     found = report(case.text, case.path)
     assert f"python-{case.rule}" in {finding.rule for finding in found.findings}
     assert case.rule == "reads-secrets" or found.verdict is Verdict.BAD
 
 
-@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.stem)
+@each("path", PUBLISHED, ids=lambda path: path.stem)
 def test_published_modelling_code_is_worth_a_word_and_clean(path: Path) -> None:
     found = report(path.read_bytes())
     assert {finding.severity for finding in found.findings} == {Severity.MEDIUM}
@@ -77,7 +78,7 @@ SEEN_IN_HONEST_CODE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", SEEN_IN_HONEST_CODE)
+@each("name", SEEN_IN_HONEST_CODE)
 def test_what_honest_code_does_too_is_medium_and_no_more(name: str) -> None:
     text, rule = SEEN_IN_HONEST_CODE[name]
     found = report(text, "setup.py" if name == "setup" else "modeling_x.py")
@@ -101,7 +102,7 @@ UNREMARKABLE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", UNREMARKABLE)
+@each("name", UNREMARKABLE)
 def test_what_is_unremarkable_says_so(name: str) -> None:
     assert broken_by(UNREMARKABLE[name]) == {"python-remote-code"}
 
@@ -131,7 +132,7 @@ NOT_UNDERSTOOD = {
 }
 
 
-@pytest.mark.parametrize("name", NOT_UNDERSTOOD)
+@each("name", NOT_UNDERSTOOD)
 def test_what_is_no_python_3_is_unknown(name: str) -> None:
     text = NOT_UNDERSTOOD[name] if name != "nul" else "x = (\n"
     assert broken_by(text) == {"python-not-understood"}
@@ -157,12 +158,12 @@ BOMBS = {
 }
 
 
-@pytest.mark.parametrize("name", BOMBS)
+@each("name", BOMBS)
 def test_bombs_have_an_answer(name: str) -> None:
     assert report(BOMBS[name]).verdict in (Verdict.UNKNOWN, Verdict.CLEAN)
 
 
-@pytest.mark.parametrize("case", HOSTILE_PYTHON[::9], ids=lambda case: case.name)
+@each("case", HOSTILE_PYTHON[::9], ids=lambda case: case.name)
 def test_cutting_or_adding_never_makes_bad_code_clean(case: HostilePython) -> None:
     if report(case.text, case.path).verdict is not Verdict.BAD:
         return

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.cases import each
 from tests.support.deepseek import build
 from tests.support.inspecting import examined
 from tests.support.repository_corpus import CONTROLS, INDEX, ORDINARY, SHAPES, Shape, numbered, shards
@@ -25,12 +25,12 @@ def test_the_corpus_is_large_and_names_every_rule() -> None:
     assert {f"repository-{rule}" for shape in SHAPES for rule in shape.rules} == {rule.id for rule in RULES}
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+@each("shape", SHAPES, ids=lambda shape: shape.name)
 def test_a_shape_breaks_exactly_its_rules(shape: Shape) -> None:
     assert broken(shape) == {f"repository-{rule}" for rule in shape.rules}
 
 
-@pytest.mark.parametrize("shape", CONTROLS, ids=lambda shape: shape.name)
+@each("shape", CONTROLS, ids=lambda shape: shape.name)
 def test_ordinary_repositories_say_nothing(shape: Shape) -> None:
     assert inspect_repository(shape.files, shape.facts) == ()
 

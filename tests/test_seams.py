@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from tests.support import graphs, media_corpus, model_bytes
 from tests.support.archive_corpus import WEAPON, sevenzip, tarred, zipped
+from tests.support.cases import each
 from tests.support.gguf_corpus import sound
 from tests.support.honest_models import honest
 from tests.support.inspecting import Bytes, rules_of, verdict_of
@@ -125,7 +126,7 @@ def test_the_matrix_has_most_formats() -> None:
     assert {"safetensors", "gguf", "onnx", "hdf5", "pickle", "zip", "tar", "png", "yaml", "json", "tflite"} <= kinds
 
 
-@pytest.mark.parametrize("second", BACKS)
+@each("second", BACKS)
 def test_no_file_that_is_two_things_at_once_passes(second: str) -> None:
     # Raw numbers of a checkpoint's shard are bytes without any structure; the index of the repository proves them.
     passed = [
@@ -221,7 +222,7 @@ PRINTABLE = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 def test_no_name_makes_a_weapon_harmless(name: str) -> None:
     weapons = {
         "pickle": WEAPON,
@@ -235,7 +236,7 @@ def test_no_name_makes_a_weapon_harmless(name: str) -> None:
     assert [what for what, data in weapons.items() if verdict_of(name, data) is Verdict.CLEAN] == []
 
 
-@pytest.mark.parametrize("words", [
+@each("words", [
     "cat\ndog\n", "cab\ncat\nRome\n", "Value\nname\n", "(a)\n", "(d)\n(l)\n", "I am\nyou are\n", "N.B. this\n", "]\n}\n",
     "Vx\ncab\ncad\ncar\n", "S'\n", "time\nRome\n", "ios\nandroid\n", "Ko\nJa\nMa\n", "(1) one\n(2) two\n", "0.5\n1.5\n",
 ])  # fmt: skip
@@ -377,40 +378,37 @@ def _ask_and_not_listen() -> None:
         _ask(0, 4 * 1024 * 1024)
 
 
-def _answer(reports: bytes, rest: bytes) -> None:
-    _channel().send(FrameKind.ANSWER, struct.pack("<I", len(reports)) + reports + rest)
+def _answer(reports: bytes, facts: bytes, spooled: bytes) -> None:
+    _channel().send(FrameKind.ANSWER, b"[%s,%s,%s]" % (reports, facts, spooled))
     _channel().receive()
 
 
-def _report(path: bytes) -> bytes:
-    return (
-        b'{"format":"weighbridge.inspection/1","reports":[{"findings":[],"inspected_bytes":1,"inspector":"x","kind":"",'
-        b'"path":"%s","present_bytes":1,"verdict":"clean"}],"rules_version":"1","verdict":"clean"}' % path
-    )
+REPORT = b'[["x","clean",1,1,"",[]]]'
 
 
-def _spooled(size: int, labels: bytes = b"") -> bytes:
-    return (
-        b'{"facts":[["content-label","label of nothing","","9"]],"spooled":{"text":{"size_bytes":%d,"lines":0,'
-        b'"broken":true,"labels":[%s]},"raw":null}}' % (size, labels)
-    )
+def _spooled(size: int, labels: bytes = b"") -> tuple[bytes, bytes]:
+    """The fact of a label, and the spools' news."""
+    news = b'{"text":{"size_bytes":%d,"lines":0,"broken":true,"labels":[%s]},"raw":null}' % (size, labels)
+    return b'[["content-label","","9"]]', news
 
 
 LABEL = (
-    b'{"path":"x","start":%d,"line":1,"end":%d,"wanted_bytes":1,"looked_bytes":1,"verbatim":true,"inserted":[],'
-    b'"spooled":[%d],"origin":[0]}'
+    b'{"path":"x","start":%d,"line":1,"end":%d,"wanted_bytes":1,"looked_bytes":1,"verbatim":true,"inserted":"",'
+    b'"spooled":%s,"origin":""}'
 )
 DEEDS: dict[str, Callable[[], None]] = {
     "asks without end": _flood,
     "asks for everything again and again": _flood_with_much,
     "asks and does not listen": _ask_and_not_listen,
     "asks for more than an answer holds": lambda: _ask(0, 0xFFFFFFFF),
-    "speaks of another file": lambda: _answer(_report(b"other"), b'{"facts":[],"spooled":{}}'),
-    "answers with no spool": lambda: _answer(_report(b"answers with no spool"), b'{"facts":[],"spooled":{}}'),
-    "a fact of another file": lambda: _answer(_report(b"a fact of another file"), _spooled(0)),
-    "labels before the spool": lambda: _answer(_report(b"labels before the spool"), _spooled(0, LABEL % (-5, 9, 0))),
-    "numbers beyond any": lambda: _answer(_report(b"numbers beyond any"), _spooled(0, LABEL % (0, 0, 1 << 70))),
-    "nonsense": lambda: _answer(b"{", b"}"),
+    "names another file": lambda: _answer(b'[["x","clean",1,1,"",[],"other"]]', b"[]", b"{}"),
+    "answers with no spool": lambda: _answer(REPORT, b"[]", b"{}"),
+    "a fact of another file": lambda: _answer(REPORT, b'[["content-label","other","","9"]]', _spooled(0)[1]),
+    "labels before the spool": lambda: _answer(REPORT, *_spooled(0, LABEL % (-5, 9, b'""'))),
+    "places that are none": lambda: _answer(REPORT, *_spooled(0, LABEL % (0, 0, b'"AAAAAAAAAA=="'))),
+    "numbers beyond any": lambda: _answer(REPORT, *_spooled(0, LABEL % (0, 1 << 70, b'""'))),
+    "half a character": lambda: _answer(b'[["\\ud800","clean",1,1,"",[]]]', *_spooled(0)),
+    "nonsense": lambda: _answer(b"{", b"}", b""),
     "half a frame": lambda: os._exit(0),
     "an empty request": lambda: _channel().send(FrameKind.READ, b""),
 }

@@ -416,3 +416,63 @@ def test_every_rule_is_explained() -> None:
     assert len(ids) == len(set(ids))
     assert all(rule.explanation and rule.remedy for rule in secrets_module.RULES)
     assert content_module.LABEL
+
+
+def test_two_spools_in_one_say_the_same_as_two() -> None:
+    text = f"one\ntwo\ntoken = {TOKEN}\n".encode()
+    binary = b"\x00\x01" * 50 + TOKEN.encode() + b"\x00"
+    spools = []
+    for files in (
+        [Bytes("a.txt", text), Bytes("b.bin", binary)],
+        [Bytes("c.txt", b"\n" * 9 + text), Bytes("d.bin", binary)],
+    ):
+        spools.append(Spool.create())
+        session = ContentSession(SECRETS, spools[-1])
+        for file in files:
+            session.inspect(Subject(file, lambda _: Inspected(())))
+    apart = [
+        finding for spool in spools for report in secrets_module.reports_of(spool, {}) for finding in report.findings
+    ]
+    assert spools[0].absorb(spools[1]) == 2
+    together = [finding for report in secrets_module.reports_of(spools[0], {}) for finding in report.findings]
+    assert sorted(together) == sorted(apart)
+    assert len({(finding.path, finding.location) for finding in together}) == 4
+    for spool in spools:
+        spool.close()
+
+
+@pytest.mark.parametrize("lines", [10, 20_000, 40_000])
+def test_an_engine_that_was_started_ahead_finds_the_same(lines: int) -> None:
+    spool = Spool.create()
+    session = ContentSession(SECRETS, spool)
+    text = b"an ordinary line of text, as there are many\n" * lines
+    for number in range(3):
+        session.inspect(
+            Subject(Bytes(f"{number}.txt", text[number * 9 :] + f"token = {TOKEN}\n".encode()), lambda _: Inspected(()))
+        )
+    waiting = engine().begin()
+    assert waiting is not None
+    found = engine().search(spool, waiting)
+    assert found == engine().search(spool)
+    assert len({place.line for place in found}) == 3
+    waiting.close()
+    assert waiting.process.returncode is not None
+    spool.close()
+
+
+def test_an_engine_that_was_started_ahead_for_nothing_is_ended() -> None:
+    waiting = engine().begin()
+    assert waiting is not None
+    assert engine().search(Spool.create(), waiting) == []
+    waiting.close()
+    waiting.close()
+    assert waiting.process.returncode == -9
+
+
+def test_an_engine_that_was_started_ahead_and_died_is_replaced(spooled: Spool) -> None:
+    waiting = engine().begin()
+    assert waiting is not None
+    waiting.process.kill()
+    waiting.process.wait()
+    (report,) = secrets_module.reports_of(spooled, {0: ("a.txt", "")}, engine(), waiting=waiting)
+    assert rules([report]) == {"secret-provider-token"}

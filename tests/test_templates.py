@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.cases import each
 from tests.support.inspecting import Bytes, answer, rules_of, verdict_of
 from tests.support.template_corpus import CHATML, HOSTILE, Hostile
 from weighbridge.core.errors import FormatError, Truncated
@@ -37,7 +38,7 @@ def test_the_corpus_is_as_large_as_it_says_and_names_nothing_twice() -> None:
     assert len(PUBLISHED) >= 60
 
 
-@pytest.mark.parametrize("case", HOSTILE, ids=lambda case: case.name)
+@each("case", HOSTILE, ids=lambda case: case.name)
 def test_a_hostile_template_breaks_its_rule(case: Hostile) -> None:
     found = report(case.text)
     assert f"template-{case.rule}" in {finding.rule for finding in found.findings}
@@ -46,7 +47,7 @@ def test_a_hostile_template_breaks_its_rule(case: Hostile) -> None:
     )
 
 
-@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.stem)
+@each("path", PUBLISHED, ids=lambda path: path.stem)
 def test_a_published_template_is_clean_to_the_last_byte(path: Path) -> None:
     found = report(path.read_bytes())
     assert found.findings == ()
@@ -59,7 +60,7 @@ def test_every_rule_is_broken_by_something() -> None:
     assert {rule.id for rule in RULES} == {f"template-{case.rule}" for case in HOSTILE}
 
 
-@pytest.mark.parametrize("path", PUBLISHED[::6], ids=lambda path: path.stem)
+@each("path", PUBLISHED[::6], ids=lambda path: path.stem)
 def test_a_published_template_with_something_hostile_behind_it_is_bad(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert report(text + "{{ ''.__class__ }}").verdict is Verdict.BAD
@@ -85,7 +86,7 @@ ORDINARY = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ORDINARY)
+@each("name", ORDINARY)
 def test_what_templates_ordinarily_do_is_clean(name: str) -> None:
     assert report(ORDINARY[name]).findings == ()
     assert report(ORDINARY[name]).verdict is Verdict.CLEAN
@@ -118,7 +119,7 @@ def test_a_hostile_template_names_its_line() -> None:
     assert finding.location == "line 3"
 
 
-@pytest.mark.parametrize("case", HOSTILE[::5], ids=lambda case: case.name)
+@each("case", HOSTILE[::5], ids=lambda case: case.name)
 def test_cutting_or_adding_never_makes_a_bad_template_clean(case: Hostile) -> None:
     data = case.text.encode("utf-8", "surrogatepass")[:250_000]
     if report(data).verdict is not Verdict.BAD:

@@ -6,10 +6,10 @@ import contextlib
 import json
 from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.cases import each
 from tests.support.config_corpus import tokenizers_of_transformers
 from tests.support.inspecting import Bytes, answer, examined
 from tests.support.tokenizer_corpus import (
@@ -38,7 +38,7 @@ def test_the_corpus_names_every_rule() -> None:
     assert len(HOSTILE_TOKENIZERS) > 80
 
 
-@pytest.mark.parametrize("case", HOSTILE_TOKENIZERS, ids=lambda case: case.name)
+@each("case", HOSTILE_TOKENIZERS, ids=lambda case: case.name)
 def test_what_a_tokenizer_does_is_named(case: HostileTokenizer) -> None:
     assert f"token-{case.rule}" in broken(case.path, case.data)
 
@@ -50,7 +50,7 @@ def test_rewritten_answers_are_bad_and_unknown_parts_unknown() -> None:
     assert examined("tokenizer.json", unknown).verdict is Verdict.UNKNOWN
 
 
-@pytest.mark.parametrize("name", ORDINARY_PARTS)
+@each("name", ORDINARY_PARTS)
 def test_ordinary_parts(name: str) -> None:
     data = json.dumps({**ordinary(), **ORDINARY_PARTS[name]}, ensure_ascii=False).encode()
     found = examined("tokenizer.json", data)
@@ -68,12 +68,12 @@ def test_the_tokenizers_of_transformers_are_ordinary() -> None:
         assert report.settled_verdict is Verdict.CLEAN, name
 
 
-@pytest.mark.parametrize("expression", ORDINARY_EXPRESSIONS)
+@each("expression", ORDINARY_EXPRESSIONS)
 def test_ordinary_expressions(expression: str) -> None:
     assert danger(expression) == ""
 
 
-@pytest.mark.parametrize("expression", HANGING_EXPRESSIONS, ids=lambda text: text[:20])
+@each("expression", HANGING_EXPRESSIONS, ids=lambda text: text[:20])
 def test_expressions_that_run_for_ever(expression: str) -> None:
     assert danger(expression)
 

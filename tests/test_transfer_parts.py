@@ -23,6 +23,7 @@ from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
+from tests.support.cases import each
 from tests.support.hub import lfs_pointer
 from weighbridge.core.config import TransferSettings
 from weighbridge.core.digests import CHUNK_BYTES, EMPTY_SHA256, git_blob_header
@@ -909,8 +910,8 @@ def test_a_shard_that_is_not_held_is_missing(path: str, data: bytes, named: str)
     assert path in missing.value.message
 
 
-@pytest.mark.parametrize("path", ["model.safetensors.index.json", "sub/x.index.json"])
-@pytest.mark.parametrize(
+@each("path", ["model.safetensors.index.json", "sub/x.index.json"])
+@each(
     "shard",
     [
         "../a.safetensors", "/etc/passwd", "..", "", "./a.safetensors", "a.safetensors/", "C:\\a", "a\x00b", "a\u202eb",
@@ -923,7 +924,7 @@ def test_a_shard_outside_of_the_model_is_unsafe(path: str, shard: str) -> None:
         check_index(path, index("a.safetensors", shard), HELD, of="acme/tiny")
 
 
-@pytest.mark.parametrize(
+@each(
     "data",
     [
         b"", b"{", b"[]", b"null", b"{}", b'{"weight_map":[]}', b'{"weight_map":null}', b'{"weight_map":{"t":1}}', b"\xff",

@@ -20,6 +20,7 @@ from hypothesis import example, given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
+from tests.support.cases import each
 from tests.support.scripted import Answer, Scripted, answer, scripted
 from weighbridge.core.errors import (
     ContentChanged,
@@ -40,7 +41,7 @@ NOW = datetime(2025, 1, 20, 12, tzinfo=UTC)
 # --- Retry-After ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "wait"),
     [
         ("0", 0.0),
@@ -62,7 +63,7 @@ def test_seconds_and_dates_say_how_long_to_wait(value: str, wait: float) -> None
     assert retry_after.seconds(value, now=NOW) == wait
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [
         None, "", " ", "soon", "-1", "-120", "+5", "1.5", "1e3", "0x10", "1_000", "١٢", "²", "1 2", "1,2", "inf", "nan",
@@ -123,7 +124,7 @@ FORBIDDEN = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("target", FORBIDDEN)
+@each("target", FORBIDDEN)
 def test_a_redirect_to_what_only_we_can_reach_is_refused(target: str) -> None:
     with pytest.raises(SourceError, match="not a public address"):
         check_redirect(target, endpoint=PUBLIC)
@@ -143,7 +144,7 @@ def test_a_redirect_with_a_user_name_or_without_a_host_is_refused(target: str) -
     assert "secret" not in refused.value.diagnostics()
 
 
-@pytest.mark.parametrize(
+@each(
     "target",
     [
         "http://1.1.1.1/", "HTTP://1.1.1.1/", "ftp://1.1.1.1/", "file:///etc/passwd", "gopher://1.1.1.1/", "data:,x",
@@ -183,7 +184,7 @@ def test_an_endpoint_inside_may_lead_inside(target: str) -> None:
     check_redirect(target, endpoint="http://192.168.1.1")
 
 
-@pytest.mark.parametrize(
+@each(
     "target",
     [
         "http://169.254.169.254/", "http://2852039166/", "http://[::ffff:169.254.169.254]/", "http://[fe80::1]/",

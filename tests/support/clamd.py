@@ -84,7 +84,7 @@ def clamd(socket_path: Path | None = None) -> Iterator[Daemon]:
         tcp = _Tcp(("127.0.0.1", 0), _Talk)
         server, daemon.address = tcp, f"tcp:127.0.0.1:{tcp.server_address[1]}"
     server.daemon = daemon  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield daemon

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -514,14 +515,25 @@ def _stores_and_vocabularies() -> Iterator[Case]:
 
     for kind in (3, 16, 17):
         yield f"matlab {kind}", "m.mat", matlab(kind), "matlab-code"
-    for kind in (1, 2):
-        yield f"matlab {kind}", "m.mat", matlab(kind), "matlab-nested"
     yield "matlab class", "m.mat", matlab(99), "matlab-broken"
+    yield "matlab cut", "m.mat", matlab(1)[:-1], "matlab-broken"
+    within = [struct.pack("<2I", 14, 16) + matlab(16)[136:], struct.pack("<2I", 14, 999), struct.pack("<2I", 99, 0)]
+    for (name, rule), inner in zip(
+        {"handle in a cell": "matlab-code", "cell beyond": "matlab-broken", "type": "matlab-broken"}.items(),
+        within,
+        strict=True,
+    ):
+        whole = struct.pack("<2I", 14, 16 + len(inner)) + matlab(1)[136:] + inner
+        yield f"matlab {name}", "m.mat", matlab(1)[:128] + whole, rule
+        packed = zlib.compress(whole)
+        yield f"matlab {name}, packed", "m.mat", matlab(1)[:128] + struct.pack("<2I", 15, len(packed)) + packed, rule
     words = b.fasttext(["a", "b"])
     yield "fasttext cut", "m.bin", words[:-1], "fasttext-broken"
     yield "fasttext continued", "m.bin", words + b"x", "fasttext-broken"
     yield "word2vec cut", "m.bin", b"2 1\nthe \0\0\x80\x3fof \0\0\x80", "word2vec-broken"
-    yield "fasttext quantised", "m.bin", b.fasttext(["a"], quantised=True), "fasttext-quantised"
+    quantised = b.fasttext(["a"], quantised=True)
+    yield "fasttext quantised, cut", "m.bin", quantised[:-1], "fasttext-broken"
+    yield "fasttext quantised, continued", "m.bin", quantised + b"x", "fasttext-broken"
     yield (
         "kenlm",
         "m.klm",

@@ -194,6 +194,10 @@ def fasttext(words: Sequence[str], columns: int = 2, *, quantised: bool = False)
     head = struct.pack("<ii12id", 793712314, 12, *([1] * 12), 0.0001)
     entries = b"".join(word.encode() + b"\x00" + struct.pack("<qb", 1, 0) for word in words)
     matrix = struct.pack("<?qq", quantised, len(words), columns) + bytes(4 * len(words) * columns)
+    if quantised:
+        quantiser = struct.pack("<4i", columns, 1, 2, 2) + bytes(columns * 256 * 4)
+        shape = struct.pack("<??qqi", True, True, len(words), columns, len(words))
+        matrix = shape + bytes(len(words)) + quantiser + bytes(len(words)) + struct.pack("<4i", 1, 1, 1, 1) + bytes(1024)
     return head + struct.pack("<3i2q", len(words), len(words), 0, 9, -1) + entries + matrix * 2
 
 
