@@ -27,7 +27,7 @@ LIGHT = "weighbridge without content engines"
 QUICK = ("picklescan", "fickling", "modelscan", "hayward", "aisbom")
 SHARD_BYTES = 4_300_000_000
 SHARDS, TENSORS = 163, 560
-BOMB_SECONDS = 60.0
+BOMB, BOMB_SECONDS = "bomb: ", 60.0
 ROUND_TRIP_SECONDS = 0.02
 ANY = frozenset(range(256))
 
@@ -49,7 +49,7 @@ def measure(setting: Setting) -> Outcome:
             rows += _compared(what, path, setting.rounds, rounds, notes)
         rows.append(_repository(folder / "repository", setting, rounds))
         rows += _sizes(folder, rounds)
-        rows += _bombs(folder / "bombs", notes)
+        rows += _bombs(folder / "bombs", rounds, notes)
     return Outcome(
         "inspection-speed", "What an inspection costs, whole processes", rows, _targets(rounds, rows), notes, rounds
     )
@@ -128,6 +128,7 @@ def bombs(folder: Path) -> dict[str, Path]:
         "2,000,000 opcodes": ("model.pkl", b"N0" * 1_000_000 + b"N."),
         "lists in lists, 1,000,000 deep": ("model.pkl", b"]" * 1_000_000 + b"a" * 999_999 + b"."),
         "doubled 60 times": ("model.pkl", b"\x80\x04]\x94" + doubling + b"."),
+        **_many_names(),
     }
     found = {}
     for number, (name, (path, data)) in enumerate(made.items()):
@@ -136,6 +137,25 @@ def bombs(folder: Path) -> dict[str, Path]:
         place.write_bytes(data)
         found[name] = place
     return found
+
+
+def _many_names() -> dict[str, tuple[str, bytes]]:
+    """Files that hold little but names: each costs a reader that keeps them all many times its size."""
+    count = 1_000_000
+    keys = b"".join(b"\xa7k%06d\x00" % number for number in range(count))
+    names = b"".join(b"cmod%d\nname%d\n0" % (number, number) for number in range(count // 2))
+    config = b"{%s}" % b",".join(b'"k%d":%d' % (number, number) for number in range(count))
+    form = b'"t%d":{"dtype":"U8","shape":[1],"data_offsets":[%d,%d]}'
+    header = b"{%s}" % b",".join(form % (number, number, number + 1) for number in range(count // 2))
+    return {
+        "msgpack of 1,000,000 keys": ("flax_model.msgpack", b"\xdf" + struct.pack(">I", count) + keys),
+        "pickle of 500,000 names": ("model.pkl", b"\x80\x02" + names + b"N."),
+        "configuration of 1,000,000 keys": ("config.json", config),
+        "safetensors of 500,000 tensors": (
+            "model.safetensors",
+            struct.pack("<Q", len(header)) + header + bytes(count // 2),
+        ),
+    }
 
 
 # --- measuring -----------------------------------------------------------------------------------
@@ -229,9 +249,13 @@ def _sizes(folder: Path, rounds: dict[str, list[Cost]]) -> list[dict[str, Cell]]
     return rows
 
 
-def _bombs(folder: Path, notes: list[str]) -> list[dict[str, Cell]]:
+def _bombs(folder: Path, rounds: dict[str, list[Cost]], notes: list[str]) -> list[dict[str, Cell]]:
     rows: list[dict[str, Cell]] = []
     made = bombs(folder)
+    for what, path in made.items():
+        cost = _ours(path)
+        rounds[f"{BOMB}{what}: {OURS}"] = [cost]
+        rows.append(_line(f"{BOMB}{what}", OURS, cost, verdict=str(read_json_line(cost.output)["verdict"])))
     for scanner in (WEIGHBRIDGE, *SCANNERS):
         try:
             found = judge(scanner, made, seconds=BOMB_SECONDS)
@@ -252,7 +276,10 @@ def _targets(rounds: dict[str, list[Cost]], rows: Sequence[dict[str, Cell]]) -> 
     light = cost(SMALL, LIGHT).cpu_seconds / cost(SMALL, "picklescan").cpu_seconds
     largest = max(float(row["peak RSS MiB"]) for row in rows if str(row["what"]).startswith("one shard of"))
     repository = next(row for row in rows if str(row["what"]).startswith(f"{SHARDS} shards"))
+    burst = [found[0] for what, found in rounds.items() if what.startswith(BOMB)]
     return [
+        Target("wall, slowest bomb", max(one.wall_seconds for one in burst), "at most", 10, "s"),
+        Target("peak RSS, largest for a bomb", max(one.peak_rss_bytes for one in burst) / MIB, "at most", 150, "MiB"),
         Target(f"CPU, {SMALL}, over picklescan", ratio, "at most", 0.5, "x"),
         Target(f"the same without content engines ({json.dumps(LIGHT)})", light, "at most", 0.5, "x"),
         Target(f"wall, {TORCH}", cost(TORCH, OURS).wall_seconds, "at most", 0.3, "s"),

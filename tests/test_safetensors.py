@@ -13,10 +13,12 @@ import safetensors.numpy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.support.cases import each
 from tests.support.inspecting import answer
 from weighbridge.core.errors import Ambiguous, FormatError, LimitExceeded, Malformed, Truncated
 from weighbridge.core.finding import Severity, Verdict
 from weighbridge.formats.safetensors import DTYPE_BITS, MAX_HEADER_BYTES, HeaderProblem, TensorEntry, read_header
+from weighbridge.formats.safetensors_survey import WHOLE_BYTES, survey
 from weighbridge.inspectors.all_rules import RULES
 from weighbridge.inspectors.registry import inspect_artifact
 from weighbridge.inspectors.weights.safetensors import SafetensorsStructure
@@ -211,7 +213,7 @@ def test_the_table_is_long_and_its_rules_are_all_explained() -> None:
     assert untested == {"safetensors-header-limit", "safetensors-not-safetensors", "safetensors-zip-polyglot"}
 
 
-@pytest.mark.parametrize(("data", "rule"), [case[1:] for case in MALFORMED], ids=[case[0] for case in MALFORMED])
+@each(("data", "rule"), [case[1:] for case in MALFORMED], ids=[case[0] for case in MALFORMED])
 def test_a_malformed_file_is_refused_by_its_rule_and_reported_bad(data: bytes, rule: str) -> None:
     with pytest.raises(HeaderProblem) as caught:
         read_header(Bytes(data))
@@ -280,7 +282,7 @@ def test_a_good_header_is_read_in_two_reads_and_comes_in_order_of_bytes() -> Non
     assert reader.reads == [(0, 8), (8, read.header_bytes)]
 
 
-@pytest.mark.parametrize("dtype", sorted(DTYPE_BITS))
+@each("dtype", sorted(DTYPE_BITS))
 def test_every_type_has_the_size_the_reference_gives_it(dtype: str) -> None:
     bits = DTYPE_BITS[dtype]
     data = file_of({"a": tensor(dtype, [8, 3], [0, 3 * bits])}, bytes(3 * bits))
@@ -441,3 +443,114 @@ def test_another_format_under_the_name_is_critical(content: bytes) -> None:
 def test_files_of_other_formats_are_none_of_its_business() -> None:
     assert answer(SafetensorsStructure(), Bytes(b"# hello\n", path="README.md")) is None
     assert answer(SafetensorsStructure(), Bytes(b"{}", path="model.safetensors.index.json")) is None
+
+
+# --- headers that are read through a window ---------------------------------------------------------------
+
+MANY = 12_000
+PADDING = ["", " ", "\n\t "]
+
+
+def many(*, metadata: object = None, spaces: str = "", reverse: bool = False) -> dict[str, object]:
+    """The header of so many tensors that it does not fit into the window; none of them is where another one is."""
+    header: dict[str, object] = {} if metadata is None else {"__metadata__": metadata}
+    names = [f"layers.{number}.é.weight{'x' * (number % 50)}" for number in range(MANY)]
+    tensors = {name: tensor("U8", [1, 2], [2 * n, 2 * n + 2]) for n, name in enumerate(names)}
+    return header | dict(reversed(tensors.items()) if reverse else tensors.items())
+
+
+def written(header: dict[str, object], separators: tuple[str, str] = (",", ":"), *, ascii_only: bool = False) -> bytes:
+    return json.dumps(header, separators=separators, ensure_ascii=ascii_only).encode()
+
+
+def both(header: bytes, data: bytes = bytes(2 * MANY)) -> str:
+    """What both ways of reading say of it: "" when it holds, else the rule."""
+    assert len(header) > WHOLE_BYTES
+    said = []
+    for reading in (read_header, survey):
+        try:
+            found = reading(Bytes(file_of(header, data)))
+        except HeaderProblem as problem:
+            said.append(problem.rule)
+        else:
+            tensors = found.tensors if isinstance(found.tensors, int) else len(found.tensors)
+            said.append(f"{tensors} {dict(found.metadata)}")
+    assert said[0] == said[1]
+    return said[0]
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), (" ,\n", "\t: ")])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_long_header_is_read_as_a_short_one_is(separators: tuple[str, str], reverse: bool) -> None:
+    metadata = {"format": "pt", "long": 'a "quoted" \\ text é ' * 500}
+    header = many(metadata=metadata, reverse=reverse)
+    assert both(written(header, separators)) == f"{MANY} {metadata}"
+    assert both(written(header, separators, ascii_only=True) + b" " * 3_000_000) == f"{MANY} {metadata}"
+
+
+def test_an_empty_object_with_much_padding_is_a_header() -> None:
+    assert both(b"{" + b" " * 3_000_000 + b"}", b"") == "0 {}"
+    assert both(b"{}" + b" " * 3_000_000, b"") == "0 {}"
+
+
+@each(
+    ("change", "rule"),
+    [
+        (lambda header: header[:-1], "safetensors-header-json"),
+        (lambda header: header[:-1] + b",}", "safetensors-header-json"),
+        (lambda header: header[:-1] + b' ,"x"}', "safetensors-header-json"),
+        (lambda header: header + b" x", "safetensors-header-padding"),
+        (lambda header: header + b"\n", "safetensors-header-padding"),
+        (lambda header: header[:-1] + b"," + header[1:90].partition(b"},")[0] + b"}}", "safetensors-duplicate-key"),
+        (
+            lambda header: header[:-1] + b',"y":{"dtype":"U8","shape":[-1],"data_offsets":[0,0]}}',
+            "safetensors-negative",
+        ),
+        (
+            lambda header: header[:-1] + b',"y":{"dtype":"U8","shape":[01],"data_offsets":[0,1]}}',
+            "safetensors-header-json",
+        ),
+        (
+            lambda header: header[:-1] + b',"y":{"dtype":"U9","shape":[1],"data_offsets":[0,1]}}',
+            "safetensors-unknown-dtype",
+        ),
+        (
+            lambda header: header[:-1] + b',"y":{"dtype":"U8","shape":[2],"data_offsets":[0,1]}}',
+            "safetensors-size-mismatch",
+        ),
+        (lambda header: header[:-1] + b',"y":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}', "safetensors-overlap"),
+        (
+            lambda header: header[:-1] + b',"y":{"dtype":"U8","shape":[1],"data_offsets":[30000,30001]}}',
+            "safetensors-hole",
+        ),
+        (
+            lambda header: header[:-1] + b',"y\\ud800":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}',
+            "safetensors-name",
+        ),
+        (lambda header: header[:-1] + b',"y":' + b"[" * 100_000 + b"}", "safetensors-header-nesting"),
+        (lambda header: header[:-1] + b',"y":7}', "safetensors-entry"),
+        (lambda header: header[:-1] + b',"\xff":7}', "safetensors-header-encoding"),
+        (lambda header: b" " + header, "safetensors-header-start"),
+    ],
+)
+def test_a_long_header_is_refused_as_a_short_one_is(change, rule: str) -> None:
+    assert both(change(written(many()))) == rule
+
+
+def test_data_that_a_long_header_does_not_account_for() -> None:
+    assert both(written(many()), bytes(2 * MANY + 1)) == "safetensors-trailing-data"
+    assert both(written(many()), bytes(2 * MANY - 1)) == "safetensors-truncated"
+    assert both(written(many(reverse=True)), bytes(2 * MANY + 1)) == "safetensors-trailing-data"
+
+
+def test_a_long_header_is_never_held_whole() -> None:
+    reader = Bytes(file_of(written(many()) + b" " * 20_000_000, bytes(2 * MANY)))
+    assert survey(reader).tensors == MANY
+    assert max(length for _, length in reader.reads) <= 1024 * 1024
+
+
+def test_one_member_larger_than_is_read_is_unknown() -> None:
+    header = written(many(metadata={"a": "x" * 20_000_000}))
+    report = answer(SafetensorsStructure(), Bytes(file_of(header, bytes(2 * MANY))))
+    assert report is not None
+    assert (report.verdict, [f.rule for f in report.findings]) == (Verdict.UNKNOWN, ["safetensors-header-values"])

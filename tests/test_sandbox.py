@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cases import each
 from tests.support.inspecting import Bytes
 from weighbridge.core.errors import InspectorCrashed, Interrupted, NotFound, Truncated
 from weighbridge.core.finding import Report, Verdict
@@ -150,9 +151,24 @@ def test_bytes_that_cannot_be_reached_are_no_answer_about_them(pool: Pool) -> No
     assert pool.inspect(Bytes("evil.pkl", EVIL)).verdict is Verdict.BAD
 
 
-@pytest.mark.parametrize(
+@each(
     "payload",
-    [b"", b"\xff\xff\xff\xff", b"\x02\x00\x00\x00{}[]", b"\x00\x00\x00\x00[]", b"\x02\x00\x00\x00{}" + b"[" * 100_000],
+    [
+        b"",
+        b"\xff\xff\xff\xff",
+        b"{}",
+        b"[]",
+        b"[[],[],{},0]",
+        b"[" * 100_000,
+        b'[[["x","fine",1,1,"",[]]],[],{}]',
+        b'[[["x","clean",-1,1,"",[]]],[],{}]',
+        b'[[["x","clean",1,true,"",[]]],[],{}]',
+        b'[[[1,"clean",1,1,"",[]]],[],{}]',
+        b'[[["x","clean",1,1,"",[["a-rule","high","sure","m","","",""]]]],[],{}]',
+        b'[[["x","clean",1,1,"",["texts"]]],[],{}]',
+        b'[["texts!"],[],{}]',
+        b'[[],[["a","b"]],{}]',
+    ],
 )
 def test_a_worker_that_talks_nonsense_has_crashed(payload: bytes) -> None:
     with pytest.raises(InspectorCrashed):
@@ -182,3 +198,24 @@ def test_many_threads_share_the_workers() -> None:
         for thread in threads:
             thread.join()
     assert verdicts == {number: Verdict.BAD if number % 2 else Verdict.CLEAN for number in range(20)}
+
+
+def test_of_many_that_are_asked_about_at_once_only_the_bad_one_is_lost(pool: Pool) -> None:
+    asked = [Bytes("a.md", b"# words\n"), Bytes("evil.pkl", EVIL), Bytes("dies", b"hello"), Bytes("raises", b"hello")]
+    asked += [Bytes("b.pkl", EVIL), Bytes("c.md", b"# words\n")]
+    found = pool.inspect_each(asked)
+    assert [{finding.rule for report in one.reports for finding in report.findings} for one in found[2:4]] == [
+        {"inspector-crashed"}
+    ] * 2
+    assert [one.verdict.value for one in found] == ["clean", "bad", "unknown", "unknown", "bad", "clean"]
+    assert [found[place] for place in (0, 1, 4, 5)] == [inspect_artifact(asked[place]) for place in (0, 1, 4, 5)]
+
+
+def test_one_that_hangs_takes_no_time_from_those_asked_about_with_it(pool: Pool) -> None:
+    found = pool.inspect_each([Bytes("evil.pkl", EVIL), Bytes("hangs", b"hello"), Bytes("c.md", b"# words\n")])
+    assert [one.verdict.value for one in found] == ["bad", "unknown", "clean"]
+    assert {finding.rule for report in found[1].reports for finding in report.findings} == {"inspector-timed-out"}
+
+
+def test_none_is_asked_about(pool: Pool) -> None:
+    assert pool.inspect_each([]) == []

@@ -11,14 +11,13 @@ keeps a clock that cannot be set, cannot list the models, and verifies everythin
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import secrets
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -45,6 +44,7 @@ from weighbridge.core.errors import (
     TrustError,
 )
 from weighbridge.core.ports import ObjectStore, StoredObject
+from weighbridge.wire.files import locked_file
 
 MAX_TIMESTAMP_BYTES = 16_384
 MAX_SNAPSHOT_BYTES = 2_000_000
@@ -52,7 +52,6 @@ MAX_TARGETS_BYTES = 5_000_000
 MAX_ROOT_ROTATIONS = 256
 READ_SECONDS = 30.0
 LOCK_SECONDS = 60.0
-_POLL_SECONDS = 0.01
 _REPLACED_TRIES = 8
 _FETCH_AHEAD = 4
 _FETCHES_AT_ONCE = 16
@@ -355,30 +354,16 @@ class TrustedIndex:
         Raises:
             Busy: another one takes too long. ConfigError: the folder cannot be written to.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise ConfigError(f"'{self.folder}' cannot be written to: {error.strerror}") from error
-        try:
-            deadline = time.monotonic() + LOCK_SECONDS
-            while not _try_lock(descriptor):
-                if time.monotonic() > deadline:
-                    raise Busy(
-                        f"another process has been using '{self.folder}' for {LOCK_SECONDS:g} s", hint="Try again."
-                    )
-                time.sleep(_POLL_SECONDS)
+        with ExitStack() as closing:
+            try:
+                closing.enter_context(locked_file(self.folder / "lock", wait_seconds=LOCK_SECONDS))
+            except TimeoutError as error:
+                raise Busy(
+                    f"another process has been using '{self.folder}' for {LOCK_SECONDS:g} s", hint="Try again."
+                ) from error
+            except OSError as error:
+                raise ConfigError(f"'{self.folder}' cannot be written to: {error.strerror}") from error
             yield
-        finally:
-            os.close(descriptor)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _root(data: bytes) -> bytes:

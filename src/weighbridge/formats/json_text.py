@@ -13,6 +13,7 @@ The rules are those of RFC 8259.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -28,6 +29,9 @@ MAX_TEXT_BYTES: Final = 64 * 1024 * 1024
 MAX_VALUES: Final = 4_000_000
 """Values, estimated from commas and brackets: 1.4 million in the largest public tokenizers."""
 MAX_DEPTH: Final = 100
+PAIRED_CHARACTERS: Final = 12 * 1024 * 1024
+"""Texts from this size on are built without their pairs, which would take as much memory again."""
+_STRING: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _MARK = "\ufeff"
 _MAX_REPEATED = 20
 
@@ -77,7 +81,7 @@ class _Building:
         return float(text.replace("Infinity", "inf"))
 
 
-def parse(data: bytes) -> JsonText:
+def parse(data: bytes, *, max_values: int = MAX_VALUES) -> JsonText:
     """The one value of a JSON text.
 
     Raises:
@@ -85,23 +89,33 @@ def parse(data: bytes) -> JsonText:
         JsonProblem: it is not one JSON value in UTF-8, or nested deeper than `MAX_DEPTH`.
     """
     values = data.count(b",") + data.count(b"[") + data.count(b"{")
-    if values > MAX_VALUES:
-        raise LimitExceeded(f"the text holds more than {MAX_VALUES} values")
+    if values > max_values:
+        raise LimitExceeded(f"the text holds more than {max_values} values")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise JsonProblem("encoding", f"the text is not UTF-8 from byte {error.start} on") from error
     marked = text.startswith(_MARK)
+    text = text[1:] if marked else text
+    size_bytes = len(data)
+    # The caller may hold no other reference, and the values take their room.
+    del data
     building = _Building()
-    value = _decode(text[1:] if marked else text, building)
+    value = _decode(text, building, paired=len(text) < PAIRED_CHARACTERS)
     if _is_deeper(value, MAX_DEPTH):
         raise JsonProblem("nesting", f"values are nested deeper than {MAX_DEPTH} levels")
-    return JsonText(value, len(data), tuple(building.repeated), marked, building.not_finite)
+    if len(text) >= PAIRED_CHARACTERS and _keys_in(value) != _STRING.sub("", text).count(":"):
+        # Some key is there twice: only with all pairs at hand can it be said which.
+        del value
+        value = _decode(text, building, paired=True)
+    return JsonText(value, size_bytes, tuple(building.repeated), marked, building.not_finite)
 
 
-def _decode(text: str, building: _Building) -> Json:
+def _decode(text: str, building: _Building, *, paired: bool) -> Json:
+    """The value. With `paired`, repeated keys are noticed: their pairs are held all at once, at the cost of memory."""
+    hook = building.object if paired else None
     try:
-        value: Json = json.loads(text, object_pairs_hook=building.object, parse_constant=building.constant)
+        value: Json = json.loads(text, object_pairs_hook=hook, parse_constant=building.constant)
     except RecursionError as error:
         raise JsonProblem("nesting", f"values are nested deeper than {MAX_DEPTH} levels") from error
     except json.JSONDecodeError as error:
@@ -113,13 +127,13 @@ def _decode(text: str, building: _Building) -> Json:
     return value
 
 
-def read_json(reader: RangeReader) -> JsonText:
+def read_json(reader: RangeReader, *, max_values: int = MAX_VALUES) -> JsonText:
     """Reads and parses an artifact; see `parse`.
 
     Raises:
         LimitExceeded, JsonProblem, Truncated: it is too large, no JSON, or shorter than promised.
     """
-    return parse(read_whole(reader, MAX_TEXT_BYTES))
+    return parse(read_whole(reader, MAX_TEXT_BYTES), max_values=max_values)
 
 
 def read_lines(data: bytes) -> Iterator[JsonText]:
@@ -134,6 +148,19 @@ def read_lines(data: bytes) -> Iterator[JsonText]:
                 yield parse(line)
             except JsonProblem as error:
                 raise JsonProblem(error.rule, f"line {number}: {error.message}") from error
+
+
+def _keys_in(value: Json) -> int:
+    """How many keys all objects have together."""
+    count, waiting = 0, [value]
+    while waiting:
+        outer = waiting.pop()
+        if isinstance(outer, dict):
+            count += len(outer)
+        if isinstance(outer, (dict, list)):
+            inner = outer.values() if isinstance(outer, dict) else outer
+            waiting += [one for one in inner if isinstance(one, (dict, list))]
+    return count
 
 
 def _is_deeper(value: Json, limit: int) -> bool:
@@ -151,3 +178,16 @@ def _is_deeper(value: Json, limit: int) -> bool:
             if isinstance(inner, (dict, list))
         ]
     return False
+
+
+def texts(value: Json) -> Iterator[str]:
+    """The texts in a value, its lists and objects, without recursion."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, list):
+            waiting += one
+        elif isinstance(one, dict):
+            waiting += one.values()

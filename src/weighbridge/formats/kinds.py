@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.bounded import read_exactly
-from weighbridge.formats.tars import is_tar_header
+from weighbridge.formats.tar_header import is_tar_header
 from weighbridge.formats.text_opcodes import calls_something
 
 HEAD_BYTES = 8 * 1024
@@ -67,6 +67,7 @@ _MAGIC: Final[tuple[tuple[int, bytes, Kind], ...]] = (
     (0, b"ptrt", Kind("tensorrt", "weights")),
     (0, b"ftrt", Kind("tensorrt", "weights")),
     (0, b"\xba\x16\x4f\x2f", Kind("fasttext", "weights")),
+    (0, b"lCRF", Kind("crfsuite", "weights")),
     (0, b"mmap lm http://kheafield.com/code format version", Kind("kenlm", "weights")),
     (0, b"MATLAB 5.0 MAT-file", Kind("matlab", "serialised")),
     (0, b"\xac\xed\x00\x05", Kind("java-serialization", "serialised")),
@@ -128,6 +129,7 @@ _MAGIC: Final[tuple[tuple[int, bytes, Kind], ...]] = (
     (0, b"ttcf\x00", Kind("font", "media")),
     (0, b"true\x00", Kind("font", "media")),
 )
+_COREML_WEIGHTS = re.compile(rb".{2}\0\0\x02\0\0\0\0{56}\xef\xbe\xad\xde", re.DOTALL)
 _RIFF: Final[Mapping[bytes, Kind]] = {
     b"WEBP": Kind("webp", "media"),
     b"WAVE": Kind("wav", "media"),
@@ -148,6 +150,13 @@ _LZMA = re.compile(rb"\x5d\x00\x00[\x00-\xc0][\x00-\x08](?:\xff{8}|.{5}\x00{3})\
 _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 # The version, the number of tables and what follows from it, the name of the first table.
 _TRUETYPE = re.compile(rb"\x00\x01\x00\x00\x00[\x04-\x40].{6}[A-Za-z][A-Za-z0-9/ ]{3}", re.DOTALL)
+_PATTERNS: Final = (
+    (_BZIP2, Kind("bzip2", "archive")),
+    (_LZMA, Kind("lzma", "archive")),
+    (_TRUETYPE, Kind("font", "media")),
+    (_SKIPPABLE, Kind("zstd", "archive")),
+    (_COREML_WEIGHTS, Kind("coreml-weights", "weights")),
+)
 _PYC = re.compile(rb".[\x0c-\x0f]\r\n[\x00-\x03]\x00\x00\x00", re.DOTALL)
 # PROTO with any protocol, then an opcode that a stream can begin with.
 _PICKLE_PROTO = re.compile(rb"\x80[\x00-\x05][\x95\]\}\)\(NKJMILFGUTVXSBCcidlt\x80\x82-\x8e\x96PQ.]")
@@ -183,6 +192,7 @@ _WORD2VEC = re.compile(rb"[1-9]\d{0,8} [1-9]\d{0,4}\n[^\x00-\x20]{1,4096} ")
 _KERAS_METADATA = re.compile(rb"\x0a" + _VARINT + rb"(?:\x10.)?\x1a\x04root\"", re.DOTALL)
 # MessagePack has no signature: a map whose first key is a text, by its name or with a Flax array in it.
 _MSGPACK_MAP = re.compile(rb"(?:[\x81-\x8f]|\xde..|\xdf....)(?:[\xa0-\xbf]|\xd9.|\xda..)[\x20-\x7e]", re.DOTALL)
+_MSGPACK_LIST = re.compile(rb"[\x90-\x9f]|\xdc..|\xdd....", re.DOTALL)
 _FLAX_ARRAY = re.compile(rb"(?:\xc7.|\xc8..|\xc9....)[\x01\x03]\x93[\x90-\x9f]", re.DOTALL)
 _SHEBANG = re.compile(rb"#! ?/[^\n]{1,200}(?:\n|\Z)")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
@@ -205,6 +215,8 @@ _TEXT_BY_SUFFIX: Final[Mapping[str, Kind]] = {
     **dict.fromkeys((".sh", ".bash", ".zsh", ".bat", ".cmd", ".ps1"), Kind("script", "executable")),
     ".svg": Kind("svg", "media"),
 }
+_TABLES_OR_BINARY: Final = frozenset((".dat", ".dic", ".tab"))
+"""Endings of data that may be text, and promise nothing."""
 _PROSE = re.compile(
     r"(?:readme|licen[cs]e|notice|copying|copyright|authors|contributors|changelog|citation|use_policy|security)"
     r"(?:[-_][\w-]+)?|\.gitattributes|\.gitignore"
@@ -339,14 +351,9 @@ def _binary(name: str, head: bytes) -> Kind | None:
     """Kinds that a fixed run of bytes does not tell."""
     if head.startswith(b"RIFF") and head[8:12] in _RIFF:
         return _RIFF[head[8:12]]
-    if _BZIP2.match(head):
-        return Kind("bzip2", "archive")
-    if _LZMA.match(head):
-        return Kind("lzma", "archive")
-    if _TRUETYPE.match(head):
-        return Kind("font", "media")
-    if _SKIPPABLE.match(head):
-        return Kind("zstd", "archive")
+    for pattern, kind in _PATTERNS:
+        if pattern.match(head):
+            return kind
     if is_tar_header(head[:512]):
         return Kind("tar", "archive")
     program = _program(head)
@@ -355,7 +362,8 @@ def _binary(name: str, head: bytes) -> Kind | None:
     # The last three need a dictionary.
     if head[:2] in (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda", b"\x78\x7d", b"\x78\xbb", b"\x78\xf9"):
         return Kind("zlib", "archive")
-    if _MSGPACK_MAP.match(head) and (suffix_of(name) == ".msgpack" or _FLAX_ARRAY.search(head)):
+    packed = suffix_of(name) == ".msgpack"
+    if (_MSGPACK_MAP.match(head) and (packed or _FLAX_ARRAY.search(head))) or (packed and _MSGPACK_LIST.match(head)):
         return Kind("msgpack", "weights")
     return _UNSIGNED.get(suffix_of(name)) or _word_vectors(head) or _protobuf(name, head)
 
@@ -417,6 +425,6 @@ def _text(name: str, head: bytes) -> Kind:
     if kind is not None:
         # What a JSON reader cannot begin to read is some other text.
         return OTHER_TEXT if kind.name in ("json", "notebook") and first not in b'{["' else kind
-    if _PROSE.fullmatch(base):
+    if suffix in _TABLES_OR_BINARY or _PROSE.fullmatch(base):
         return Kind("text", "text")
     return Kind("json", "config") if not suffix and first in (b"{", b"[") else OTHER_TEXT

@@ -135,6 +135,7 @@ class Machine(Registers):
             at = after
             count += 1
         window.move_to(at)
+        count, self._run = count + self._run, 0
         return count
 
     # --- the stack -------------------------------------------------------------------------------

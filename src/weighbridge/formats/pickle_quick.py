@@ -7,6 +7,7 @@ that lie beyond the block. The machine then takes the opcode the long way.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from typing import Final
@@ -21,6 +22,9 @@ TAIL_BYTES: Final = 9
 """A step is only taken where so many bytes of the block follow its opcode."""
 
 _MAX_TEXT: Final = 255
+_MAX_STACK: Final = 2_000
+"""Values up to which numbers are put on the stack together; deep ones are forgotten one by one."""
+
 _DECLINED: Final = -1
 _FREE: Final = frozenset((type(None), bool, Sort, Global, Instance))
 """What costs nothing to remember."""
@@ -31,7 +35,7 @@ _SUSPECT: Final = frozenset(b"\xc2(ci")
 class Registers:
     """The stack, the marks and the memo of a machine."""
 
-    __slots__ = ("_marks", "_memo", "_room", "_sparse", "_stack", "_wrapped")
+    __slots__ = ("_marks", "_memo", "_room", "_run", "_sparse", "_stack", "_wrapped")
 
     def __init__(self, room: int) -> None:
         self._stack: list[Value] = []
@@ -40,12 +44,13 @@ class Registers:
         self._sparse: dict[int, Value] = {}
         self._room = room
         self._wrapped = Wrapped()
+        self._run = 0
+        """Opcodes that steps have taken beyond their own."""
 
 
 Quick = Callable[[Registers, bytes, int], int]
-_DOUBLE = struct.Struct(">d").unpack_from
 _INT = struct.Struct("<i").unpack_from
-_SHORT = struct.Struct("<H").unpack_from
+_UNSIGNED = struct.Struct("<I").unpack_from
 
 
 def _pushing(value: Value) -> Quick:
@@ -56,24 +61,27 @@ def _pushing(value: Value) -> Quick:
     return step
 
 
-def _byte(m: Registers, data: bytes, at: int) -> int:
-    m._stack.append(data[at + 1])
-    return at + 2
+def _numbers(opcode: bytes, form: str) -> Quick:
+    """A number of a fixed width, and as many more as follow it."""
+    one, each = struct.Struct(form), struct.Struct(f"{form[0]}x{form[1:]}")
+    width = each.size
+    unpack, unpack_all = one.unpack_from, each.iter_unpack
+    run = re.compile(b"(?:%s.{%d})+" % (opcode, one.size), re.DOTALL).match
+    code = opcode[0]
 
+    def step(m: Registers, data: bytes, at: int) -> int:
+        stack, after = m._stack, at + width
+        if data[after] == code and (room := _MAX_STACK - len(stack)) > 1:
+            found = run(data, at, at + width * room)
+            if found is not None:
+                values = [value for (value,) in unpack_all(found[0])]
+                stack += values
+                m._run += len(values) - 1
+                return found.end()
+        stack.append(unpack(data, at + 1)[0])
+        return after
 
-def _two(m: Registers, data: bytes, at: int) -> int:
-    m._stack.append(_SHORT(data, at + 1)[0])
-    return at + 3
-
-
-def _four(m: Registers, data: bytes, at: int) -> int:
-    m._stack.append(_INT(data, at + 1)[0])
-    return at + 5
-
-
-def _float(m: Registers, data: bytes, at: int) -> int:
-    m._stack.append(_DOUBLE(data, at + 1)[0])
-    return at + 9
+    return step
 
 
 def _text_at(m: Registers, data: bytes, start: int, length: int) -> int:
@@ -103,6 +111,14 @@ def _mark(m: Registers, _: bytes, at: int) -> int:
     return at + 1
 
 
+def _pop(m: Registers, _: bytes, at: int) -> int:
+    stack, marks = m._stack, m._marks
+    if len(stack) <= (marks[-1] if marks else 0):
+        return _DECLINED
+    stack.pop()
+    return at + 1
+
+
 def _kept(m: Registers) -> bool:
     """Remembers the top in the next place of the memo, if it is there, and cheap."""
     stack, marks = m._stack, m._marks
@@ -122,16 +138,43 @@ def _memoize(m: Registers, _: bytes, at: int) -> int:
     return at + 1 if _kept(m) else _DECLINED
 
 
+def _put(m: Registers, key: int) -> bool:
+    """Remembers the top in a place of the memo that is the next, or taken already."""
+    memo = m._memo
+    if key >= len(memo):
+        return key == len(memo) and _kept(m)
+    stack, marks = m._stack, m._marks
+    if len(stack) <= (marks[-1] if marks else 0):
+        return False
+    value = stack[-1]
+    if type(value) not in _FREE:
+        # What takes room is done the long way.
+        return False
+    memo[key] = value
+    return True
+
+
 def _binput(m: Registers, data: bytes, at: int) -> int:
-    return at + 2 if data[at + 1] == len(m._memo) and _kept(m) else _DECLINED
+    return at + 2 if _put(m, data[at + 1]) else _DECLINED
+
+
+def _long_binput(m: Registers, data: bytes, at: int) -> int:
+    return at + 5 if _put(m, _UNSIGNED(data, at + 1)[0]) else _DECLINED
+
+
+def _got(m: Registers, key: int) -> bool:
+    if key >= len(m._memo) or type(m._memo[key]) is Global:
+        return False
+    m._stack.append(m._memo[key])
+    return True
 
 
 def _binget(m: Registers, data: bytes, at: int) -> int:
-    key = data[at + 1]
-    if key >= len(m._memo) or type(m._memo[key]) is Global:
-        return _DECLINED
-    m._stack.append(m._memo[key])
-    return at + 2
+    return at + 2 if _got(m, data[at + 1]) else _DECLINED
+
+
+def _long_binget(m: Registers, data: bytes, at: int) -> int:
+    return at + 5 if _got(m, _UNSIGNED(data, at + 1)[0]) else _DECLINED
 
 
 def _tuple(length: int) -> Quick:
@@ -178,16 +221,19 @@ _BY_CODE: Final[dict[str, Quick]] = {
     "}": _pushing(Sort.DICT),
     ")": _pushing(EMPTY),
     "\x8f": _pushing(Sort.SET),
-    "K": _byte,
-    "M": _two,
-    "J": _four,
-    "G": _float,
+    "K": _numbers(b"K", "<B"),
+    "M": _numbers(b"M", "<H"),
+    "J": _numbers(b"J", "<i"),
+    "G": _numbers(b"G", ">d"),
     "\x8c": _short_text,
     "X": _text,
     "(": _mark,
+    "0": _pop,
     "\x94": _memoize,
     "q": _binput,
+    "r": _long_binput,
     "h": _binget,
+    "j": _long_binget,
     "t": _tuple_to_mark,
     "u": _filling(Sort.DICT),
     "e": _filling(Sort.LIST),

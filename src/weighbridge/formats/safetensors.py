@@ -8,13 +8,14 @@ the tensors' data back to back. What the reference implementation refuses is ref
 - numbers that are not plain non-negative integers, however harmless.
 
 Limits: a header of at most 100 MB as in the reference, and at most `MAX_VALUES` values in it, so that the worst header
-takes about a gigabyte of memory and an honest one of 100,000 tensors some hundred megabytes. Only the header is read.
+takes about a gigabyte of memory and an honest one of 100,000 tensors some hundred megabytes; `safetensors_survey` checks
+such a one in little memory. Only the header is read.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -113,6 +114,23 @@ def read_header(reader: RangeReader) -> SafetensorsHeader:
             `HeaderTruncated`); the first one found is named.
         Truncated: the reader returned less than the file's size promises.
     """
+    size, length = reader.size_bytes, header_length(reader)
+    record = _parse(read_exactly(reader, LENGTH_BYTES, length))
+    metadata = metadata_of(record.pop(METADATA_KEY)) if METADATA_KEY in record else {}
+    tensors = sorted(
+        (tensor_of(name, value) for name, value in record.items()), key=lambda tensor: (tensor.begin, tensor.end)
+    )
+    _check_layout(tensors, size - LENGTH_BYTES - length)
+    return SafetensorsHeader(length, tuple(tensors), metadata)
+
+
+def header_length(reader: RangeReader) -> int:
+    """The length of the header that the file announces, when there can be such a one.
+
+    Raises:
+        HeaderTruncated, HeaderTooLarge: it does not fit into the file, or is larger than the format allows.
+        Truncated: the reader returned less than the file's size promises.
+    """
     size = reader.size_bytes
     if size < LENGTH_BYTES:
         raise HeaderTruncated("safetensors-truncated", f"the file has {size} bytes; the header's length alone takes 8")
@@ -125,13 +143,14 @@ def read_header(reader: RangeReader) -> SafetensorsHeader:
         raise HeaderTooLarge(
             "safetensors-header-limit", f"the header has {length} bytes; the format allows {MAX_HEADER_BYTES}"
         )
-    record = _parse(read_exactly(reader, LENGTH_BYTES, length))
-    metadata = _metadata(record.pop(METADATA_KEY)) if METADATA_KEY in record else {}
-    tensors = sorted(
-        (_entry(name, value) for name, value in record.items()), key=lambda tensor: (tensor.begin, tensor.end)
+    return length
+
+
+def decoder() -> json.JSONDecoder:
+    """Reads JSON as headers have it: repeated keys and odd numbers are refused while it is read."""
+    return json.JSONDecoder(
+        object_pairs_hook=_unique, parse_int=_integer, parse_float=_no_number, parse_constant=_no_number
     )
-    _check_layout(tensors, size - LENGTH_BYTES - length)
-    return SafetensorsHeader(length, tuple(tensors), metadata)
 
 
 def _parse(data: bytes) -> dict[str, object]:
@@ -147,11 +166,8 @@ def _parse(data: bytes) -> dict[str, object]:
     except UnicodeDecodeError as error:
         place = f"offset {LENGTH_BYTES + error.start}"
         raise HeaderMalformed("safetensors-header-encoding", "the header is not UTF-8", location=place) from error
-    decoder = json.JSONDecoder(
-        object_pairs_hook=_unique, parse_int=_integer, parse_float=_no_number, parse_constant=_no_number
-    )
     try:
-        record, end = decoder.raw_decode(text)
+        record, end = decoder().raw_decode(text)
     except RecursionError as error:
         raise HeaderTooLarge("safetensors-header-nesting", "the header is nested too deeply to read") from error
     except json.JSONDecodeError as error:
@@ -167,7 +183,7 @@ def _parse(data: bytes) -> dict[str, object]:
         )
     assert isinstance(record, dict)
     if "\\" in text:  # Only an escape can spell half a surrogate pair.
-        _check_unicode(record)
+        check_unicode(record)
     return record
 
 
@@ -176,9 +192,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(record) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise HeaderAmbiguous(
-            "safetensors-duplicate-key", f"the key {_shown(twice)} is repeated", location=_shown(twice)
-        )
+        raise HeaderAmbiguous("safetensors-duplicate-key", f"the key {shown(twice)} is repeated", location=shown(twice))
     return record
 
 
@@ -194,43 +208,52 @@ def _no_number(text: str) -> object:
     raise HeaderMalformed("safetensors-not-an-integer", f"{text[:24]} is not an integer")
 
 
-def _check_unicode(record: Mapping[str, object]) -> None:
-    metadata = record.get(METADATA_KEY)
-    texts = [*record, *(metadata.values() if isinstance(metadata, dict) else ())]
-    texts += metadata if isinstance(metadata, dict) else ()
+def check_unicode(texts: Iterable[str]) -> None:
+    """Refuses texts with half a surrogate pair."""
     for text in texts:
-        if isinstance(text, str):
-            try:
-                text.encode("utf-8")
-            except UnicodeEncodeError as error:
-                raise HeaderMalformed(
-                    "safetensors-name", f"{_shown(text)} is not valid Unicode", location=_shown(text)
-                ) from error
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise HeaderMalformed(
+                "safetensors-name", f"{shown(text)} is not valid Unicode", location=shown(text)
+            ) from error
 
 
-def _metadata(value: object) -> dict[str, str]:
+def metadata_of(value: object) -> dict[str, str]:
+    """The metadata: texts under texts.
+
+    Raises:
+        HeaderMalformed: it is something else.
+    """
     if not isinstance(value, dict):
         raise HeaderMalformed("safetensors-metadata", "the metadata is not an object", location=METADATA_KEY)
     for key, text in value.items():
         if not isinstance(text, str):
             raise HeaderMalformed(
-                "safetensors-metadata", f"the metadata {_shown(key)} is not text", location=METADATA_KEY
+                "safetensors-metadata", f"the metadata {shown(key)} is not text", location=METADATA_KEY
             )
+    check_unicode(value)
+    check_unicode(value.values())
     return value
 
 
-def _entry(name: str, value: object) -> TensorEntry:
+def tensor_of(name: str, value: object) -> TensorEntry:
+    """One tensor, whose type, shape and offsets fit each other.
+
+    Raises:
+        HeaderMalformed: they do not, or it is none.
+    """
     if not isinstance(value, dict):
         raise _malformed("safetensors-entry", name, "is not described by an object")
     if value.keys() != _FIELDS:
         missing, unknown = sorted(_FIELDS - value.keys()), sorted(value.keys() - _FIELDS)
         if missing:
             raise _malformed("safetensors-missing-field", name, f"has no '{missing[0]}'")
-        raise _malformed("safetensors-unknown-field", name, f"has the unknown field {_shown(unknown[0])}")
+        raise _malformed("safetensors-unknown-field", name, f"has the unknown field {shown(unknown[0])}")
     dtype = value["dtype"]
     bits = DTYPE_BITS.get(dtype) if isinstance(dtype, str) else None
     if bits is None:
-        raise _malformed("safetensors-unknown-dtype", name, f"has the unknown type {_shown(dtype)}")
+        raise _malformed("safetensors-unknown-dtype", name, f"has the unknown type {shown(dtype)}")
     shape = _integers(value["shape"], "safetensors-shape", name)
     offsets = _integers(value["data_offsets"], "safetensors-offsets", name)
     if len(offsets) != 2 or offsets[0] > offsets[1]:
@@ -249,7 +272,7 @@ def _integers(value: object, rule: str, name: str) -> tuple[int, ...]:
         raise _malformed(rule, name, "has a shape or offsets that are not a list")
     for number in value:
         if type(number) is not int:  # A bool is an int to Python and not to the format.
-            raise _malformed("safetensors-not-an-integer", name, f"has {_shown(number)} where an integer belongs")
+            raise _malformed("safetensors-not-an-integer", name, f"has {shown(number)} where an integer belongs")
     return tuple(value)
 
 
@@ -269,13 +292,30 @@ def _check_layout(tensors: Sequence[TensorEntry], data_bytes: int) -> None:
     """Each byte of the data section belongs to exactly one tensor."""
     position = 0
     for tensor in tensors:
-        if tensor.begin > position:
-            message = f"begins at {tensor.begin}; the bytes from {position} belong to no tensor"
-            raise _malformed("safetensors-hole", tensor.name, message)
-        if tensor.begin < position:
-            message = f"the tensor {_shown(tensor.name)} begins at {tensor.begin}, before the previous one's end at {position}"
-            raise HeaderAmbiguous("safetensors-overlap", message, location=_shown(tensor.name))
+        check_next(tensor.name, tensor.begin, position)
         position = tensor.end
+    check_end(position, data_bytes)
+
+
+def check_next(name: str, begin: int, position: int) -> None:
+    """The data of the next tensor begins where the last one's ended.
+
+    Raises:
+        HeaderMalformed, HeaderAmbiguous: there is a hole before it, or it overlaps.
+    """
+    if begin > position:
+        raise _malformed("safetensors-hole", name, f"begins at {begin}; the bytes from {position} belong to no tensor")
+    if begin < position:
+        message = f"the tensor {shown(name)} begins at {begin}, before the previous one's end at {position}"
+        raise HeaderAmbiguous("safetensors-overlap", message, location=shown(name))
+
+
+def check_end(position: int, data_bytes: int) -> None:
+    """The last tensor ends where the file does.
+
+    Raises:
+        HeaderTruncated, HeaderMalformed: it does not.
+    """
     if position > data_bytes:
         raise HeaderTruncated(
             "safetensors-truncated", f"the tensors need {position} bytes of data and the file has {data_bytes}"
@@ -289,10 +329,10 @@ def _check_layout(tensors: Sequence[TensorEntry], data_bytes: int) -> None:
 
 
 def _malformed(rule: str, name: str, what: str) -> HeaderMalformed:
-    return HeaderMalformed(rule, f"the tensor {_shown(name)} {what}", location=_shown(name))
+    return HeaderMalformed(rule, f"the tensor {shown(name)} {what}", location=shown(name))
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """A stranger's text made printable and short, so that it can go into a report."""
     text = repr(value if not isinstance(value, str) else value[:80])
     return text if len(text) <= 120 else f"{text[:117]}..."

@@ -20,6 +20,7 @@ from typing import Final
 from weighbridge.core.errors import Truncated
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.members import Blocks
+from weighbridge.formats.tar_header import BLOCK, OCTAL, is_tar_header
 
 MAX_MEMBERS: Final = 30_000
 MAX_EXTENDED_BYTES: Final = 1024 * 1024
@@ -27,10 +28,8 @@ MAX_PROBLEMS: Final = 200
 MAX_PADDING_BYTES: Final = 16 * 1024 * 1024
 """Zeros behind the end that are read; writers fill up a record of some 10 kB."""
 
-BLOCK: Final = 512
 _AHEAD_BYTES = 64 * 1024
 _ZEROS = bytes(BLOCK)
-_OCTAL = re.compile(rb" *([0-7]*)[ \x00]*\Z")
 _FITS_IN_A_HEADER = 8 * 1024**3
 _REGULAR = frozenset(b"\x007")
 _EXTENDED = frozenset(b"xgLK")
@@ -177,7 +176,7 @@ class TarArchive:
                 self.say("number", f"{what} is negative, or beyond all measure", position)
                 raise _Stop
             return value
-        match = _OCTAL.match(raw)
+        match = OCTAL.match(raw)
         if match is None:
             self.say("number", f"{what} is {raw!a}, which is no octal number", position)
             raise _Stop
@@ -380,16 +379,6 @@ class _Names:
         else:
             say("symbolic-link", f"{shown} is a link to {target[:100]!a}", place)
         self._links.add(_plain(member.name))
-
-
-def is_tar_header(block: bytes) -> bool:
-    """Whether a block of 512 bytes has the checksum of a header, and a name."""
-    if len(block) < BLOCK or not block[0]:
-        return False
-    match = _OCTAL.match(block[148:156])
-    if match is None or not match[1]:
-        return False
-    return int(match[1], 8) == sum(block[:148]) + 8 * 0x20 + sum(block[156:BLOCK])
 
 
 def escapes(name: str) -> bool:

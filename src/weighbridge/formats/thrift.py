@@ -30,11 +30,27 @@ def read_struct(data: bytes) -> dict[int, Thrift]:
     return _Reader(data).struct(0)
 
 
+def struct_length(data: bytes) -> int:
+    """How many bytes the struct has that `data` begins with.
+
+    Raises:
+        ThriftProblem: there is none; LimitExceeded: it has too many values, or too deep ones.
+    """
+    reader = _Reader(data)
+    reader.struct(0)
+    return reader.position
+
+
 class _Reader:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
         self._left = MAX_VALUES
+
+    @property
+    def position(self) -> int:
+        """How many bytes were read."""
+        return self._at
 
     def _byte(self) -> int:
         if self._at >= len(self._data):

@@ -29,6 +29,7 @@ READ_ELSEWHERE: Final = frozenset(("safetensors", "pickle"))
 PROSE: Final = frozenset(("text", "markdown"))
 MAX_PROSE_BYTES = 16 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
+_PICTURES: Final = frozenset(("png", "jpeg", "gif", "webp"))
 _RISKY_FAMILIES = frozenset(("executable", "serialised", "archive", "code", "pointer"))
 
 
@@ -144,6 +145,9 @@ def _by_name(path: str, kind: Kind) -> list[Finding]:
         # Read as a pickle, the length and the names of a crafted header are a program.
         return [_BY_ID["kind-disguise"].finding(path, "a safetensors file whose name makes loaders read it otherwise")]
     if kind.family == "empty" or not expected or kind.name in expected:
+        return []
+    if kind.name in _PICTURES and expected <= _PICTURES:
+        # Whoever shows pictures goes by their first bytes.
         return []
     disguised = kind.family in _RISKY_FAMILIES and not expected & {"pickle", "zip", "script"}
     rule = _BY_ID["kind-disguise" if disguised else "kind-extension-mismatch"]

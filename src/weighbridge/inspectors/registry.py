@@ -8,7 +8,7 @@ everything else to all. The rules of all inspectors are in `all_rules`.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -92,6 +92,16 @@ ORDINARY: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     **{("zip", suffix): _PICKLES for suffix in (*_PICKLE_NAMES, ".zip", ".npz")},
 }
 """By kind and ending: the inspectors that such an artifact can concern. The others are held to that by a test."""
+
+
+def preload(suffixes: Iterable[str]) -> None:
+    """Imports what ordinary artifacts of these endings are shown to; best before a process is forked that inspects some."""
+    wanted = set(suffixes)
+    names = frozenset[str]().union(*(names for (_, suffix), names in ORDINARY.items() if suffix in wanted))
+    for inspector in INSPECTORS:
+        if isinstance(inspector, Deferred) and inspector.name in names:
+            inspector.load()
+
 
 COULD_NOT_ANSWER: Final = Rule(
     "inspector-could-not-answer",

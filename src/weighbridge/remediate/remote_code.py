@@ -33,7 +33,7 @@ from weighbridge.core.errors import (
 )
 from weighbridge.core.snapshot import Entry
 from weighbridge.formats.bounded import read_whole
-from weighbridge.formats.json_text import Json, JsonProblem, JsonText, parse
+from weighbridge.formats.json_text import Json, JsonProblem, JsonText, parse, texts
 from weighbridge.remediate.json_edit import MAX_EDITED_BYTES, Path, objects, rest, shown, without
 from weighbridge.remediate.native import Engine
 from weighbridge.remediate.native_names import Native, Reference, check_native
@@ -154,20 +154,8 @@ def _switches(key: str, value: Json) -> bool:
     if key in _KERNEL_SWITCHES and value is True:
         return True
     if len(key) <= 64 and (key in _KERNEL_SWITCHES or _KERNELS.fullmatch(key)):
-        return any("/" in text for text in _words(value))
+        return any("/" in text for text in texts(value))
     return False
-
-
-def _words(value: Json) -> Iterator[str]:
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, str):
-            yield one
-        elif isinstance(one, list):
-            waiting += one
-        elif isinstance(one, dict):
-            waiting += one.values()
 
 
 def _auto_map(path: str, value: Json, siblings: Mapping[str, Json], where: Path) -> Iterator[Reference]:

@@ -6,6 +6,8 @@ stored record.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import select
 import struct
@@ -17,6 +19,7 @@ from weighbridge.core.errors import InspectorCrashed, InspectorTimedOut
 MAX_FRAME_BYTES = 160 * 1024 * 1024
 _HEAD = struct.Struct("<BI")
 _STEP = 1024 * 1024
+_AHEAD = 64 * 1024
 
 
 class FrameKind(IntEnum):
@@ -36,9 +39,15 @@ class Channel:
 
     def __init__(self, incoming: int, outgoing: int, *, patient: bool = True) -> None:
         self._incoming = incoming
+        self._held = b""
         self._outgoing = outgoing
         # A pipe that is full blocks its writer for as long as the other end pleases.
         os.set_blocking(outgoing, patient)
+        enlarge = getattr(fcntl, "F_SETPIPE_SZ", None)
+        if enlarge is not None and not patient:
+            # What fits is handed over without waiting; a system may allow no more than it has given.
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(outgoing, enlarge, _STEP)
 
     def send(self, kind: FrameKind, *parts: bytes, seconds: float | None = None) -> None:
         """Writes one frame; waits at most `seconds` for the other end to take it.
@@ -78,16 +87,23 @@ class Channel:
         return FrameKind(kind), self._read(length, deadline)
 
     def _read(self, length: int, deadline: float | None) -> bytes:
-        pieces, missing = [], length
-        while missing:
+        held, self._held = self._held, b""
+        if len(held) >= length:
+            self._held = held[length:]
+            return held[:length]
+        pieces, missing = [held], length - len(held)
+        while missing > 0:
             if deadline is not None and not _is_ready(self._incoming, select.POLLIN, deadline):
                 raise InspectorTimedOut("the inspecting process did not answer in time")
-            piece = os.read(self._incoming, min(missing, _STEP))
+            # What follows is taken along: frames are small, and calls dear.
+            piece = os.read(self._incoming, max(_AHEAD, min(missing, _STEP)))
             if not piece:
                 raise InspectorCrashed("the inspecting process is gone")
             pieces.append(piece)
             missing -= len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if missing < 0:
+            self._held, pieces[-1] = pieces[-1][missing:], pieces[-1][:missing]
+        return b"".join(pieces)
 
     def close(self) -> None:
         """Closes both pipes."""

@@ -2,7 +2,8 @@
 
 The parent reads for the worker: the worker asks for ranges, so it needs neither files nor network. Time counts only
 while the worker thinks, not while its bytes are fetched. A worker that fails is thrown away with the artifact it was
-working on, whose verdict is `unknown`.
+working on, whose verdict is `unknown`. It may be told of several at once: it answers one by one, each has its own time,
+and those after the one that it failed on go to another worker.
 
 A worker has read hostile bytes and may be in their hands. So what it asks for is bounded (`READS_OF_SIZE` times the
 artifact and `READ_BYTES`, a request counting for `REQUEST_BYTES` more than it asks for), nothing waits for it without
@@ -11,17 +12,17 @@ end, and it can speak only of the artifact that it was asked about.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import queue
 import signal
 import struct
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Final, NoReturn, Self
 
@@ -32,25 +33,26 @@ from weighbridge.core.errors import (
     InspectorCrashed,
     InspectorTimedOut,
     IntegrityError,
-    Malformed,
     WeighbridgeError,
 )
-from weighbridge.core.finding import Coverage, Inspection, Report, Verdict
+from weighbridge.core.finding import Coverage, Report, Verdict
 from weighbridge.core.ports import RangeReader
 from weighbridge.inspectors.content.malware import Malware
 from weighbridge.inspectors.content.session import LABEL, ContentSettings
 from weighbridge.inspectors.content.spool import Spool
 from weighbridge.inspectors.registry import CRASHED, TIMED_OUT
 from weighbridge.inspectors.subject import Fact, Inspected
-from weighbridge.sandbox import worker
+from weighbridge.sandbox import answers, worker
 from weighbridge.sandbox.frames import MAX_FRAME_BYTES, Channel, FrameKind
 
 NAME: Final = "sandbox"
-HEAD_BYTES: Final = 64 * 1024
+HEAD_BYTES: Final = 96 * 1024
 NO_CONTENT: Final = ContentSettings(secrets=False, malware=False)
 READS_OF_SIZE: Final = 16
 READ_BYTES: Final = 256 * 1024 * 1024
 REQUEST_BYTES: Final = 256
+ABSORBED_BYTES: Final = 2 * 1024 * 1024
+"""How much text the workers may have set aside together for it to be searched at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,20 @@ class Spooled:
         for name, spool in (("text", self.text), ("raw", self.raw)):
             if spool is not None:
                 spool.learn(fields.value(name))
+
+    def absorb(self, other: Spooled) -> bool:
+        """Takes over what another worker has set aside, if it is little: an engine costs more to start than to search that.
+
+        False where nothing was taken, since it is much, or of another sort.
+        """
+        if self.raw is not None or self.text is None or other.text is None:
+            return False
+        sizes = self.text.size_bytes + other.text.size_bytes
+        if sizes > ABSORBED_BYTES or self.text.broken or other.text.broken:
+            return False
+        first = self.text.absorb(other.text)
+        self.facts += [replace(fact, value=str(int(fact.value) + first)) for fact in other.facts]
+        return True
 
     def knows(self, fact: Fact) -> bool:
         """Whether a fact names a label that there is."""
@@ -128,16 +144,21 @@ class Pool:
         for _ in range(max(1, workers)):
             self._idle.put(None)
 
-    def start(self) -> None:
-        """Starts the workers now, while this process has one thread: a fork is far cheaper than a new interpreter."""
+    def start(self, at_most: int | None = None) -> None:
+        """Starts the workers now, while this process has one thread: a fork is far cheaper than a new interpreter.
+
+        `at_most` is how many will be needed; any others are started when they are.
+        """
         if not _may_fork():
             return
         if self._content.malware:
             # Compiled once, and shared by all workers that are forked.
             Malware.load(self._content.rule_folders)
         waiting = [self._idle.get() for _ in range(self._idle.qsize())]
-        for current in waiting:
-            self._idle.put(current or self._start())
+        wanted = len(waiting) if at_most is None else at_most
+        # Those that run are taken first: the last that was put is the first to be taken.
+        for place, current in enumerate(waiting):
+            self._idle.put(current or (self._start() if place >= len(waiting) - wanted else None))
 
     def begin(self) -> None:
         """Begins a session: what was set aside in the last one is forgotten."""
@@ -146,8 +167,12 @@ class Pool:
             spooled.clear()
 
     def collect(self) -> list[Spooled]:
-        """What the workers have set aside in this session; valid until the next one begins."""
-        return [spooled for spooled in self._spooled if any(spool.labels for spool in spooled.spools)]
+        """What the workers have set aside in this session, to be asked for once; valid until the next one begins."""
+        collected: list[Spooled] = []
+        for spooled in self._spooled:
+            if any(spool.labels for spool in spooled.spools) and not any(one.absorb(spooled) for one in collected):
+                collected.append(spooled)
+        return collected
 
     def inspect(self, reader: RangeReader, *, content: bool = True) -> Inspected:
         """As `inspectors.registry.inspect_artifact`; a worker that fails gives an `unknown` report.
@@ -157,17 +182,34 @@ class Pool:
         Raises:
             SourceError, StoreError, Interrupted: the bytes could not be reached.
         """
+        (found,) = self.inspect_each([reader], content=content)
+        return found
+
+    def inspect_each(self, readers: Sequence[RangeReader], *, content: bool = True) -> list[Inspected]:
+        """As `inspect` for several artifacts, best small ones: the worker is told of all at once and answers in order.
+
+        Where it fails, only the artifact that it was working on is unknown; those after it go to another worker.
+
+        Raises:
+            SourceError, StoreError, Interrupted: the bytes of one could not be reached.
+        """
         # Many threads fetch what every inspection begins with, while few workers think.
-        head = _head_of(reader)
-        current = self._idle.get()
-        answered = False
+        waiting = [(reader, _head_of(reader)) for reader in readers]
+        found: list[Inspected] = []
+        while len(found) < len(waiting):
+            self._inspect_some(waiting[len(found) :], self._session if content else 0, found)
+        return found
+
+    def _inspect_some(self, asked: Sequence[tuple[RangeReader, bytes]], session: int, found: list[Inspected]) -> None:
+        """Adds what one worker answers until it fails, and that it failed."""
+        current, before, answered = self._idle.get(), len(found), False
         try:
             current = current or self._start()
-            found = self._converse(current, reader, head, self._session if content else 0)
+            for one in self._converse(current, asked, session):
+                found.append(one)  # noqa: PERF402 - what came before it failed is kept
             answered = True
-            return found
         except InspectError as error:
-            return _failed(reader, error)
+            found.append(_failed(asked[len(found) - before][0], error))
         finally:
             if current is not None and not answered:
                 current.stop()
@@ -175,10 +217,16 @@ class Pool:
                 current = None
             self._idle.put(current)
 
-    def _converse(self, current: _Worker, reader: RangeReader, head: bytes, session: int) -> Inspected:
+    def _converse(
+        self, current: _Worker, asked: Sequence[tuple[RangeReader, bytes]], session: int
+    ) -> Iterator[Inspected]:
+        """The answers about these artifacts, in order; whatever is raised is about the next one."""
+        current.channel.send(FrameKind.INSPECT, *worker.question(asked, session), seconds=self._limits.seconds)
+        for reader, _ in asked:
+            yield self._answer(current, reader, session)
+
+    def _answer(self, current: _Worker, reader: RangeReader, session: int) -> Inspected:
         channel, left = current.channel, self._limits.seconds
-        asked = worker.question(reader.path, reader.size_bytes, head, session)
-        channel.send(FrameKind.INSPECT, *asked, seconds=left)
         failure: WeighbridgeError | None = None
         may_ask = READS_OF_SIZE * reader.size_bytes + READ_BYTES
         while True:
@@ -267,32 +315,20 @@ def _range_of(payload: bytes, size_bytes: int) -> tuple[int, int]:
     return offset, max(0, min(length, size_bytes - offset))
 
 
-def decode(payload: bytes, spooled: Spooled | None = None, *, path: str | None = None) -> Inspected:
+def decode(payload: bytes, spooled: Spooled | None = None, *, path: str = "") -> Inspected:
     """What a worker answered of the artifact at `path`; what it says of its spools goes to `spooled`.
 
     Raises:
         InspectorCrashed: it is no answer.
     """
     try:
-        (length,) = struct.unpack_from("<I", payload)
-        inspection = Inspection.from_bytes(payload[4 : 4 + length])
-        rest = Fields(json.loads(payload[4 + length :]), what="the rest of an answer")
-        facts = [Fact(*_texts(item)) for item in rest.items("facts")]
-        spoken_of = {report.path for report in inspection.reports} | {fact.path for fact in facts}
-        if path is not None and spoken_of - {path}:
-            raise Malformed("the inspecting process speaks of another artifact")
+        answer = answers.parse(payload, path)
         if spooled is not None:
-            spooled.learn(rest.value("spooled"))
-            spooled.facts += [fact for fact in facts if fact.kind == LABEL and spooled.knows(fact)]
-    except (struct.error, ValueError, TypeError, OverflowError, RecursionError, FormatError) as error:
+            spooled.learn(answer.spooled)
+            spooled.facts += [fact for fact in answer.facts if fact.kind == LABEL and spooled.knows(fact)]
+    except (LookupError, ValueError, TypeError, OverflowError, RecursionError, FormatError) as error:
         raise InspectorCrashed("the inspecting process talks nonsense") from error
-    return Inspected(inspection.reports, tuple(fact for fact in facts if fact.kind != LABEL))
-
-
-def _texts(item: JsonValue) -> list[str]:
-    if not isinstance(item, list) or not all(isinstance(part, str) for part in item):
-        raise Malformed("a fact is a list of texts")
-    return [str(part) for part in item]
+    return Inspected(answer.reports, tuple(fact for fact in answer.facts if fact.kind != LABEL))
 
 
 def _failed(reader: RangeReader, error: InspectError) -> Inspected:
@@ -328,6 +364,8 @@ def _fork(station: worker.Station, spooled: Spooled) -> _Worker:
 def _become_worker(incoming: int, outgoing: int, station: worker.Station) -> NoReturn:
     code = 1
     try:
+        # What was there before the fork is no garbage; looking for it would copy every page.
+        gc.freeze()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         nothing = os.open(os.devnull, os.O_RDWR)
@@ -344,6 +382,8 @@ def _become_worker(incoming: int, outgoing: int, station: worker.Station) -> NoR
 
 def _spawn(station: worker.Station, spooled: Spooled) -> _Worker:
     """A new interpreter."""
+    import subprocess
+
     questions, ask = os.pipe()
     listen, answers = os.pipe()
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG", "LC_ALL") if name in os.environ}

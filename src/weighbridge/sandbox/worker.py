@@ -10,18 +10,18 @@ import json
 import os
 import struct
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from weighbridge.core.canonical import Fields, JsonValue
 from weighbridge.core.errors import SourceError, Truncated
-from weighbridge.core.finding import Inspection
+from weighbridge.core.ports import RangeReader
 from weighbridge.inspectors.content.malware import Malware
 from weighbridge.inspectors.content.session import ContentSession, ContentSettings
 from weighbridge.inspectors.content.spool import Spool
-from weighbridge.inspectors.registry import RULES_VERSION, inspect_artifact
-from weighbridge.inspectors.subject import Inspected
+from weighbridge.inspectors.registry import inspect_artifact
+from weighbridge.sandbox.answers import encode
 from weighbridge.sandbox.frames import Channel, FrameKind
 from weighbridge.sandbox.limits import confine
 
@@ -149,28 +149,33 @@ def serve(channel: Channel, station: Station) -> None:
             return
         (length,) = struct.unpack_from("<I", payload)
         asked = Fields(json.loads(payload[4 : 4 + length]), what="a question")
-        reader = RemoteReader(channel, asked.text("path"), asked.integer("size_bytes"), payload[4 + length :])
         content = desk.content(asked.integer("session"))
-        try:
-            found = inspect_artifact(reader, content)
-        except SourceError:
-            channel.send(FrameKind.STOPPED, b"")
-            continue
-        channel.send(FrameKind.ANSWER, *encode(found, desk.news() if content is not None else {}))
+        start = 4 + length
+        for item in asked.items("artifacts"):
+            artifact = Fields(item, what="an artifact")
+            end = start + artifact.integer("head_bytes")
+            reader = RemoteReader(channel, artifact.text("path"), artifact.integer("size_bytes"), payload[start:end])
+            start = end
+            try:
+                found = inspect_artifact(reader, content)
+            except SourceError:
+                channel.send(FrameKind.STOPPED, b"")
+                break
+            # At once: what comes next may end this process.
+            channel.send(FrameKind.ANSWER, encode(found, desk.news() if content is not None else {}))
 
 
-def question(path: str, size_bytes: int, head: bytes, session: int) -> tuple[bytes, bytes, bytes]:
-    """The payload of an `INSPECT` frame, in parts. `session` numbers what belongs together; 0: leave content out."""
-    asked = json.dumps({"path": path, "size_bytes": size_bytes, "session": session}).encode("utf-8")
-    return struct.pack("<I", len(asked)), asked, head
+def question(artifacts: Iterable[tuple[RangeReader, bytes]], session: int) -> tuple[bytes, ...]:
+    """The payload of an `INSPECT` frame, in parts: artifacts, each with its first bytes, to be answered one by one.
 
-
-def encode(found: Inspected, spooled: Mapping[str, JsonValue]) -> tuple[bytes, ...]:
-    """The payload of an `ANSWER` frame, in parts: the reports as they are stored, facts, and the spools' news."""
-    reports = Inspection(found.reports, RULES_VERSION).to_bytes()
-    facts = [[fact.kind, fact.path, fact.location, fact.value] for fact in found.facts]
-    rest = json.dumps({"facts": facts, "spooled": spooled}).encode("utf-8")
-    return struct.pack("<I", len(reports)), reports, rest
+    `session` numbers what belongs together; 0: leave content out.
+    """
+    described, heads = [], []
+    for reader, head in artifacts:
+        described.append({"path": reader.path, "size_bytes": reader.size_bytes, "head_bytes": len(head)})
+        heads.append(head)
+    asked = json.dumps({"session": session, "artifacts": described}).encode("utf-8")
+    return struct.pack("<I", len(asked)) + asked, *heads
 
 
 def run(incoming: int, outgoing: int, station: Station) -> None:

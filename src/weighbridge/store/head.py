@@ -13,12 +13,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-import fcntl
 import os
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,13 +24,12 @@ from weighbridge.core import canonical
 from weighbridge.core.canonical import Fields, JsonObject
 from weighbridge.core.errors import Busy, FormatError, LedgerError, Malformed, Revoked, SignatureInvalid
 from weighbridge.core.ports import SignatureVerifier, Signer
-from weighbridge.wire.files import flush_folder
+from weighbridge.wire.files import flush_folder, locked_file
 
 HEAD_CONTEXT = b"weighbridge ledger head v1\n"
 """Comes before the signed bytes, so that no signature over another kind of record can pass for a head's."""
 
 MAX_HEAD_BYTES = 16 * 1024
-_POLL_SECONDS = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,43 +190,26 @@ class HeadFile:
             Busy: somebody else held it for too long.
             LedgerError: the lock file cannot be created.
         """
-        deadline = time.monotonic() + self._wait_seconds
         if not self._threads.acquire(timeout=self._wait_seconds):
             raise self._busy()
         try:
-            descriptor = self._open_lock()
-            try:
-                while not _try_lock(descriptor):
-                    if time.monotonic() >= deadline:
-                        raise self._busy()
-                    time.sleep(_POLL_SECONDS)
+            with ExitStack() as closing:
+                try:
+                    lock = self.path.with_name(f"{self.path.name}.lock")
+                    closing.enter_context(locked_file(lock, wait_seconds=self._wait_seconds))
+                except TimeoutError as error:
+                    raise self._busy() from error
+                except OSError as error:
+                    raise LedgerError(
+                        f"the lock beside the ledger's head {self.path} cannot be created ({error.strerror})",
+                        hint="Check that the folder exists and may be written to.",
+                    ) from error
                 yield
-            finally:
-                os.close(descriptor)
         finally:
             self._threads.release()
-
-    def _open_lock(self) -> int:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            lock = self.path.with_name(f"{self.path.name}.lock")
-            return os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise LedgerError(
-                f"the lock beside the ledger's head {self.path} cannot be created ({error.strerror})",
-                hint="Check that the folder exists and may be written to.",
-            ) from error
 
     def _busy(self) -> Busy:
         return Busy(
             f"another process has been writing to the ledger beside {self.path} for {self._wait_seconds:g} s",
             hint="Try again, or end the process that holds the lock.",
         )
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

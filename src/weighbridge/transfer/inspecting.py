@@ -6,22 +6,26 @@ other, and what the engines (secrets, antivirus) find in everything that was set
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from weighbridge.core.config import InspectionSettings
 from weighbridge.core.finding import Coverage, Finding, Inspection, Report, Verdict
 from weighbridge.core.ports import RangeReader
-from weighbridge.inspectors.content.session import ContentSettings, finish
-from weighbridge.inspectors.registry import RULES_VERSION
+from weighbridge.inspectors.content.session import ContentSettings, begin, finish
+from weighbridge.inspectors.registry import RULES_VERSION, preload
 from weighbridge.inspectors.repository.inspector import RepositoryFile, inspect_repository
 from weighbridge.inspectors.subject import Fact, Inspected
-from weighbridge.sandbox.pool import Limits, Pool
+from weighbridge.sandbox.pool import Limits, Pool, Spooled
+
+if TYPE_CHECKING:
+    from weighbridge.inspectors.content.secrets_engine import Waiting
 
 MAX_WORKERS: Final = 4
 ABOUT_THE_ENGINE: Final = frozenset(("secrets-engine-missing", "secrets-engine-failed", "malware-engine-missing"))
@@ -31,8 +35,9 @@ ABOUT_THE_ENGINE: Final = frozenset(("secrets-engine-missing", "secrets-engine-f
 class Session:
     """One revision under inspection. `inspect` is thread-safe."""
 
-    def __init__(self, pool: Pool, settings: ContentSettings, *, content: bool) -> None:
+    def __init__(self, pool: Pool, settings: ContentSettings, *, content: bool, waiting: Waiting | None = None) -> None:
         self._pool = pool
+        self._waiting = waiting
         self._settings = settings
         self._content = content
         self._lock = threading.Lock()
@@ -44,9 +49,18 @@ class Session:
         Raises:
             SourceError, StoreError, Interrupted: the bytes could not be reached.
         """
-        found = self._pool.inspect(reader, content=self._content)
+        self.inspect_each([reader])
+
+    def inspect_each(self, readers: Sequence[RangeReader]) -> None:
+        """As `inspect`, for several artifacts that are small: cheaper than one by one.
+
+        Raises:
+            SourceError, StoreError, Interrupted: the bytes of one could not be reached.
+        """
+        found = self._pool.inspect_each(readers, content=self._content)
         with self._lock:
-            self._found[reader.path] = found
+            for reader, one in zip(readers, found, strict=True):
+                self._found[reader.path] = one
 
     def finish(self, sizes: Mapping[str, int]) -> Inspection:
         """Everything that was found; `sizes` are all files of the revision, also those that were not inspected."""
@@ -58,9 +72,23 @@ class Session:
         files = [RepositoryFile(path, size) for path, size in sorted(sizes.items())]
         reports += inspect_repository(files, facts)
         if self._content:
-            for spooled in self._pool.collect():
-                reports += finish(self._settings, spooled.facts, text=spooled.text, raw=spooled.raw)
+            reports += self._searched(self._pool.collect())
         return Inspection(tuple(_said_once(reports)), self._rules_version())
+
+    def _searched(self, collected: Sequence[Spooled]) -> Iterator[Report]:
+        """What the engines say of everything that was set aside; side by side, for each runs in a process of its own."""
+
+        def search(spooled: Spooled, waiting: Waiting | None = None) -> tuple[Report, ...]:
+            return finish(self._settings, spooled.facts, text=spooled.text, raw=spooled.raw, waiting=waiting)
+
+        if len(collected) < 2:
+            for spooled in collected:
+                yield from search(spooled, self._waiting)
+            return
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(len(collected), thread_name_prefix="search") as threads:
+            yield from itertools.chain.from_iterable(threads.map(search, collected))
 
     def _rules_version(self) -> str:
         """The rule set, and what of it was switched off: a verdict without it is another verdict."""
@@ -101,22 +129,33 @@ class Inspecting:
         )
         self._closing = ExitStack()
         limits = Limits(settings.seconds, settings.memory_bytes)
-        workers = min(MAX_WORKERS, os.cpu_count() or 1)
-        self._pool = self._closing.enter_context(Pool(limits, workers=workers, content=self._settings))
+        self.workers = min(MAX_WORKERS, os.cpu_count() or 1)
+        self._pool = self._closing.enter_context(Pool(limits, workers=self.workers, content=self._settings))
 
-    def start(self) -> None:
-        """Starts the processes; best called before any thread is.
+    def start(self, at_most: int | None = None, *, suffixes: Iterable[str] = ()) -> None:
+        """Starts the processes, all or as many as will be needed; best called before any thread is.
+
+        `suffixes` are endings of names that will come: what looks at those is imported once, before.
 
         Raises:
             ConfigError: a folder of malware rules cannot be used.
         """
-        self._pool.start()
+        preload(suffixes)
+        self._pool.start(at_most)
 
     @contextmanager
-    def session(self, *, content: bool = True) -> Iterator[Session]:
-        """The inspection of one revision, one at a time; without `content`, malware and secrets are not looked for."""
+    def session(self, *, content: bool = True, brief: bool = False) -> Iterator[Session]:
+        """The inspection of one revision, one at a time; without `content`, malware and secrets are not looked for.
+
+        Where it is `brief`, engines are started at once: a small scan would wait for them at its end.
+        """
         self._pool.begin()
-        yield Session(self._pool, self._settings, content=content)
+        waiting = begin(self._settings) if content and brief else None
+        try:
+            yield Session(self._pool, self._settings, content=content, waiting=waiting)
+        finally:
+            if waiting is not None:
+                waiting.close()
 
     def __enter__(self) -> Self:
         return self

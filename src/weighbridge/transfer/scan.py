@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from weighbridge.core.config import TransferSettings
@@ -13,10 +13,13 @@ from weighbridge.core.finding import Inspection
 from weighbridge.core.ports import Observer, Source
 from weighbridge.core.snapshot import Entry, Snapshot
 from weighbridge.transfer.inspecting import Inspecting
-from weighbridge.transfer.source_reader import Ends, SourceReader
+from weighbridge.transfer.source_reader import FIRST_BYTES, Ends, SourceReader
 from weighbridge.vault.patience import Patience
 
 _HASH_STEP_BYTES = 4 * 1024 * 1024
+MAX_BRIEF = 10_000
+MAX_TOGETHER = 32
+MAX_TOGETHER_BYTES = 256 * 1024
 
 
 @dataclass(slots=True)
@@ -69,18 +72,22 @@ class Scanner:
         observer.planned(len(snapshot.entries), snapshot.total_bytes, 0)
         read = _Count()
         ends = Ends(source, self.settings, self.cancelled, read.add)
-        with self.inspecting.session(content=self.content) as session:
+        # What is much takes longer than the engine's start, and another engine.
+        brief = snapshot.source.scheme == "folder" and len(snapshot.entries) < MAX_BRIEF
+        with self.inspecting.session(content=self.content, brief=brief) as session:
 
-            def inspect(entry: Entry) -> None:
+            def inspect(entries: Sequence[Entry]) -> None:
                 if self.cancelled.is_set():
                     return
-                session.inspect(SourceReader(ends, entry))
-                observer.advanced(entry.path, entry.size_bytes, entry.size_bytes)
-                observer.finished(entry.path, "inspected")
+                session.inspect_each([SourceReader(ends, entry) for entry in entries])
+                for entry in entries:
+                    observer.advanced(entry.path, entry.size_bytes, entry.size_bytes)
+                    observer.finished(entry.path, "inspected")
 
-            with ThreadPoolExecutor(self.settings.streams or 16, thread_name_prefix="scan") as threads:
-                for _ in threads.map(inspect, snapshot.entries):
-                    pass
+            near = snapshot.source.scheme == "folder"
+            # What is far away is waited for, by many threads and one by one.
+            groups = list(_together(snapshot.entries) if near else ([entry] for entry in snapshot.entries))
+            _in_threads(inspect, groups, self.inspecting.workers if near else self.settings.streams or 16)
             if self.cancelled.is_set():
                 raise Interrupted("the scan was stopped")
             inspection = session.finish({entry.path: entry.size_bytes for entry in whole.entries})
@@ -101,3 +108,35 @@ class Scanner:
         for offset in range(0, entry.size_bytes, _HASH_STEP_BYTES):
             hasher.update(reader.read(offset, _HASH_STEP_BYTES))
         return f"sha256:{hasher.hexdigest()}"
+
+
+def _together(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """Small artifacts in groups, larger ones by themselves; all in order."""
+    group: list[Entry] = []
+    size = 0
+    for entry in entries:
+        if group and (len(group) >= MAX_TOGETHER or size + entry.size_bytes > MAX_TOGETHER_BYTES):
+            yield group
+            group, size = [], 0
+        if entry.size_bytes > FIRST_BYTES:
+            yield [entry]
+        else:
+            group.append(entry)
+            size += entry.size_bytes
+    if group:
+        yield group
+
+
+def _in_threads(do: Callable[[Sequence[Entry]], None], groups: Sequence[Sequence[Entry]], count: int) -> None:
+    """Calls `do` with each group in so many threads; in this one, where one is enough."""
+    count = min(count, len(groups))
+    if count <= 1:
+        for group in groups:
+            do(group)
+        return
+    # Imported here: most scans of single files take no longer than this import.
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(count, thread_name_prefix="scan") as threads:
+        for _ in threads.map(do, groups):
+            pass

@@ -20,8 +20,8 @@ from weighbridge.transfer.fetch import fetch
 from weighbridge.vault.patience import Patience
 from weighbridge.vault.readers import MAX_READ_BYTES
 
-FIRST_BYTES = 64 * 1024
-"""What the first look at an artifact fetches: enough for its kind, and for most headers."""
+FIRST_BYTES = 96 * 1024
+"""What the first look at an artifact fetches: enough for its kind, and for the headers of most shards."""
 
 TAIL_BYTES = 66 * 1024
 """The end of a safetensors file is looked at as well: an archive's directory could lie there."""

@@ -1,4 +1,4 @@
-"""Reads ranges of open files, copies files, and makes what was written to folders last."""
+"""Reads ranges of open files, copies files, makes what was written to folders last, and locks among processes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import errno
 import fcntl
 import os
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from weighbridge.core.errors import Truncated
@@ -66,3 +69,34 @@ def flush_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+_POLL_SECONDS = 0.002
+
+
+@contextmanager
+def locked_file(path: Path, *, wait_seconds: float) -> Iterator[None]:
+    """Holds an exclusive lock on a file, which is created where it is missing, among the processes of this machine.
+
+    Raises:
+        TimeoutError: another process held it for so long. OSError: the file cannot be created.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        deadline = time.monotonic() + wait_seconds
+        while not _try_lock(descriptor):
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"'{path}' is locked")
+            time.sleep(_POLL_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -13,7 +13,7 @@ from typing import Final
 from weighbridge.core.finding import Report
 from weighbridge.formats.members import Replayed
 from weighbridge.formats.streams import KINDS as STREAMS
-from weighbridge.formats.tars import is_tar_header
+from weighbridge.formats.tar_header import is_tar_header
 from weighbridge.formats.zips import ZipArchive, zip_at_the_end
 from weighbridge.inspectors.archives.looking import Looking
 from weighbridge.inspectors.archives.rules import NAME, RULES

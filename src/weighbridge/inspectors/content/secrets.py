@@ -18,7 +18,7 @@ from typing import Final
 
 from weighbridge.core.errors import InspectError
 from weighbridge.core.finding import Confidence, Coverage, Finding, Report, Severity, Verdict
-from weighbridge.inspectors.content.secrets_engine import Engine, Place
+from weighbridge.inspectors.content.secrets_engine import Engine, Place, Waiting
 from weighbridge.inspectors.content.spool import Label, Spool
 from weighbridge.inspectors.rule import Rule
 
@@ -153,13 +153,13 @@ class Hit:
         return replace(found, evidence=f"sha256:{self.fingerprint}") if self.fingerprint else found
 
 
-def search(spool: Spool, engine: Engine) -> list[Hit]:
+def search(spool: Spool, engine: Engine, waiting: Waiting | None = None) -> list[Hit]:
     """Runs the engine over the spool and judges what it found, in order of place.
 
     Raises:
         InspectError: it is not known what is in the spool.
     """
-    hits = (_hit(spool, place) for place in engine.search(spool))
+    hits = (_hit(spool, place) for place in engine.search(spool, waiting))
     return _worst(hit for hit in hits if hit is not None)
 
 
@@ -237,7 +237,9 @@ def _worst(hits: Iterable[Hit]) -> list[Hit]:
     return sorted(kept, key=lambda hit: (hit.label, hit.offset))
 
 
-def reports_of(spool: Spool, places: Mapping[int, tuple[str, str]], engine: Engine | None = None) -> list[Report]:
+def reports_of(
+    spool: Spool, places: Mapping[int, tuple[str, str]], engine: Engine | None = None, *, waiting: Waiting | None = None
+) -> list[Report]:
     """One report for each label; `places` says in which artifact, and where in it, each label's subject lies.
 
     Without an engine, the installed one is used; when there is none, or it does not answer, every report is unknown.
@@ -246,7 +248,7 @@ def reports_of(spool: Spool, places: Mapping[int, tuple[str, str]], engine: Engi
     if engine is None:
         return _nothing_known(spool, places, ENGINE_MISSING, "Betterleaks is not installed")
     try:
-        hits = search(spool, engine)
+        hits = search(spool, engine, waiting)
     except InspectError as error:
         return _nothing_known(spool, places, ENGINE_FAILED, error.message)
     by_label: dict[int, list[Hit]] = {}

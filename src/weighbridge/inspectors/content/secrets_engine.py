@@ -10,6 +10,7 @@ other rules does not answer. Nothing that only happens to be installed on a mach
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import subprocess
@@ -28,6 +29,9 @@ RULES_DIGEST: Final = "cdbdf93bc825d04bc1cc25f820f6243a12b2a22a4dd2fa9dff12b4187
 """What the engine says is the digest of its rules and ours together."""
 
 RE2_FROM_BYTES: Final = 2 * 1024 * 1024
+WAITING_BYTES: Final = 1024 * 1024
+"""What a pipe takes at once, without privileges."""
+
 TIMEOUT_SECONDS: Final = 600.0
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 
@@ -43,6 +47,45 @@ class Place:
     end: int
     fingerprint: str
     """SHA-256 of what was found, as hex."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """An engine that waits for what it is to search; ended by `close`, or used once.
+
+    It reads from a pipe that takes all at once: given in parts, the engine would cut what it reads elsewhere, and could
+    find something else. What does not fit is for an engine that reads from a file.
+    """
+
+    process: subprocess.Popen[bytes]
+    writing: int
+
+    def fed(self, spool: Spool) -> subprocess.Popen[bytes] | None:
+        """The process, now with all of the spool before it; None when it is of no use."""
+        if self.writing < 0 or not 0 < spool.size_bytes <= WAITING_BYTES:
+            return None
+        data = spool.read(0, spool.size_bytes)
+        os.set_blocking(self.writing, False)
+        try:
+            taken = os.write(self.writing, data)
+        except OSError:
+            taken = -1
+        if taken != spool.size_bytes:
+            self.close()
+            return None
+        os.close(self.writing)
+        self.writing = -1
+        return self.process
+
+    def close(self) -> None:
+        """Ends it, unless it was used."""
+        if self.writing < 0:
+            return
+        os.close(self.writing)
+        self.writing = -1
+        self.process.kill()
+        with self.process:
+            pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +128,26 @@ class Engine:
             *("--regex-engine", expressions, "--jobs", "1"),
         ]
 
-    def search(self, spool: Spool) -> list[Place]:
-        """Everything the engine points at.
+    def begin(self) -> Waiting | None:
+        """Starts the engine ahead of its search: it reads its rules for as long as a small scan takes.
+
+        None where that cannot be done so that it makes no difference to what is found.
+        """
+        enlarge = getattr(fcntl, "F_SETPIPE_SZ", None)
+        if enlarge is None:
+            return None
+        reading, writing = os.pipe()
+        try:
+            fcntl.fcntl(writing, enlarge, WAITING_BYTES)
+            return Waiting(self._started(reading, 0), writing)
+        except (OSError, InspectorCrashed):
+            os.close(writing)
+            return None
+        finally:
+            os.close(reading)
+
+    def search(self, spool: Spool, waiting: Waiting | None = None) -> list[Place]:
+        """Everything the engine points at. One that is `waiting` does it, if it can.
 
         Raises:
             InspectorCrashed, InspectorTimedOut: it is not known what is in the spool.
@@ -99,7 +160,7 @@ class Engine:
         try:
             records = [
                 Fields(decode_object(line, what="a line of the secrets engine"), what="a line of the secrets engine")
-                for line in self._run(spool).splitlines()
+                for line in self._run(spool, waiting).splitlines()
                 if line
             ]
             return self._read(records, spool)
@@ -107,12 +168,12 @@ class Engine:
             # Its message may quote what was read, so only its kind is told.
             raise InspectorCrashed(f"the secrets engine's answer is not understood ({type(error).__name__})") from None
 
-    def _run(self, spool: Spool) -> bytes:
-        os.lseek(spool.descriptor, 0, os.SEEK_SET)
+    def _started(self, source: int, spool_bytes: int) -> subprocess.Popen[bytes]:
+        """The program, reading from a descriptor."""
         try:
-            process = subprocess.Popen(
-                self.command(spool.size_bytes),
-                stdin=spool.descriptor,
+            return subprocess.Popen(
+                self.command(spool_bytes),
+                stdin=source,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env={},
@@ -120,6 +181,12 @@ class Engine:
             )
         except OSError as error:
             raise InspectorCrashed(f"the secrets engine does not start: {error.strerror}") from error
+
+    def _run(self, spool: Spool, waiting: Waiting | None) -> bytes:
+        process = waiting.fed(spool) if waiting is not None else None
+        if process is None:
+            os.lseek(spool.descriptor, 0, os.SEEK_SET)
+            process = self._started(spool.descriptor, spool.size_bytes)
         timer = threading.Timer(self.timeout_seconds, process.kill)
         timer.start()
         with process:

@@ -14,13 +14,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from weighbridge.core.finding import Report, Verdict
-from weighbridge.inspectors.content import antivirus, malware, secrets
+from weighbridge.inspectors.content import malware
 from weighbridge.inspectors.content.spool import DEFAULT_MAX_BYTES, Spool
 from weighbridge.inspectors.content.strings import Line, Strings
 from weighbridge.inspectors.subject import Fact, Span, Subject
+
+if TYPE_CHECKING:
+    from weighbridge.inspectors.content.secrets_engine import Waiting
 
 NAME: Final = "content"
 LABEL: Final = "content-label"
@@ -148,13 +151,28 @@ def _spool_lines(spool: Spool, lines: Iterable[Line], looked_bytes: int) -> None
     label, fits = spool.labels[-1], True
     for line in lines:
         label.verbatim = label.verbatim and line.verbatim
-        fits = spool.append_lines(line.data, line.origin) and fits
+        fits = spool.append_lines(line.data, line.origin, line.starts, line.origins) and fits
     if fits:
         label.looked_bytes += looked_bytes
 
 
+def begin(settings: ContentSettings) -> Waiting | None:
+    """Starts the secrets engine, where there is one and secrets are looked for; for `finish`, or to be closed."""
+    if not settings.secrets:
+        return None
+    from weighbridge.inspectors.content.secrets_engine import Engine
+
+    engine = Engine.installed()
+    return engine.begin() if engine is not None else None
+
+
 def finish(
-    settings: ContentSettings, facts: Iterable[Fact], *, text: Spool | None = None, raw: Spool | None = None
+    settings: ContentSettings,
+    facts: Iterable[Fact],
+    *,
+    text: Spool | None = None,
+    raw: Spool | None = None,
+    waiting: Waiting | None = None,
 ) -> tuple[Report, ...]:
     """What the engines say of everything that was spooled: one report for each engine and artifact, members included.
 
@@ -164,8 +182,12 @@ def finish(
     places = {int(fact.value): (fact.path, fact.location) for fact in facts if fact.kind == LABEL}
     reports: list[Report] = []
     if settings.secrets and text is not None:
-        reports += secrets.reports_of(text, places)
+        from weighbridge.inspectors.content import secrets
+
+        reports += secrets.reports_of(text, places, waiting=waiting)
     if settings.clamd and raw is not None:
+        from weighbridge.inspectors.content import antivirus
+
         reports += antivirus.reports_of(raw, places, settings.clamd)
     return _merged(reports)
 

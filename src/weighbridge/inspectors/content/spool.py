@@ -10,12 +10,13 @@ stays in memory and crosses to the parent as JSON.
 
 from __future__ import annotations
 
+import binascii
 import bisect
 import os
 import tempfile
 from array import array
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from weighbridge.core.canonical import Fields, JsonValue
@@ -64,6 +65,17 @@ class Label:
         """The subject's line that a line of the spool is from, 0 where the subject has no lines."""
         return line - self.line + 1 - bisect.bisect_left(self.inserted, line) if self.verbatim else 0
 
+    def moved(self, size_bytes: int, lines: int) -> Label:
+        """The same part where so many bytes and line ends lie before its spool."""
+        return replace(
+            self,
+            start=self.start + size_bytes,
+            end=self.end + size_bytes,
+            line=self.line + lines,
+            inserted=array("Q", (line + lines for line in self.inserted)),
+            spooled=array("Q", (position + size_bytes for position in self.spooled)),
+        )
+
     def to_json(self) -> dict[str, JsonValue]:
         """What `from_json` reads."""
         return {
@@ -74,9 +86,9 @@ class Label:
             "wanted_bytes": self.wanted_bytes,
             "looked_bytes": self.looked_bytes,
             "verbatim": self.verbatim,
-            "inserted": list(self.inserted),
-            "spooled": list(self.spooled),
-            "origin": list(self.origin),
+            "inserted": _packed(self.inserted),
+            "spooled": _packed(self.spooled),
+            "origin": _packed(self.origin),
         }
 
     @classmethod
@@ -95,14 +107,24 @@ class Label:
             wanted_bytes=fields.integer("wanted_bytes"),
             looked_bytes=fields.integer("looked_bytes"),
             verbatim=fields.boolean("verbatim"),
-            inserted=_numbers(fields.items("inserted")),
-            spooled=_numbers(fields.items("spooled")),
-            origin=_numbers(fields.items("origin")),
+            inserted=_unpacked(fields.text("inserted")),
+            spooled=_unpacked(fields.text("spooled")),
+            origin=_unpacked(fields.text("origin")),
         )
 
 
-def _numbers(items: list[JsonValue]) -> array[int]:
-    return array("Q", (item for item in items if isinstance(item, int) and item >= 0))
+def _packed(numbers: array[int]) -> str:
+    """As text: there are many, and a list of them would cost more than the search."""
+    return binascii.b2a_base64(numbers.tobytes(), newline=False).decode("ascii")
+
+
+def _unpacked(text: str) -> array[int]:
+    numbers = array("Q")
+    try:
+        numbers.frombytes(binascii.a2b_base64(text, strict_mode=True) if text else b"")
+    except ValueError as error:
+        raise Malformed("a label's places are no numbers") from error
+    return numbers
 
 
 @dataclass(slots=True)
@@ -143,17 +165,23 @@ class Spool:
         self.labels.append(Label(path, wanted_bytes, self.size_bytes, self.lines + 1, self.size_bytes))
         return len(self.labels) - 1
 
-    def append(self, data: bytes, origin: int) -> bool:
-        """Adds bytes that begin at `origin` in the subject. False when they did not fit: then nothing was written."""
+    def append(self, data: bytes, origin: int, starts: Sequence[int] = (), origins: Sequence[int] = ()) -> bool:
+        """Adds bytes that begin at `origin` in the subject. False when they did not fit: then nothing was written.
+
+        Where they are from several places, `starts` and `origins` say which part is from where.
+        """
         label = self.labels[-1]
         if self.broken or self.size_bytes + len(data) + len(SEPARATOR) > self.max_bytes:
             return False
-        self._mark(label, origin)
+        if starts:
+            self._mark_each(label, starts, origins)
+        else:
+            self._mark(label, self.size_bytes, origin)
         self._write(data)
         label.end = self.size_bytes
         return True
 
-    def append_lines(self, data: bytes, origin: int) -> bool:
+    def append_lines(self, data: bytes, origin: int, starts: Sequence[int] = (), origins: Sequence[int] = ()) -> bool:
         """As `append`, for whole lines of at most `UNBROKEN_BYTES` or one longer line.
 
         Puts a blank line in wherever there was none for `UNBROKEN_BYTES`, though not into a private key: the engine reads
@@ -169,18 +197,27 @@ class Spool:
         if blank >= 0:
             self.unbroken.clear()
         self.unbroken += data[max(0, blank) :]
-        return self.append(data, origin)
+        return self.append(data, origin, starts, origins)
 
     def _in_key(self) -> bool:
         return len(self.unbroken) < 2 * UNBROKEN_BYTES and self.unbroken.rfind(b"-----BEGIN") > self.unbroken.rfind(
             b"-----END"
         )
 
-    def _mark(self, label: Label, origin: int) -> None:
+    def _mark(self, label: Label, position: int, origin: int) -> None:
         dense = len(label.spooled) < MAX_EXACT_MARKS
         if dense or origin - label.origin[-1] >= COARSE_STEP:
-            label.spooled.append(self.size_bytes)
+            label.spooled.append(position)
             label.origin.append(origin)
+
+    def _mark_each(self, label: Label, starts: Sequence[int], origins: Sequence[int]) -> None:
+        if len(label.spooled) + len(starts) <= MAX_EXACT_MARKS:
+            base = self.size_bytes
+            label.spooled.extend([base + start for start in starts])
+            label.origin.extend(origins)
+            return
+        for start, origin in zip(starts, origins, strict=True):
+            self._mark(label, self.size_bytes + start, origin)
 
     def _write(self, data: bytes) -> None:
         self.pending += data
@@ -275,6 +312,20 @@ class Spool:
         self.labels += news.labels
         news.size_bytes = min(news.size_bytes, written)
         self.size_bytes, self.lines, self.broken = news.size_bytes, news.lines, news.broken
+
+    def absorb(self, other: Spool) -> int:
+        """Takes over what another one holds, so that both are searched at once; says what is to be added to its labels.
+
+        Nothing may be written by another process any more.
+        """
+        first = len(self.labels)
+        self._write(SEPARATOR)
+        size, lines = self.size_bytes, self.lines
+        for _, part in other.chunks():
+            self._write(part)
+        for label in other.labels:
+            self.labels.append(label.moved(size, lines))
+        return first
 
     def clear(self) -> None:
         """Empties the file and the index, for another session of the same writer."""

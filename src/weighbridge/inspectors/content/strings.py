@@ -11,8 +11,9 @@ and one line.
 
 from __future__ import annotations
 
+import bisect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,28 +28,43 @@ MAX_GAP: Final = 12
 
 CONTEXT_BYTES: Final = 80
 
-# Every byte as printable, zero or neither: searching that for a fixed run is many times faster than an expression.
+# Every byte as printable or not, or as printable, zero or neither: searching that for a fixed run is many times faster
+# than an expression.
 _PRINTABLE, _ZERO = b"\x01", b"\x02"
-_CLASSES = bytes(1 if byte == 9 or 0x20 <= byte < 0x7F else 2 if byte == 0 else 0 for byte in range(256))
-_ASCII, _ASCII_RUN = _PRINTABLE * MIN_RUN, re.compile(b"\x01+")
+_READABLE = bytes(byte == 9 or 0x20 <= byte < 0x7F for byte in range(256))
+_CLASSES = bytes(2 if byte == 0 else readable for byte, readable in enumerate(_READABLE))
+_ASCII = _PRINTABLE * MIN_RUN
 _UTF16, _UTF16_RUN = (_PRINTABLE + _ZERO) * MIN_RUN, re.compile(b"(?:\x01\x02)+")
 _BACKWARDS = re.compile(rb"(?:\x00?[\t\x20-\x7e])*")
 _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-_CONTROL: Final = frozenset(range(0x20)) - frozenset(b"\t\n\r")
-_NAME_BEFORE = re.compile(rb"([\w.-]{3,60}?)q?[\x00-\x1f\x7f-\xff][\x00-\xff]{1,%d}\Z" % MAX_GAP)
 _SECRET_NAME = re.compile(rb"passw|secret|token|api_?key|auth|credential|_key\Z|private_?key|pwd", re.IGNORECASE)
+_HINT = re.compile(rb"passw|secret|token|apikey|_key|auth|credential|privatekey|pwd")
+_HINTS: Final = tuple(_HINT.pattern.split(b"|"))
+"""One of these, in lower case, is in whatever `_SECRET_NAME` matches."""
+
+_CONTROL: Final = frozenset(range(0x20)) - frozenset(b"\t\n\r")
+_SHORT_TEXT_OPCODE, _TEXT_OPCODE, _PUT_OPCODE = 0x8C, 0x56, 0x71
+_LENGTHS: Final = _CONTROL | {_SHORT_TEXT_OPCODE}
+"""What a run may have in front that says how long a string is, or that its first byte does."""
+
+_NAMING = bytes(bytes((byte,)).isalnum() or byte in b"_.-" for byte in range(256))
+_MIN_NAME: Final = 3
+_MAX_NAME: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """Bytes that end with a line end, and the offset in the subject that their first byte is from.
 
-    `verbatim` tells whether they are the subject's own whole lines.
+    `verbatim` tells whether they are the subject's own whole lines. Where several short lines from different places come
+    together, `starts` and `origins` say for each where it begins in the data, and what offset it is from.
     """
 
     data: bytes
     origin: int
     verbatim: bool
+    starts: Sequence[int] = ()
+    origins: Sequence[int] = ()
 
 
 @dataclass(slots=True)
@@ -136,60 +152,153 @@ def _pieces(line: bytes, origin: int) -> Iterator[Line]:
         yield Line(line[start : start + MAX_LINE] + b"\n", origin + start, verbatim=False)
 
 
+class _Gathering:
+    """Short lines, put together until they are worth a step of their own."""
+
+    __slots__ = ("origins", "parts", "size", "starts")
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.starts: list[int] = []
+        self.origins: list[int] = []
+        self.size = 0
+
+    def add(self, text: bytes, origin: int) -> None:
+        """Adds one line, which is given without its end."""
+        self.parts.append(text)
+        self.starts.append(self.size)
+        self.origins.append(origin)
+        self.size += len(text) + 1
+
+    def taken(self) -> Iterator[Line]:
+        """What was gathered, at once; nothing when that is nothing."""
+        if self.parts:
+            self.parts.append(b"")
+            yield Line(
+                b"\n".join(self.parts), self.origins[0], verbatim=False, starts=self.starts, origins=self.origins
+            )
+            self.parts, self.starts, self.origins, self.size = [], [], [], 0
+
+
 def _runs(block: bytes, first: int, origin: int) -> Iterator[Line]:
     """The runs from `first` on; `origin` is where the block is from."""
-    classes = block.translate(_CLASSES)
-    for start, end in _found(classes, first, _ASCII, _ASCII_RUN):
-        for text, at in _separated(block, start, end):
-            if len(text) > MAX_LINE:
-                yield from _pieces(text, origin + at)
+    gathered = _Gathering()
+    add, hints = gathered.add, None
+    for start, end in _ascii(block.translate(_READABLE), first):
+        before = block[start - 1] if start else 0
+        # Most runs have nothing in front that could be a length.
+        plain = before not in _LENGTHS and block[start] != _TEXT_OPCODE
+        for at, stop in ((start, end),) if plain else _separated(block, start, end):
+            if stop - at > MAX_LINE:
+                yield from gathered.taken()
+                yield from _pieces(block[at:stop], origin + at)
                 continue
-            name = _name_before(block, at) if b" " not in text else b""
-            if name:
-                yield Line(b'%s = "%s"\n' % (name, text), max(0, origin + at - len(name) - 4), verbatim=False)
-            yield Line(text + b"\n", origin + at, verbatim=False)
-    for start, end in _found(classes, first, _UTF16, _UTF16_RUN):
+            text = block[at:stop]
+            hints = hints or _Hints(block)
+            if hints.near(at) and b" " not in text and (name := _name_before(block, at)):
+                add(b'%s = "%s"' % (name, text), max(0, origin + at - len(name) - 4))
+            add(text, origin + at)
+        if gathered.size >= BLOCK_BYTES:
+            yield from gathered.taken()
+    yield from gathered.taken()
+    for start, end in _utf16(block, first):
         for at in range(start, end, 2 * MAX_LINE):
             text = block[at : min(end, at + 2 * MAX_LINE) : 2]
             yield Line(text + b"\n", origin + at, verbatim=False)
 
 
-def _found(classes: bytes, first: int, shortest: bytes, run: re.Pattern[bytes]) -> Iterator[tuple[int, int]]:
-    """Where runs of at least the shortest begin and end."""
-    start = classes.find(shortest, first)
+def _ascii(readable: bytes, first: int) -> Iterator[tuple[int, int]]:
+    """Where runs of printable characters begin and end."""
+    find, length = readable.find, len(readable)
+    start = find(_ASCII, first)
     while start >= 0:
-        match = run.match(classes, start)
-        end = match.end() if match else start + len(shortest)
+        end = find(b"\0", start + MIN_RUN)
+        if end < 0:
+            end = length
         yield start, end
-        start = classes.find(shortest, end)
+        start = find(_ASCII, end)
+
+
+def _utf16(block: bytes, first: int) -> Iterator[tuple[int, int]]:
+    """Where runs of printable characters with a zero after each begin and end."""
+    classes = block.translate(_CLASSES)
+    start = classes.find(_UTF16, first)
+    while start >= 0:
+        match = _UTF16_RUN.match(classes, start)
+        end = match.end() if match else start + len(_UTF16)
+        yield start, end
+        start = classes.find(_UTF16, end)
+
+
+class _Hints:
+    """Where in a block a name may stand that secrets go by."""
+
+    __slots__ = ("_ends", "_starts")
+
+    def __init__(self, block: bytes) -> None:
+        small = block.lower()
+        found = list(_HINT.finditer(small)) if any(hint in small for hint in _HINTS) else []
+        self._starts = [match.start() for match in found]
+        self._ends = [match.end() for match in found]
+
+    def near(self, at: int) -> bool:
+        """Whether one lies within the `CONTEXT_BYTES` before a place."""
+        if not self._ends:
+            return False
+        number = bisect.bisect_right(self._ends, at - CONTEXT_BYTES)
+        return number < len(self._ends) and self._starts[number] < at
 
 
 def _name_before(block: bytes, at: int) -> bytes:
-    """The name that a value at `at` is stored under, where it is one that secrets go by."""
-    found = _NAME_BEFORE.search(block, max(0, at - CONTEXT_BYTES), at)
-    return found[1] if found and _SECRET_NAME.search(found[1]) else b""
+    """The name that a value at `at` is stored under, where it is one that secrets go by.
+
+    Between the two lie an opcode or a length, of which the first byte is not printable, and at most `MAX_GAP` bytes more.
+    """
+    base = max(0, at - CONTEXT_BYTES)
+    window = block[base:at]
+    naming = window.translate(_NAMING)
+    for place in range(max(0, len(window) - MAX_GAP - 1), len(window) - 1):
+        if 0x20 <= window[place] < 0x7F:
+            continue
+        first = naming.rfind(b"\0", 0, place) + 1
+        end = place
+        if place and window[place - 1] == _PUT_OPCODE and place - 1 - first >= _MIN_NAME:
+            end -= 1
+        if end - first >= _MIN_NAME:
+            name = window[max(first, end - _MAX_NAME) : end]
+            return name if _SECRET_NAME.search(name) else b""
+    return b""
 
 
-def _separated(block: bytes, start: int, end: int) -> Iterator[tuple[bytes, int]]:
+def _separated(block: bytes, start: int, end: int) -> list[tuple[int, int]]:
     """A run, cut where a length that is stored in front of it says that the string ends."""
     # One byte of length that is printable itself, as in pickle's short strings and protobuf.
-    if start and (block[start - 1] == 0x8C or (block[start] < end - start and block[start - 1] in _CONTROL)):
+    before = block[start - 1] if start else -1
+    if before == _SHORT_TEXT_OPCODE or (block[start] < end - start and before in _CONTROL):
         length, first = block[start], start + 1
         if MIN_RUN <= length <= end - first:
-            yield block[first : first + length], first
+            found = [(first, first + length)]
             if end - first - length >= MIN_RUN:
-                yield block[first + length : end], first + length
+                found.append((first + length, end))
             if length == end - first:
-                return
-    if block[start : start + 1] == b"V" and (not start or block[start - 1] == 0x0A):
+                return found
+            return found + _separated_plainly(block, start, end)
+    return _separated_plainly(block, start, end)
+
+
+def _separated_plainly(block: bytes, start: int, end: int) -> list[tuple[int, int]]:
+    """As `_separated`, where the length itself is no part of the run."""
+    if block[start] == _TEXT_OPCODE and (not start or block[start - 1] == 0x0A):
         # A text of pickle's protocol 0.
         start += 1
+    found = []
     length = _length_before(block, start)
     if MIN_RUN <= length < end - start:
-        yield block[start : start + length], start
+        found.append((start, start + length))
         start += length
     if end - start >= MIN_RUN:
-        yield block[start:end], start
+        found.append((start, end))
+    return found
 
 
 def _length_before(block: bytes, start: int) -> int:

@@ -14,13 +14,14 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from weighbridge.core.errors import LimitExceeded, Malformed
 from weighbridge.core.finding import Report, Severity
 from weighbridge.formats.flat_tables import FlatBuffer, FlatTable
 from weighbridge.formats.held import Held
-from weighbridge.formats.thrift import Thrift, read_struct
+from weighbridge.formats.thrift import Thrift, read_struct, struct_length
 from weighbridge.inspectors.notes import Notes, shown
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Span, Subject
@@ -28,6 +29,8 @@ from weighbridge.inspectors.subject import Span, Subject
 NAME: Final = "columnar"
 MAX_SCHEMA_BYTES: Final = 64 * 1024 * 1024
 MAX_MESSAGES: Final = 20_000
+MAX_COPIES: Final = 2_000
+_COPY_BYTES: Final = 16 * 1024
 _MAX_DEPTH: Final = 50
 
 
@@ -158,8 +161,25 @@ def _parquet(subject: Subject, notes: Notes) -> int:
             if span.start < 4 or span.end > start:
                 notes.say("columnar-outside", f"a column lies at {span.start} to {span.end} of {start} bytes of data")
             spans.append(span)
+    spans += _copies(subject, footer, spans, start)
     subject.inert(4, start)
     return _covered(spans)
+
+
+def _copies(subject: Subject, footer: dict[int, Thrift], spans: list[Span], end: int) -> list[Span]:
+    """Where older writers put a copy of a column's description, behind the column. Nobody reads it."""
+    ends = {span.end for span in spans}
+    found = []
+    for chunk in islice(_chunks(footer), MAX_COPIES):
+        place = chunk.get(2)
+        if not isinstance(place, int) or place not in ends or not 4 <= place < end:
+            continue
+        data = subject.read_exactly(place, min(end - place, _COPY_BYTES))
+        try:
+            found.append(Span(place, place + struct_length(data)))
+        except Malformed:
+            continue
+    return found
 
 
 def _covered(spans: list[Span]) -> int:

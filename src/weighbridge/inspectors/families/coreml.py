@@ -5,7 +5,7 @@ of it is numbers but for custom models and custom layers (classes that the appli
 and ML programs, whose operations name constants in files of the package. Every nested model is walked, and every layer
 and operation of networks and programs; parameters of other types are inert.
 
-`Manifest.json` of a `.mlpackage` lists the package's items; their paths must stay inside it.
+The weights of a `.mlpackage` are blobs that fill their file. Its `Manifest.json` lists the package's items; their paths must stay inside it.
 Source: Apple's `Model.proto`, `NeuralNetwork.proto`, `MIL.proto`. Limit: `protobuf.Budget`.
 """
 
@@ -14,8 +14,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from weighbridge.core.errors import Malformed
 from weighbridge.core.finding import Report, Severity
 from weighbridge.formats.bounded import read_whole
+from weighbridge.formats.coreml_weights import walk_weights
 from weighbridge.formats.json_text import parse
 from weighbridge.formats.protobuf import VARINT, Field, Message, ProtobufProblem
 from weighbridge.inspectors.notes import Notes, shown
@@ -60,9 +62,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "script", "Script in a Core ML model's description", Severity.HIGH, "The metadata carries code or a command."
     ),
     _rule("unknown-model", "Core ML model of an unknown type", Severity.MEDIUM, "No published type has this number."),
-    _rule(
-        "broken", "Core ML model that breaks its format", Severity.MEDIUM, "The message cannot be followed to its end."
-    ),
+    _rule("broken", "Core ML model that breaks its format", Severity.MEDIUM, "It cannot be followed to its end."),
 )
 _BY_ID: Final = {rule.id: rule for rule in RULES}
 
@@ -98,6 +98,8 @@ class CoreMl:
             and b"itemInfoEntries" in subject.head
         ):
             return notes.report(NAME, _manifest(subject, notes))
+        if subject.kind.name == "coreml-weights":
+            return notes.report(NAME, _weights(subject, notes))
         if subject.kind.name != "coreml":
             return None
         try:
@@ -117,6 +119,16 @@ def _manifest(subject: Subject, notes: Notes) -> int:
             notes.say("coreml-path", f"an item is at {shown(str(path))}", location=shown(key))
         else:
             subject.fact("file-reference", f"Data/{path}", location="Core ML package item")
+    return subject.size_bytes
+
+
+def _weights(subject: Subject, notes: Notes) -> int:
+    try:
+        for start, end in walk_weights(subject):
+            subject.inert(start, end)
+    except Malformed as problem:
+        notes.say("coreml-broken", problem.message)
+        return 0
     return subject.size_bytes
 
 

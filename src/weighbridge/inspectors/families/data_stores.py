@@ -1,23 +1,24 @@
-"""Arrays and vectors in other programs' formats: zarr, MATLAB, fastText, word2vec, KenLM, and spaCy's settings.
+"""Arrays and vectors in other programs' formats: zarr, MATLAB, fastText, word2vec, CRFsuite, KenLM; spaCy's settings.
 
 - zarr's JSON (`.zarray`, `.zgroup`, `.zattrs`, `.zmetadata`, `zarr.json`): codecs by allow-list; the pickle codec unpickles
   every chunk.
-- MATLAB 5: the type of every array; function handles and objects name code, nested arrays are not followed.
-- fastText: dictionary and dense matrices end to end. KenLM: recognised.
+- MATLAB 5: the type of every array, also in cells and structures; function handles and objects name code.
+- fastText: dictionary and matrices, dense or quantised, end to end. KenLM: recognised.
+- CRFsuite: its chunks, which fill the file.
 - spaCy's `config.cfg`: registered functions by the library's own names.
 """
 
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Callable
 from typing import Final
 
-from weighbridge.core.errors import LimitExceeded, Malformed
+from weighbridge.core.errors import Malformed
 from weighbridge.core.finding import Report, Severity
 from weighbridge.formats.bounded import read_whole
 from weighbridge.formats.json_text import parse
+from weighbridge.formats.matlab import NESTED, NUMERIC, array_classes
 from weighbridge.formats.pickle_window import Budget, ByteWindow
 from weighbridge.inspectors.notes import Notes, shown
 from weighbridge.inspectors.rule import Rule
@@ -25,7 +26,6 @@ from weighbridge.inspectors.subject import Subject
 
 NAME: Final = "data-stores"
 MAX_TEXT_BYTES: Final = 16 * 1024 * 1024
-MAX_ARRAYS: Final = 10_000
 MAX_WORDS: Final = 5_000_000
 
 
@@ -46,23 +46,17 @@ RULES: Final[tuple[Rule, ...]] = (
     _rule(
         "matlab-code", "MATLAB function handle or object", Severity.MEDIUM, "Loading an object runs its class's code."
     ),
-    _rule(
-        "matlab-nested",
-        "MATLAB structure that is not followed",
-        Severity.LOW,
-        "What lies in cells and structures is not read.",
-    ),
     _rule("matlab-broken", "MATLAB file that breaks its format", Severity.MEDIUM, "It cannot be followed to its end."),
     _rule(
         "fasttext-broken", "fastText model that breaks its format", Severity.MEDIUM, "It cannot be followed to its end."
     ),
+    _rule("crfsuite-broken", "CRFsuite model that breaks its format", Severity.MEDIUM, "Its chunks do not fill it."),
     _rule(
         "word2vec-broken",
         "word2vec file that breaks its format",
         Severity.MEDIUM,
         "Not every word is where it must be.",
     ),
-    _rule("fasttext-quantised", "Quantised fastText model", Severity.LOW, "Its compressed matrices are not read."),
     _rule(
         "kenlm-not-understood",
         "KenLM binary",
@@ -120,8 +114,9 @@ class DataStores:
 
 def _reading_of(subject: Subject) -> Callable[[Subject, Notes], int] | None:
     kind, base = subject.kind.name, subject.path.rpartition("/")[2]
-    if kind in ("matlab", "fasttext", "word2vec"):
-        return {"matlab": _matlab, "fasttext": _fasttext, "word2vec": _word2vec}[kind]
+    readings = {"matlab": _matlab, "fasttext": _fasttext, "word2vec": _word2vec, "crfsuite": _crfsuite}
+    if kind in readings:
+        return readings[kind]
     if kind == "kenlm":
         return _kenlm
     if base in _ZARR and kind == "json":
@@ -183,43 +178,17 @@ def _spacy(subject: Subject, notes: Notes) -> int:
 
 # --- MATLAB --------------------------------------------------------------------------------------
 
-_NUMERIC: Final = frozenset((4, *range(5, 16)))
-_NESTED: Final = {1: "a cell array", 2: "a structure"}
 _CODE: Final = {3: "an object", 16: "a function handle", 17: "an opaque object", 18: "an object"}
 
 
 def _matlab(subject: Subject, notes: Notes) -> int:
-    order = "little" if subject.head[126:128] == b"IM" else "big"
     window = ByteWindow(subject, 128, subject.size_bytes, Budget())
-    understood = True
-    for _ in range(MAX_ARRAYS):
-        if not window.remaining:
-            return subject.size_bytes if understood else 0
-        tag = window.take(8)
-        kind, length = int.from_bytes(tag[:4], order), int.from_bytes(tag[4:], order)  # type: ignore[arg-type]
-        start = window.peek(min(length, 4096))
-        window.skip(length)
-        if kind == 15:
-            try:
-                start = zlib.decompressobj().decompress(start, 256)[8:]
-            except zlib.error as error:
-                raise Malformed(f"an array cannot be unpacked: {error}") from error
-        elif kind != 14:
-            raise Malformed(f"an element of type {kind} is no array")
-        if len(start) < 12:
-            raise Malformed("an array has no head")
-        understood = _matlab_array(start[8] if order == "little" else start[11], notes) and understood
-    raise LimitExceeded(f"the file has more than {MAX_ARRAYS} arrays")
-
-
-def _matlab_array(kind: int, notes: Notes) -> bool:
-    if kind in _CODE:
-        notes.say("matlab-code", f"the file holds {_CODE[kind]}")
-    elif kind in _NESTED:
-        notes.say("matlab-nested", f"the file holds {_NESTED[kind]}")
-    elif kind not in _NUMERIC:
-        raise Malformed(f"an array of class {kind} is none")
-    return kind in _NUMERIC
+    for kind in array_classes(window, "little" if subject.head[126:128] == b"IM" else "big"):
+        if kind in _CODE:
+            notes.say("matlab-code", f"the file holds {_CODE[kind]}")
+        elif kind not in NUMERIC and kind not in NESTED:
+            raise Malformed(f"an array of class {kind} is none")
+    return 0 if "matlab-code" in notes else subject.size_bytes
 
 
 # --- fastText ------------------------------------------------------------------------------------
@@ -229,7 +198,7 @@ def _integer(window: ByteWindow, length: int) -> int:
     return int.from_bytes(window.take(length), "little", signed=True)
 
 
-def _fasttext(subject: Subject, notes: Notes) -> int:
+def _fasttext(subject: Subject, _notes: Notes) -> int:
     window = ByteWindow(subject, 4, subject.size_bytes, Budget())
     if _integer(window, 4) not in (11, 12):
         raise Malformed("the version is none of fastText's")
@@ -242,19 +211,64 @@ def _fasttext(subject: Subject, notes: Notes) -> int:
     for _ in range(size):
         _word(window)
     window.skip(8 * max(pruned, 0))
+    quantised = True
     for _ in range(2):
-        if window.byte():
-            notes.say("fasttext-quantised", "a matrix is quantised")
-            return 0
-        rows, columns = _integer(window, 8), _integer(window, 8)
-        if rows < 0 or columns < 0:
-            raise Malformed(f"a matrix is of {rows} by {columns}")
         start = window.position
-        window.skip(rows * columns * 4)
+        quantised = _quantised(window, quantised)
         subject.inert(start, window.position)
     if window.remaining:
         raise Malformed(f"{window.remaining} bytes follow the last matrix")
     return subject.size_bytes
+
+
+def _quantised(window: ByteWindow, allowed: bool) -> bool:
+    """Passes a matrix, and says whether it is quantised: the second one only if the first is."""
+    said = window.byte()
+    if said > 1:
+        raise Malformed(f"a matrix is of no known sort ({said})")
+    if not said or not allowed:
+        rows, columns = _integer(window, 8), _integer(window, 8)
+        if rows < 0 or columns < 0:
+            raise Malformed(f"a matrix is of {rows} by {columns}")
+        window.skip(rows * columns * 4)
+        return False
+    norms = window.byte()
+    rows, columns, codes = _integer(window, 8), _integer(window, 8), _integer(window, 4)
+    if min(rows, columns, codes) < 0 or norms > 1:
+        raise Malformed(f"a matrix is of {rows} by {columns} with {codes} codes")
+    window.skip(codes)
+    _centroids(window)
+    if norms:
+        window.skip(rows)
+        _centroids(window)
+    return True
+
+
+def _centroids(window: ByteWindow) -> None:
+    """A product quantiser: four numbers, then 256 centroids of as many columns as the first says."""
+    columns = _integer(window, 4)
+    window.skip(3 * 4)
+    if columns < 0:
+        raise Malformed(f"a quantiser has {columns} columns")
+    window.skip(columns * 256 * 4)
+
+
+def _crfsuite(subject: Subject, _notes: Notes) -> int:
+    """A header of twelve numbers, then five chunks one behind the other, each of which begins with its name and size."""
+    header = subject.read_exactly(0, 48)
+    size, *places = (int.from_bytes(header[at : at + 4], "little") for at in (4, *range(28, 48, 4)))
+    if header[8:12] != b"FOMC" or size != subject.size_bytes:
+        raise Malformed("the header is none of CRFsuite's")
+    at = 48
+    for place, name in zip(places, (b"FEAT", b"CQDB", b"CQDB", b"LFRF", b"AFRF"), strict=True):
+        chunk = subject.read_exactly(place, 8) if place + 8 <= size else b""
+        if place != at or chunk[:4] != name:
+            raise Malformed(f"chunk {name.decode()} is not at {at}")
+        at += max(8, int.from_bytes(chunk[4:], "little"))
+    if at != size:
+        raise Malformed(f"the chunks end at {at} of {size}")
+    subject.inert(48, size)
+    return size
 
 
 def _word2vec(subject: Subject, _notes: Notes) -> int:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from weighbridge.formats.json_text import Json
+from weighbridge.formats.json_text import Json, texts
+from weighbridge.formats.keras_names import FUNCTIONS
 from weighbridge.inspectors.texts.config_paths import escape, is_absolute, is_pickle_name
 from weighbridge.inspectors.texts.config_references import (
     Origin,
@@ -52,19 +53,6 @@ def shown(value: Json) -> str:
     """Hostile text for a message: escaped and cut."""
     text = ascii(value)
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
-
-
-def texts(value: Json) -> Iterator[str]:
-    """The texts in a value, its lists and objects, without recursion."""
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, str):
-            yield one
-        elif isinstance(one, list):
-            waiting += one
-        elif isinstance(one, dict):
-            waiting += one.values()
 
 
 # --- code ---------------------------------------------------------------------------------------
@@ -192,6 +180,9 @@ def _keras_class(node: Node) -> Iterator[Said]:
     elif node.value == "__lambda__":
         yield Said("keras-lambda", "a serialised function is part of the architecture")
     module = node.siblings.get("module")
+    if module == "builtins" and node.value == "function" and node.siblings.get("config") in FUNCTIONS:
+        # So Keras writes its own activations, which are looked up by their name.
+        return
     if isinstance(module, str) and is_dangerous(module):
         yield Said("dangerous-callable", f"the class {shown(node.value)} is of the module {shown(module)}")
 
@@ -274,7 +265,7 @@ def _versioned_files(node: Node) -> Iterator[Said]:
 
 _TYPE_NAME = re.compile(r"[\w.+-]{0,120}(?: [\w.+-]{1,60}){0,4}")
 _DTYPE = re.compile(
-    r"(?:torch\.)?(?:auto|none|half|float|double|int|long|bool|b?float\d{1,3}\w{0,12}|u?int\d{1,2}|q?u?int\d{1,2}|bf16"
+    r"(?:torch\.)?(?:auto|none|half|float|double|int|long|bool|string|b?float\d{1,3}\w{0,12}|u?int\d{1,2}|q?u?int\d{1,2}|bf16"
     r"|fp\d{1,2}\w{0,8}|complex\d{2,3}|float8_\w{3,12}|float4_\w{3,14}|(?:mx|nv)?fp\d\w{0,8})",
     re.IGNORECASE,
 )

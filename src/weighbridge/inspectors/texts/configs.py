@@ -18,7 +18,7 @@ from weighbridge.core.errors import LimitExceeded
 from weighbridge.core.finding import Report
 from weighbridge.formats.bounded import read_whole
 from weighbridge.formats.held import Held
-from weighbridge.formats.json_text import MAX_TEXT_BYTES, JsonProblem, read_json, read_lines
+from weighbridge.formats.json_text import MAX_TEXT_BYTES, MAX_VALUES, JsonProblem, read_json, read_lines
 from weighbridge.inspectors.subject import Subject, report_of
 from weighbridge.inspectors.template_copies import TEMPLATE_FACT, template_digest
 from weighbridge.inspectors.texts.config_findings import about_text, base_name, findings_of, not_understood
@@ -31,6 +31,10 @@ MAX_TEMPLATES: Final = 50
 MAX_NAME: Final = 200
 """Characters of a file's name by which records are known."""
 
+MAX_CONFIGURED: Final = 400_000
+"""Values of a configuration by its name; the others (vocabularies, indexes, records) may hold more."""
+
+_CONFIGURATION = re.compile(r"(?:.*[_.-])?config(?:uration|s)?\.json", re.IGNORECASE)
 _RECORDS = re.compile(
     r"(?:\w*results?[\w.-]*|trainer_state|dataset_infos?|\w*metrics\w*|\w*eval\w*|\w*log|vocab|\w*args|\w*history"
     r"|wandb\w*|\w*summary)\.json|.*\.ipynb\.json",
@@ -61,10 +65,11 @@ class Configurations:
                 for _ in read_lines(read_whole(subject, MAX_TEXT_BYTES)):
                     pass
                 return report_of(NAME, subject, (), subject.size_bytes, kind="json")
-            text = read_json(subject)
+            base = base_name(subject.path)
+            named = _CONFIGURATION.fullmatch(base[-MAX_NAME:]) is not None
+            text = read_json(subject, max_values=MAX_CONFIGURED if named else MAX_VALUES)
         except JsonProblem as problem:
             return not_understood(NAME, subject, problem)
-        base = base_name(subject.path)
         said = judge(text.value, strict=_RECORDS.fullmatch(base[-MAX_NAME:]) is None, name=base)
         findings = [*about_text(subject, text), *findings_of(subject, said)]
         hand_on_templates(subject, templates(text.value))

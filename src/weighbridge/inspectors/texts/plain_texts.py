@@ -4,7 +4,9 @@
 - requirements: each line names a package; addresses, other indexes and options that change what is installed are named;
 - path files of Python (`.pth` that are text): each line is a folder to import from, or a program;
 - settings (`.toml`, `.ini`, `.cfg`, `.conf`, `.env`): `key = value` and sections, with the few keys that make packaging
-  and test tools run something named.
+  and test tools run something named;
+- beside the inspectors that account for them: environments of conda (addresses and indexes), the manifest of TorchServe's
+  archives (a handler of its own), settings of coding agents (programs that they start).
 
 Every byte is read. Text that is none of these is not judged here.
 """
@@ -18,6 +20,7 @@ from typing import Final
 
 from weighbridge.core.finding import Finding, Report, Severity
 from weighbridge.formats.bounded import read_whole
+from weighbridge.formats.json_text import parse
 from weighbridge.formats.kinds import is_text
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Subject, report_of
@@ -111,12 +114,22 @@ _REQUIREMENT = re.compile(
 _ADDRESS = re.compile(
     r"(?i)(?:git|hg|svn|bzr)\+|https?://|ftp://|file:|\.\.?/|/|[A-Za-z]:\\|[^@\s]{1,200}\s{0,20}@\s{0,20}(?:\S{1,100}://|git\+)"
 )
+_ITEM = re.compile(r"[ \t]{0,40}-[ \t]{1,20}(?![ \t])(.{1,1000})")
+_CONDA = re.compile(r"(?i)https://(?:conda\.anaconda\.org|repo\.anaconda\.com|repo\.prefix\.dev)(?:/|\s|$)")
+_HANDLERS: Final = frozenset(
+    ("image_classifier", "image_segmenter", "object_detector", "text_classifier", "text_handler", "base_handler")
+)
+"""What TorchServe brings along."""
 _FORMULA = re.compile(
     r"(?im)(?:^|[,;\t\"])[ \t]{0,40}[=+@-][ \t]{0,40}(?:cmd|powershell|msexcel|rundll32)[ \t]{0,40}\|"
     r"|(?:^|[,;\t\"])[ \t]{0,40}[=+@-][ \t]{0,40}(?:HYPERLINK|WEBSERVICE|IMPORT(?:XML|DATA|HTML|FEED|RANGE)|FILTERXML|DDE|EXEC|CALL|REGISTER)[ \t]{0,40}\("
 )
 _SETTINGS_INDEX = re.compile(
     r"(?im)^[ \t]{0,40}(?:extra[-_])?index[-_]url[ \t]{0,40}=[ \t]{0,40}\S|^[ \t]{0,40}find[-_]links[ \t]{0,40}=[ \t]{0,40}\S|^[ \t]{0,40}trusted[-_]host[ \t]{0,40}="
+)
+_SETTINGS_ADDRESS = re.compile(
+    r"(?im)^(?![ \t]{0,40}[#;])[^\n]{0,300}[\w\])][ \t]{0,20}@[ \t]{0,20}(?:(?:git|hg|svn|bzr)\+|https?://|ftp://|file:)[^\n]{0,100}"
+    r"|^[ \t]{0,40}dependency_links[ \t]{0,40}=[ \t]{0,40}\S"
 )
 _SETTINGS_RUN = re.compile(
     r"(?im)^[ \t]{0,40}(?:build-backend(?![ \t]{0,9}=[ \t]{0,9}[\"'](?:setuptools\.build_meta|hatchling\.build|flit_core\.buildapi|mesonpy|maturin"
@@ -140,6 +153,8 @@ class PlainTexts:
             Truncated: the reader returned less than the artifact's size promises.
         """
         kind = subject.kind.name
+        if kind in ("yaml", "json"):
+            return _beside(subject)
         if subject.suffix == ".pth" and subject.kind.family == "text":
             kind = "path-file"
         elif kind not in ("requirements", "table", "settings"):
@@ -150,6 +165,52 @@ class PlainTexts:
         text = data.decode("utf-8").removeprefix("\ufeff")
         findings = list(islice(_READERS[kind](subject.path, text), MAX_FOUND))
         return report_of(NAME, subject, findings, subject.size_bytes, kind=subject.kind.name)
+
+
+def _beside(subject: Subject) -> Report | None:
+    """What other inspectors account for, but install or start something by; None where nothing is said."""
+    base = subject.path.rpartition("/")[2].lower()
+    if subject.kind.name == "yaml":
+        reading = _environment if base.startswith(("environment", "conda")) else None
+    else:
+        reading = _manifest if subject.path.endswith("MAR-INF/MANIFEST.json") else _servers
+        if reading is _servers and b'"mcpServers"' not in subject.head:
+            reading = None
+    if reading is None or subject.size_bytes > MAX_BYTES:
+        return None
+    text = read_whole(subject, MAX_BYTES).decode("utf-8", "replace")
+    findings = list(islice(reading(subject.path, text), MAX_FOUND))
+    return report_of(NAME, subject, findings, subject.size_bytes) if findings else None
+
+
+def _environment(path: str, text: str) -> Iterator[Finding]:
+    """An environment of conda: packages from addresses, and other indexes."""
+    for number, raw in enumerate(text.splitlines(), start=1):
+        item = _ITEM.match(raw)
+        line = re.sub(r"\s#.*", "", item.group(1)).strip().strip("\"'") if item else ""
+        rule = ""
+        if _INDEX_OPTION.match(line) and not _INDEXES.search(line):
+            rule = "requirements-index"
+        elif (_ADDRESS.match(line) or line.startswith("-e")) and not _CONDA.match(line):
+            rule = "requirements-address"
+        if rule:
+            yield _BY_ID[rule].finding(path, f"the line is {_shown(line)}", location=f"line {number}")
+
+
+def _manifest(path: str, text: str) -> Iterator[Finding]:
+    """TorchServe's archive: its handler is run when the model is loaded."""
+    described = parse(text.encode()).value
+    model = described.get("model") if isinstance(described, dict) else None
+    handler = model.get("handler") if isinstance(model, dict) else None
+    if handler is not None and handler not in _HANDLERS:
+        yield _BY_ID["settings-runs-code"].finding(path, f"the handler is {_shown(str(handler)[:200])}")
+
+
+def _servers(path: str, text: str) -> Iterator[Finding]:
+    """Settings of coding agents: they start these programs when the folder is opened."""
+    found = re.search(r'"command"\s{0,20}:\s{0,20}"[^"\n]{0,200}', text)
+    if found:
+        yield _BY_ID["settings-runs-code"].finding(path, f"the settings have {_shown(found.group())}")
 
 
 def _shown(text: str) -> str:
@@ -198,7 +259,11 @@ def _table(path: str, text: str) -> Iterator[Finding]:
 
 
 def _settings(path: str, text: str) -> Iterator[Finding]:
-    for rule, pattern in (("settings-index", _SETTINGS_INDEX), ("settings-runs-code", _SETTINGS_RUN)):
+    for rule, pattern in (
+        ("settings-index", _SETTINGS_INDEX),
+        ("settings-runs-code", _SETTINGS_RUN),
+        ("requirements-address", _SETTINGS_ADDRESS),
+    ):
         match = pattern.search(text)
         if match:
             line = text.count("\n", 0, match.start()) + 1

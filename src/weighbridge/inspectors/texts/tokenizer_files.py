@@ -83,7 +83,8 @@ RULES: Final[tuple[Rule, ...]] = (
 )
 _BY_ID: Final = {rule.id: rule for rule in RULES}
 
-_RANK = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)? \d{1,9}\r?\Z")
+# Whisper's list gives the empty token as a single padding sign.
+_RANK = re.compile(rb"(?:=|(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?) \d{1,9}\r?\Z")
 _MERGE = re.compile(rb"[^\s]+ [^\s]+(?: \d+)?\r?\Z")
 _SPM_FIELDS = frozenset((1, 2, 3, 4, 5))
 _SPM_SUFFIXES = frozenset((".model", ".spm", ".spiece"))

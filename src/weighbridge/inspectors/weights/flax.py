@@ -136,6 +136,8 @@ class _Tree:
         self._texts = TextJudge(_PROFILE)
         self._keys: list[set[bytes | int]] = []
         self._named = ""
+        # Word lists and the like are MessagePack as well; what Flax is given by its name is a tree.
+        self._also = () if "flax" in subject.path.rpartition("/")[2].lower() else ("list",)
         self.arrays: list[tuple[int, int]] = []
 
     def findings(self) -> Iterator[Finding]:
@@ -147,7 +149,7 @@ class _Tree:
         """
         walk = Walk(self._window, 0, self._subject.size_bytes)
         for event in walk.events():
-            if event.depth == 0 and event.sort not in ("map", "extension", "end"):
+            if event.depth == 0 and event.sort not in ("map", "extension", "end", *self._also):
                 raise MsgpackMalformed("flax-root", f"the file begins with a {event.sort}", location="offset 0")
             yield from self._see(event)
         if walk.position < self._subject.size_bytes:

@@ -13,7 +13,8 @@ from typing import Final
 
 from weighbridge.core.finding import Coverage, Finding, Report, Severity, Verdict
 from weighbridge.core.ports import RangeReader
-from weighbridge.formats.safetensors import LENGTH_BYTES, METADATA_KEY, HeaderProblem, SafetensorsHeader, read_header
+from weighbridge.formats.safetensors import LENGTH_BYTES, METADATA_KEY, HeaderProblem
+from weighbridge.formats.safetensors_survey import Survey, survey
 from weighbridge.formats.zip_tail import zip_at_the_end
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Subject
@@ -127,7 +128,7 @@ class SafetensorsStructure:
             )
             return self._report(reader, Verdict.BAD, len(head), finding)
         try:
-            header = read_header(reader)
+            header = survey(reader)
         except HeaderProblem as problem:
             finding = _BY_ID[problem.rule].finding(reader.path, problem.message, location=problem.location)
             # Too dense to be read within our bounds is no defect, and no answer either.
@@ -146,14 +147,14 @@ class SafetensorsStructure:
         return Report(NAME, reader.path, verdict, coverage, findings, KIND if verdict is Verdict.CLEAN else "")
 
 
-def _polyglot(reader: RangeReader, header: SafetensorsHeader) -> Iterator[Finding]:
+def _polyglot(reader: RangeReader, header: Survey) -> Iterator[Finding]:
     place = zip_at_the_end(reader)
     if place is not None:
-        message = f"{len(header.tensors)} tensors fill the file, and a zip archive's directory lies at its end"
+        message = f"{header.tensors} tensors fill the file, and a zip archive's directory lies at its end"
         yield _BY_ID["safetensors-zip-polyglot"].finding(reader.path, message, location=f"offset {place}")
 
 
-def _metadata(path: str, header: SafetensorsHeader) -> Iterator[Finding]:
+def _metadata(path: str, header: Survey) -> Iterator[Finding]:
     judge = TextJudge(_PROFILE)
     for key, text in header.metadata.items():
         for about in (key, text):

@@ -17,7 +17,16 @@ from importlib.resources import files
 from typing import Final
 
 from weighbridge.inspectors.pickles.checks import NAME_ONLY, OBJECT, Allowed, args, either, integer, text
-from weighbridge.inspectors.pickles.profiles import arrays, boosters, pandas, sklearn, standard, torch
+from weighbridge.inspectors.pickles.profiles import (
+    arrays,
+    boosters,
+    checkpoints,
+    gensim,
+    pandas,
+    sklearn,
+    standard,
+    torch,
+)
 
 _LISTS: Final[Mapping[str, str]] = {
     "sklearn": "sklearn.txt",
@@ -36,6 +45,8 @@ REVIEWED: Final[Mapping[str, Allowed]] = {
     **pandas.REVIEWED,
     **torch.REVIEWED,
     **boosters.REVIEWED,
+    **gensim.REVIEWED,
+    **checkpoints.REVIEWED,
 }
 _ENUM: Final = Allowed(either(args(text), args(integer)))
 _ROLES: Final[Mapping[str, Allowed]] = {"object": OBJECT, "enum": _ENUM, "function": NAME_ONLY}

@@ -73,10 +73,13 @@ _INTERPOLATORS: Final = (
 )  # fmt: skip
 _SPARSE: Final = ("csr.csr", "csc.csc", "coo.coo", "bsr.bsr", "dia.dia", "lil.lil", "dok.dok")
 
+_RECORDS: Final = ("numpy.record", "numpy.core.records.record", "numpy._core.records.record", "numpy.rec.record")
+
 REVIEWED: Final[Mapping[str, Allowed]] = {
+    **dict.fromkeys(_RECORDS, NAME_ONLY),
     **dict.fromkeys((*under("numpy", _FUNCTIONS), *under("numpy", _UFUNCS), *under("numpy", _TYPES)), NAME_ONLY),
     **dict.fromkeys((*_KINDS, *_MASKED, _SEED), NAME_ONLY),
-    "numpy.dtype": Allowed(args(either(text, global_in(("numpy.record",))), integer, integer, optional=2), plain),
+    "numpy.dtype": Allowed(args(either(text, global_in(_RECORDS)), integer, integer, optional=2), plain),
     **{f"numpy.{core}.multiarray._reconstruct": _RECONSTRUCT for core in ("core", "_core")},
     **{f"numpy.{core}._ufunc_reconstruct": _UFUNC for core in ("core", "_core")},
     "numpy.ma.core._mareconstruct": Allowed(

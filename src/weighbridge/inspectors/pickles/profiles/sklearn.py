@@ -81,6 +81,10 @@ REVIEWED: Final[Mapping[str, Allowed]] = {
     **{
         f"sklearn.tree.{home}.Tree": Allowed(args(integer, plain, integer), mapping_state) for home in ("_tree", "tree")
     },
+    **{
+        loss.replace("_loss.Cy", "_loss.__pyx_unpickle_Cy"): Allowed(args(global_in((loss,)), integer, plain), plain)
+        for loss in _LOSSES
+    },
     **dict.fromkeys((*_METRICS, *_TREES), NAME_ONLY),
     **{f"{home}.newObj": Allowed(args(global_in(_METRICS)), a_tuple) for home in _METRIC_HOMES},
     **{f"{home}.newObj": Allowed(args(global_in(_TREES)), plain) for home in _TREE_HOMES},

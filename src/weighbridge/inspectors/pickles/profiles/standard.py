@@ -69,6 +69,8 @@ REVIEWED: Final[Mapping[str, Allowed]] = {
     "builtins.getattr": Allowed(_attribute, unless_called=Danger.INTROSPECTION),
     "builtins.type": Allowed(args(nothing), unless_called=Danger.INTROSPECTION),
     "builtins.Ellipsis": NAME_ONLY,
+    # Word vectors keep it as an attribute.
+    "builtins.hash": NAME_ONLY,
     "builtins.NotImplemented": NAME_ONLY,
     **dict.fromkeys(("argparse.Namespace", "types.SimpleNamespace"), Allowed(NO_ARGUMENTS, mapping_state)),
     "uuid.UUID": OBJECT,
