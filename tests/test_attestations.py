@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import random
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -17,9 +16,9 @@ from typing import Any
 import pytest
 
 from tests.support.certificates import Authority
+from tests.support.in_process import InProcess, own_environment, prepared, put_back
 from tests.support.manifests import REVISION, TREE, inspection_of, manifest_of, shards
 from tests.support.sigstore_instance import Log, Sigstore
-from tests.test_signers import InProcess, ingest
 from weighbridge.attest.attestations import (
     STEPS,
     Kind,
@@ -632,28 +631,16 @@ def test_without_a_network_the_public_root_is_not_guessed(tmp_path: Path, monkey
 # --- the command --------------------------------------------------------------------------------
 
 
-def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("WEIGHBRIDGE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("WEIGHBRIDGE_DEBUG", "1")
-
-
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> InProcess:
-    run = InProcess(tmp_path_factory.mktemp("pristine") / "home")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        _own_environment(monkeypatch)
-        ingest(run, "tiny", {"README.md": "---\nlicense: mit\n---\n# Words\n", "config.json": "{}"})
-    shutil.copytree(run.home, run.home.with_name("kept"))
-    return run
+    card = "---\nlicense: mit\n---\n# Words\n"
+    return prepared(tmp_path_factory.mktemp("pristine"), {"README.md": card, "config.json": "{}"})
 
 
 @pytest.fixture
 def stored(pristine: InProcess, monkeypatch: pytest.MonkeyPatch) -> InProcess:
-    _own_environment(monkeypatch)
-    shutil.rmtree(pristine.home)
-    shutil.copytree(pristine.home.with_name("kept"), pristine.home)
-    return pristine
+    own_environment(monkeypatch)
+    return put_back(pristine)
 
 
 def test_attesting_twice_leaves_one_record_and_one_event(stored: InProcess, tmp_path: Path) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,9 +16,9 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from tests.conftest import Ran
 from tests.support import kms, softhsm
 from tests.support.certificates import DAY, NOW, Authority, pem, usage
+from tests.support.in_process import InProcess, ingest, own_environment, prepared, put_back
 from tests.support.manifests import REVISION, TREE, manifest_of
 from weighbridge.attest.certificate import MAX_CHAIN, Anchors, CertifiedKey, Chain
 from weighbridge.attest.keys import LocalKey, TrustedKeys
@@ -33,7 +30,6 @@ from weighbridge.attest.sign import sign_model, verify_certified_model, verify_m
 from weighbridge.attest.signers import open_signer
 from weighbridge.attest.statement import open_statement
 from weighbridge.attest.trust import Revocation, TrustFolder
-from weighbridge.cli import app
 from weighbridge.core.errors import (
     ConfigError,
     Expired,
@@ -45,60 +41,23 @@ from weighbridge.core.errors import (
 from weighbridge.core.ports import Signer
 
 
-@dataclass
-class InProcess:
-    """The command line of this process, against a home of its own: quicker than starting one for every step."""
-
-    home: Path
-
-    def __call__(self, *arguments: str, code: int | None = 0) -> Ran:
-        out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            ended = app.main([*arguments, "--home", str(self.home)])
-        ran = Ran(ended, out.getvalue(), err.getvalue())
-        assert code is None or ran.code == code, f"exit {ran.code}\n{ran.out}\n{ran.err}"
-        return ran
-
-
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InProcess:
-    _own_environment(monkeypatch)
+    own_environment(monkeypatch)
     return InProcess(tmp_path / "home")
-
-
-def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("WEIGHBRIDGE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("WEIGHBRIDGE_DEBUG", "1")
-
-
-def ingest(run: InProcess, name: str, files: dict[str, str]) -> None:
-    """A real ingest, without the inspectors that take their time to start."""
-    folder = run.home.parent / name
-    folder.mkdir()
-    for path, text in files.items():
-        (folder / path).write_text(text)
-    run("ingest", str(folder), "--as", f"acme/{name}", "--without", "secrets", "--without", "malware")
 
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> InProcess:
-    """A home with one revision. Stores are known by their path, so it is put back rather than copied."""
-    run = InProcess(tmp_path_factory.mktemp("pristine") / "home")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        _own_environment(monkeypatch)
-        ingest(run, "tiny", {"README.md": "# Words\n", "config.json": "{}"})
-    shutil.copytree(run.home, run.home.with_name("kept"))
-    return run
+    """A home with one revision."""
+    return prepared(tmp_path_factory.mktemp("pristine"), {"README.md": "# Words\n", "config.json": "{}"})
 
 
 @pytest.fixture
 def stored(pristine: InProcess, monkeypatch: pytest.MonkeyPatch) -> InProcess:
     """That home, as it was."""
-    _own_environment(monkeypatch)
-    shutil.rmtree(pristine.home)
-    shutil.copytree(pristine.home.with_name("kept"), pristine.home)
-    return pristine
+    own_environment(monkeypatch)
+    return put_back(pristine)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -102,10 +101,12 @@ def load(home: Home, flags: Mapping[str, object]) -> tuple[Config, Origins]:
 
 
 def _file(path: Path) -> list[Layer]:
+    if not path.exists():
+        return []
+    import tomllib
+
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return []
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"'{path}' is not valid TOML: {error}") from error
     except OSError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import hashlib
 import os
-import socket
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -53,7 +52,7 @@ class OpenYard:
     @property
     def login(self) -> str:
         """User and host of this process."""
-        return f"{user_name()}@{socket.gethostname()}"
+        return f"{user_name()}@{os.uname().nodename}"
 
     @property
     def actor(self) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from types import MappingProxyType
 from typing import Final
 
@@ -132,6 +131,8 @@ def _gap(report: Report, kinds: Mapping[str, str]) -> Gap:
 
 def schema() -> dict[str, JsonValue]:
     """The JSON Schema of `ScanDocument.to_json`."""
+    from importlib.resources import files
+
     text = files("weighbridge.reports").joinpath("scan.schema.json").read_text(encoding="utf-8")
     value: dict[str, JsonValue] = json.loads(text)
     return value
