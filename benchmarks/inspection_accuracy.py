@@ -15,13 +15,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measure import ROOT, BenchmarkFailed, Cell, Outcome, Target
-from benchmarks.scanners import OURS, SCANNERS, WEIGHBRIDGE, Judged, Scanner, build, judge, requirements
+from benchmarks.scanners import (
+    OURS,
+    SCANNERS,
+    WEIGHBRIDGE,
+    Judged,
+    Scanner,
+    build,
+    judge,
+    judge_in_one_process,
+    requirements,
+)
 from benchmarks.setting import Setting
 from benchmarks.tools import HOME
 
 CORPUS = Path(__file__).with_name("corpus.txt")
 PUBLISHED = ("modelaudit", "picklescan", "hayward", "purser", "modelscan", "fickling", "aisbom")
 UNSEEN = "unseen"
+ALL = "weighbridge, every case"
+BY_ENGINES = ("secrets", "programs and commands")
+"""Classes that the engines for content judge, not the inspectors of structure."""
 MALICIOUS_BAR, BENIGN_BAR, UNSEEN_BAR = 99.5, 0.5, 5.0
 
 
@@ -42,8 +55,8 @@ def measure(setting: Setting) -> Outcome:
         notes: list[str] = []
         cases = collect(Path(scratch), notes, corpus_python=setting.corpus_python)
         answers = asked(cases, notes)
-        ours = answers[OURS]
-        wrong = [(case, ours[case.key]) for case in cases if is_wrong(case, ours[case.key])]
+        ours = answers[ALL]
+        wrong = [(case, ours[case.key]) for case in cases if case.key in ours and is_wrong(case, ours[case.key])]
         return Outcome(
             "inspection-accuracy",
             "Malicious files stopped and honest files stopped, of each class",
@@ -62,8 +75,9 @@ NOTES = (
     "Each cell: stopped of asked; `+n` more ended in an error (crash, time-out of 30 s, or an exit code that says so).",
     "`stopped` is what the exit code of the scanner's own command line says at its default settings. Ours is every exit "
     "code from 11 to 14, and 4: could not judge.",
-    "The peers judge a sample that is chosen by the hash of the case's name: at most 25 of each class and side, purser "
-    "12, modelaudit 6. Ours judges all; `same` is ours on the sample of 25.",
+    "All judge a sample that is chosen by the hash of the case's name: at most 25 of each class and side, purser 12.",
+    "`weighbridge, every case`: all cases, the engines for secrets and malware off, in one process; what has no number "
+    "there (secrets, programs and commands) is the engines' to find. The bars are of this column.",
     "The hostile cases and our rules have the same authors: the column of ours is no estimate of recall in the field. "
     "Test files of peers were made by others.",
     "`policy` are honest files that by design need somebody's decision: Python that a model brings along.",
@@ -155,13 +169,18 @@ def asked(cases: Sequence[Told], notes: list[str]) -> dict[str, dict[str, Judged
         print(f"  {scanner.name}: {len(found)} cases", file=sys.stderr, flush=True)
         return scanner.name, found
 
+    def ask_all() -> dict[str, Judged]:
+        return judge_in_one_process({case.key: case.path for case in cases if case.family not in BY_ENGINES})
+
     answers = {}
     with ThreadPoolExecutor(2) as threads:
+        everything = threads.submit(ask_all)
         for name, found in threads.map(ask, (WEIGHBRIDGE, *SCANNERS)):
             if isinstance(found, str):
                 notes.append(f"{name} was left out: {found.splitlines()[0]}")
             else:
                 answers[name] = found
+        answers[ALL] = everything.result()
     if OURS not in answers:
         raise BenchmarkFailed(f"our own scanner did not answer: {notes[-1]}")
     return answers
@@ -204,11 +223,7 @@ def percent(cases: Sequence[Told], found: Mapping[str, Judged]) -> str:
 
 def table(cases: Sequence[Told], answers: Mapping[str, Mapping[str, Judged]]) -> list[dict[str, Cell]]:
     """One row for each class and side, and the sums."""
-    columns = dict(answers)
-    same = sample(cases, SCANNERS[0].sampled)
-    columns = {OURS: answers[OURS], "same": {key: answers[OURS][key] for key in same}} | {
-        name: found for name, found in answers.items() if name != OURS
-    }
+    columns = {name: answers[name] for name in (ALL, OURS)} | dict(answers)
     rows: list[dict[str, Cell]] = []
     for side in ("malicious", "benign", "policy"):
         chosen = [case for case in cases if case.side == side]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.measure import BenchmarkFailed, clean_environment
+from benchmarks.measure import ROOT, BenchmarkFailed, clean_environment
 from benchmarks.tools import HOME
 
 REQUIREMENTS = Path(__file__).with_name("scanners.txt")
@@ -30,8 +30,8 @@ Answer = Literal["stopped", "passed", "error"]
 class Scanner:
     """`arguments` follow the program's name, with {} for the path. Exit codes that are in neither list are errors.
 
-    Peers are given a sample of the cases, the slow ones a sample of that: `sampled` of each class and side at most; 0
-    for all.
+    All are given a sample of the cases, the slow ones a sample of that: `sampled` of each class and side at most; 0 for
+    all.
     """
 
     name: str
@@ -59,7 +59,6 @@ WEIGHBRIDGE = Scanner(
     ("scan", "{}", "--quiet"),
     (4, 11, 12, 13, 14),
     (0,),
-    sampled=0,
     preload=("weighbridge.cli.commands.scan", "weighbridge.transfer.scan", "weighbridge.sandbox.pool"),
 )
 SCANNERS = (
@@ -84,10 +83,11 @@ SCANNERS = (
         "modelaudit",
         "modelaudit",
         "modelaudit.__main__:_run",
-        ("scan", "{}", "--no-cache", "--quiet", "--format", "json", "--output", os.devnull),
+        # It refuses to write to a device; what it prints goes to one.
+        ("scan", "{}", "--no-cache", "--quiet", "--format", "json"),
         (1,),
         (0,),
-        sampled=6,
+        preload=("modelaudit.cli", "modelaudit.core"),
     ),
 )
 
@@ -172,17 +172,32 @@ def judge(scanner: Scanner, paths: dict[str, Path], *, seconds: float = CASE_SEC
     Raises:
         BenchmarkFailed: it cannot be installed or started.
     """
-    questions = "".join(json.dumps([case, scanner.words(path)]) + "\n" for case, path in paths.items())
+    questions = [[case, scanner.words(path)] for case, path in paths.items()]
     command: list[str | Path] = [interpreter(scanner), Path(__file__).with_name("forked.py"), scanner.entry]
+    return _answers(scanner, [*command, str(seconds), *scanner.preload], questions)
+
+
+def judge_in_one_process(paths: dict[str, Path]) -> dict[str, Judged]:
+    """What our inspectors say of each path, the engines for content aside.
+
+    Raises:
+        BenchmarkFailed: they did not answer.
+    """
+    questions = [[case, str(path)] for case, path in paths.items()]
+    return _answers(WEIGHBRIDGE, [sys.executable, "-m", "benchmarks.one_process"], questions)
+
+
+def _answers(scanner: Scanner, command: Sequence[str | Path], questions: Sequence[list[object]]) -> dict[str, Judged]:
     with quiet_environment() as variables, tempfile.TemporaryFile("w+") as complained:
         process = subprocess.run(
-            [*command, str(seconds), *scanner.preload],
-            input=questions,
+            command,
+            input="".join(json.dumps(question) + "\n" for question in questions),
             text=True,
             stdout=subprocess.PIPE,
             stderr=complained,
             env=variables,
             check=False,
+            cwd=ROOT,
         )
         complained.seek(0)
         told = complained.read()[-2000:]
@@ -190,7 +205,7 @@ def judge(scanner: Scanner, paths: dict[str, Path], *, seconds: float = CASE_SEC
     for line in process.stdout.splitlines():
         case, code, wall, cpu = json.loads(line)
         found[case] = Judged(scanner.says(code), code, wall, cpu)
-    if missing := set(paths) - set(found):
+    if missing := {question[0] for question in questions} - set(found):
         raise BenchmarkFailed(f"{scanner.name} did not answer {len(missing)} cases\n{told}")
     return found
 

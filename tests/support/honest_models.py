@@ -259,6 +259,10 @@ def _others() -> Iterator[Case]:
     }
     yield "zarr 3", "a/zarr.json", json.dumps(three).encode()
     yield "fasttext", "cc.en.bin", b.fasttext(["the", "of", "</s>"])
+    yield "fasttext quantised", "lid.176.ftz", b.fasttext(["the", "of", "</s>"], columns=4, quantised=True)
+    yield "crfsuite", "tagger.crfsuite", b.crfsuite()
+    yield "coreml weights", "weights/weight.bin", b.coreml_weights(b"abc", b"d" * 70, b"")
+    yield "tiktoken of Whisper", "multilingual.tiktoken", b"IQ== 0\nIg== 1\n= 50256\n"
     spacy = b'[nlp]\nlang = "en"\n\n[components.tok2vec.model]\n@architectures = "spacy.Tok2Vec.v2"\n\n[training.batcher]\n@schedules = "compounding.v1"\n'
     yield "spacy", "config.cfg", spacy
 

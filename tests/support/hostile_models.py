@@ -531,6 +531,16 @@ def _stores_and_vocabularies() -> Iterator[Case]:
     yield "fasttext cut", "m.bin", words[:-1], "fasttext-broken"
     yield "fasttext continued", "m.bin", words + b"x", "fasttext-broken"
     yield "word2vec cut", "m.bin", b"2 1\nthe \0\0\x80\x3fof \0\0\x80", "word2vec-broken"
+    crf = b.crfsuite()
+    for name, data in (("cut", crf[:-1]), ("continued", crf + b"x"), ("chunk", crf.replace(b"AFRF", b"EVIL"))):
+        yield f"crfsuite {name}", "m.model", data, "crfsuite-broken"
+    blobs = b.coreml_weights(b"abc", b"d" * 70)
+    for name, data in (
+        ("cut", blobs[:-1]),
+        ("continued", blobs + bytes(64)),
+        ("mark", blobs[:192] + b"evil" + blobs[196:]),
+    ):
+        yield f"coreml weights {name}", "weight.bin", data, "coreml-broken"
     quantised = b.fasttext(["a"], quantised=True)
     yield "fasttext quantised, cut", "m.bin", quantised[:-1], "fasttext-broken"
     yield "fasttext quantised, continued", "m.bin", quantised + b"x", "fasttext-broken"

@@ -197,8 +197,29 @@ def fasttext(words: Sequence[str], columns: int = 2, *, quantised: bool = False)
     if quantised:
         quantiser = struct.pack("<4i", columns, 1, 2, 2) + bytes(columns * 256 * 4)
         shape = struct.pack("<??qqi", True, True, len(words), columns, len(words))
-        matrix = shape + bytes(len(words)) + quantiser + bytes(len(words)) + struct.pack("<4i", 1, 1, 1, 1) + bytes(1024)
+        matrix = (
+            shape + bytes(len(words)) + quantiser + bytes(len(words)) + struct.pack("<4i", 1, 1, 1, 1) + bytes(1024)
+        )
     return head + struct.pack("<3i2q", len(words), len(words), 0, 9, -1) + entries + matrix * 2
+
+
+def crfsuite() -> bytes:
+    """A model of CRFsuite: five chunks, each at a multiple of four."""
+    body, places = b"", []
+    for name in (b"FEAT", b"CQDB", b"CQDB", b"LFRF", b"AFRF"):
+        body += bytes(-len(body) % 4)
+        places.append(48 + len(body))
+        body += name + struct.pack("<I", 13) + b"12345"
+    return b"lCRF" + struct.pack("<I4s4I", 48 + len(body), b"FOMC", 100, 0, 2, 3) + struct.pack("<5I", *places) + body
+
+
+def coreml_weights(*blobs: bytes) -> bytes:
+    """A `weight.bin` of a Core ML package."""
+    found = struct.pack("<II", len(blobs), 2) + bytes(56)
+    for blob in blobs:
+        found += bytes(-len(found) % 64)
+        found += struct.pack("<IIQQ", 0xDEADBEEF, 2, len(blob), len(found) + 64) + b"left here!".ljust(40) + blob
+    return found
 
 
 def sentencepiece(*pieces: str, charsmap: bytes = b"", extra: bytes = b"") -> bytes:

@@ -262,10 +262,11 @@ def _crfsuite(subject: Subject, _notes: Notes) -> int:
     at = 48
     for place, name in zip(places, (b"FEAT", b"CQDB", b"CQDB", b"LFRF", b"AFRF"), strict=True):
         chunk = subject.read_exactly(place, 8) if place + 8 <= size else b""
-        if place != at or chunk[:4] != name:
+        # Chunks begin at multiples of four.
+        if place != -(-at // 4) * 4 or chunk[:4] != name:
             raise Malformed(f"chunk {name.decode()} is not at {at}")
-        at += max(8, int.from_bytes(chunk[4:], "little"))
-    if at != size:
+        at = place + max(8, int.from_bytes(chunk[4:], "little"))
+    if not 0 <= size - at < 4:
         raise Malformed(f"the chunks end at {at} of {size}")
     subject.inert(48, size)
     return size
