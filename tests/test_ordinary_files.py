@@ -311,7 +311,7 @@ def test_a_packed_bomb_of_matlab_is_no_longer_read_than_allowed() -> None:
         ("setup.cfg", "[options]\ndependency_links = https://evil.example\n", {"requirements-address"}),
         ("MAR-INF/MANIFEST.json", '{"model": {"handler": "/tmp/evil.py"}}', {"settings-runs-code"}),
         (".cursor/mcp.json", '{"mcpServers": {"x": {"command": "npx", "args": ["evil"]}}}', {"settings-runs-code"}),
-        ("environment.yml", "name: x\nchannels:\n- pytorch\n- https://channel.example/x\ndependencies:\n- python=3.11\n- pip:\n  - torch==2.1\n", set()),
+        ("environment.yml", "name: x\nchannels:\n- pytorch\n- https://repo.prefix.dev/x\ndependencies:\n- python=3.11\n- pip:\n  - torch==2.1\n", set()),
         ("setup.cfg", "[metadata]\nauthor_email = a@example.org\nurl = https://example.org\n", set()),
         ("MAR-INF/MANIFEST.json", '{"model": {"handler": "image_classifier", "modelName": "x"}}', set()),
     ],

@@ -163,6 +163,7 @@ def lying_provider(folder: Path) -> Iterator[tuple[RunningProvider, dict[str, st
         return {"issuer": issuer, **{name: f"{issuer}/{place}" for name, place in places.items()}}
 
     def answered() -> flask.Response:
+        says["verifier"] = flask.request.form.get("code_verifier", "")
         raw = says.get("raw")
         return flask.Response(raw, mimetype="application/json") if raw else flask.jsonify(id_token=says["id_token"])
 
