@@ -1,0 +1,226 @@
+"""What a gateway counts, in the text form that Prometheus reads, and the trace that a request belongs to.
+
+Rules:
+
+- every label has few values, known beforehand: routes of `access.target_of`, statuses, limits. Nothing that a client wrote
+  becomes a label, so hostile requests cannot make the exposition grow;
+- counting is a few additions under one lock; numbers are this process's own and begin with it;
+- traces are W3C Trace Context: a valid `traceparent` goes into the log and on to whoever asks `traceparent_of`. With the
+  package `opentelemetry-api` installed and an SDK configured each request is a span; without it nothing is done.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import re
+import threading
+import time
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final, Protocol, cast
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Scope as HttpScope
+
+from weighbridge.core.errors import WeighbridgeError
+from weighbridge.serve.access import target_of
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
+"""Upper bounds of latencies, seconds."""
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
+TRACEPARENT: Final = "weighbridge.traceparent"
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_access_log = logging.getLogger("weighbridge.serve.requests")
+Labels = tuple[tuple[str, str], ...]
+
+HELP: Final = {
+    "weighbridge_requests_total": ("counter", "Requests answered, by route, method and status."),
+    "weighbridge_requests_running": ("gauge", "Requests that are being answered."),
+    "weighbridge_request_seconds": ("histogram", "Time to the end of the answer, by route."),
+    "weighbridge_first_byte_seconds": ("histogram", "Time to the head of the answer, by route."),
+    "weighbridge_sent_bytes_total": ("counter", "Bytes of bodies handed to the network, by route."),
+    "weighbridge_chunks_total": ("counter", "Chunks of artifacts compared with the manifest, by result."),
+    "weighbridge_chunk_cache_total": ("counter", "Lookups in the chunk cache, by result."),
+    "weighbridge_limits_total": ("counter", "Requests and connections refused by a limit, by limit."),
+    "weighbridge_admission_total": ("counter", "Objects of Kubernetes judged, by result."),
+    "weighbridge_downloads_waiting": ("gauge", "Downloads journalled, and not yet in the ledger."),
+    "weighbridge_index_age_seconds": ("gauge", "Time since the index of channels was last proven."),
+}
+
+
+class _Histogram:
+    """Counts by upper bound, their sum."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS) + 1)
+        self.total = 0.0
+
+    def add(self, value: float) -> None:
+        self.counts[bisect_left(BUCKETS, value)] += 1
+        self.total += value
+
+    def lines(self, name: str, labels: Labels) -> Iterator[str]:
+        sum_of = 0
+        for bound, count in zip((*map(str, BUCKETS), "+Inf"), self.counts, strict=True):
+            sum_of += count
+            yield _line(f"{name}_bucket", (*labels, ("le", bound)), sum_of)
+        yield _line(f"{name}_sum", labels, self.total)
+        yield _line(f"{name}_count", labels, sum_of)
+
+
+class Metrics:
+    """The counts of one process. Thread-safe. Each method is a hook for whoever does the thing."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: defaultdict[tuple[str, Labels], float] = defaultdict(float)
+        self._times: defaultdict[tuple[str, Labels], _Histogram] = defaultdict(_Histogram)
+        self._gauges: dict[str, Callable[[], float]] = {}
+
+    def add(self, name: str, value: float = 1, **labels: str) -> None:
+        """Adds to a counter or gauge that `HELP` names."""
+        assert name in HELP
+        with self._lock:
+            self._counts[name, tuple(labels.items())] += value
+
+    def chunk_verified(self, *, good: bool = True) -> None:
+        """A chunk was compared with the manifest."""
+        self.add("weighbridge_chunks_total", result="good" if good else "bad")
+
+    def cache(self, *, hit: bool) -> None:
+        """A chunk was looked up in the cache."""
+        self.add("weighbridge_chunk_cache_total", result="hit" if hit else "miss")
+
+    def limit_hit(self, limit: str) -> None:
+        """A limit refused something; see `serve.limits`."""
+        self.add("weighbridge_limits_total", limit=limit)
+
+    def gauge(self, name: str, read: Callable[[], float]) -> None:
+        """Has a gauge read when it is asked for. One that raises a `WeighbridgeError` is left out."""
+        assert name in HELP
+        self._gauges[name] = read
+
+    def request(self, labels: tuple[str, str, int], *, first: float, whole: float, sent: int) -> None:
+        """A request ended: route, method and status; seconds to its head and end; bytes of its body."""
+        route, method, status = labels
+        by_route = (("route", route),)
+        with self._lock:
+            all_labels = (*by_route, ("method", method), ("status", str(status)))
+            self._counts["weighbridge_requests_total", all_labels] += 1
+            self._counts["weighbridge_sent_bytes_total", by_route] += sent
+            self._times["weighbridge_request_seconds", by_route].add(whole)
+            self._times["weighbridge_first_byte_seconds", by_route].add(first)
+
+    def exposition(self) -> bytes:
+        """Everything, as Prometheus reads it."""
+        with self._lock:
+            lines = {name: [f"# HELP {name} {text}", f"# TYPE {name} {kind}"] for name, (kind, text) in HELP.items()}
+            for (name, labels), value in sorted(self._counts.items()):
+                lines[name].append(_line(name, labels, value))
+            for (name, labels), histogram in sorted(self._times.items(), key=lambda item: item[0]):
+                lines[name].extend(histogram.lines(name, labels))
+        for name, read in self._gauges.items():
+            try:
+                lines[name].append(_line(name, (), read()))
+            except WeighbridgeError:
+                continue
+        return "".join(f"{line}\n" for found in lines.values() for line in found).encode()
+
+    async def endpoint(self, _request: Request) -> Response:
+        """The route `/metrics`."""
+        return Response(self.exposition(), headers={"content-type": CONTENT_TYPE, "cache-control": "no-store"})
+
+
+def _line(name: str, labels: Labels, value: float) -> str:
+    # Values of labels are words of this program: they need no escapes.
+    inner = ",".join(f'{key}="{text}"' for key, text in labels)
+    shown = str(int(value)) if value == int(value) else repr(value)
+    return f"{name}{{{inner}}} {shown}" if inner else f"{name} {shown}"
+
+
+class Measured:
+    """The middleware that counts requests and follows traces; outermost, so that it sees refusals as well."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, *, log: bool = False) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._log = log
+        self._tracing = _tracing()
+
+    async def __call__(self, scope: HttpScope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = time.perf_counter()
+        status, first, sent = 0, 0.0, 0
+
+        async def counting(message: Message) -> None:
+            nonlocal status, first, sent
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                first = time.perf_counter() - begun
+            await send(message)
+            sent += len(message.get("body", b""))
+
+        route = target_of(scope).route
+        scope[TRACEPARENT] = trace = _traceparent(scope)
+        self._metrics.add("weighbridge_requests_running", 1)
+        try:
+            with self._tracing(route, trace):
+                await self._app(scope, receive, counting)
+        finally:
+            whole = time.perf_counter() - begun
+            self._metrics.add("weighbridge_requests_running", -1)
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            # 0: the connection or the program broke before there was an answer.
+            self._metrics.request((route, method, status), first=first or whole, whole=whole, sent=sent)
+            if self._log:
+                _access_log.info("%s %s %d %d bytes %.4f s trace=%s", method, route, status, sent, whole, trace or "-")
+
+
+def traceparent_of(scope: HttpScope) -> str:
+    """The `traceparent` that came with a request, when it is a valid one; else ""."""
+    found = scope.get(TRACEPARENT, "")
+    return found if isinstance(found, str) else ""
+
+
+def _traceparent(scope: HttpScope) -> str:
+    found = [value for name, value in scope["headers"] if name == b"traceparent"]
+    text = found[0].decode("latin-1") if len(found) == 1 else ""
+    return text if _TRACEPARENT.fullmatch(text) else ""
+
+
+class _Tracer(Protocol):
+    def start_as_current_span(
+        self, name: str, *, context: object, attributes: dict[str, str]
+    ) -> AbstractContextManager[object]: ...
+
+
+class _Propagator(Protocol):
+    def extract(self, carrier: dict[str, str]) -> object: ...
+
+
+def _tracing() -> Callable[[str, str], AbstractContextManager[object]]:
+    """What makes a span of a route and its parent; where OpenTelemetry is not installed, nothing."""
+    try:
+        trace = importlib.import_module("opentelemetry.trace")
+        carried = importlib.import_module("opentelemetry.trace.propagation.tracecontext")
+    except ImportError:
+        return lambda _route, _parent: nullcontext()
+    tracer = cast("_Tracer", trace.get_tracer("weighbridge.serve"))
+    propagator = cast("_Propagator", carried.TraceContextTextMapPropagator())
+
+    def span(route: str, parent: str) -> AbstractContextManager[object]:
+        context = propagator.extract({"traceparent": parent} if parent else {})
+        return tracer.start_as_current_span(f"gateway {route}", context=context, attributes={"http.route": route})
+
+    return span
