@@ -37,6 +37,10 @@ _SECTIONS = {
         "rollback": "channels:rollback_command",
         "revoke": "channels:revoke_command",
     },
+    "Serve": {
+        "serve": "serve:serve_command",
+        "token": "token:token_command",
+    },
     "Prove and keep": {
         "verify": "verify:verify_command",
         "check": "verify:check_command",

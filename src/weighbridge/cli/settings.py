@@ -71,6 +71,16 @@ class Home:
         return self.path / "index-trust"
 
     @property
+    def session_key(self) -> Path:
+        """What the cookies of the gateway's catalog are sealed with."""
+        return self.keys / "gateway-session.key"
+
+    @property
+    def downloads(self) -> Path:
+        """Downloads from the gateway that are not yet in the ledger."""
+        return self.path / "downloads"
+
+    @property
     def journals(self) -> Path:
         """How far interrupted ingests came."""
         return self.path / "journal"

@@ -134,6 +134,20 @@ class ChannelSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """Who may log in to the gateway's catalog by OpenID Connect."""
+
+    oidc_issuer: str = ""
+    """The provider's issuer, an https URL; empty: people look with tokens, and act on the command line."""
+    oidc_client_id: str = ""
+    """The gateway's name at the provider."""
+    oidc_client_secret_file: str = ""
+    """File that holds the gateway's secret at the provider; empty: a public client."""
+    oidc_name: str = "single sign-on"
+    """What the login page calls the provider."""
+
+
+@dataclass(frozen=True, slots=True)
 class InspectionSettings:
     """How artifacts are inspected, and when findings fail a command."""
 
@@ -170,6 +184,7 @@ class Config:
     policy: PolicySettings = PolicySettings()
     identity: IdentitySettings = IdentitySettings()
     channels: ChannelSettings = ChannelSettings()
+    gateway: GatewaySettings = GatewaySettings()
     inspection: InspectionSettings = InspectionSettings()
 
 
@@ -229,6 +244,7 @@ def resolve(layers: list[Layer]) -> tuple[Config, Origins]:
         policy=_section(PolicySettings, "policy", chosen),
         identity=_section(IdentitySettings, "identity", chosen),
         channels=_section(ChannelSettings, "channels", chosen),
+        gateway=_section(GatewaySettings, "gateway", chosen),
         inspection=_section(InspectionSettings, "inspection", chosen),
     )
     _check(config)

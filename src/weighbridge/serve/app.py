@@ -64,11 +64,8 @@ class Gateway:
         self._lifespans = options.lifespans
         self._asked_at = float("-inf")
         self.hub = Hub(approved, self.proven, public_url=options.public_url, asking=options.asking, told=options.told)
-        routes = [
-            Route("/healthz", _alive),
-            Route("/readyz", self._ready),
-            *options.routes,
-        ]
+        # What is handed in comes first: it may know more of health than this.
+        routes = [*options.routes, Route("/healthz", _alive), Route("/readyz", self._ready)]
         self._routed = Starlette(routes=routes, lifespan=self._lifespan)
         self._routed.router.default = self.hub
         self._routed.router.redirect_slashes = False

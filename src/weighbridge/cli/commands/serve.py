@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import json
 import logging
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -14,10 +14,6 @@ from weighbridge.cli.console import Output
 from weighbridge.cli.options import common
 from weighbridge.cli.settings import Home
 from weighbridge.core.errors import ConfigError
-
-if TYPE_CHECKING:
-    from weighbridge.cli.yard import OpenYard
-    from weighbridge.serve.app import Gateway
 
 MEGABYTE = 1024 * 1024
 
@@ -37,6 +33,10 @@ MEGABYTE = 1024 * 1024
     "--cache-bytes", type=click.IntRange(min=1), default=50_000 * MEGABYTE, show_default=True, help="At most so many."
 )
 @click.option("--public-url", default="", metavar="URL", help="What clients call this gateway, behind a proxy.")
+@click.option("--allow-anonymous", is_flag=True, help="Let everybody who reaches the address read.")
+@click.option("--allow-plain-http", is_flag=True, help="Go without TLS, for example behind a proxy that ends it.")
+@click.option("--open-operations", is_flag=True, help="Ask for no token at /healthz, /readyz and /metrics.")
+@click.option("--open-admission", is_flag=True, help="Ask for no token at /admission/v1 (Kubernetes).")
 @click.option("--drain-seconds", type=click.IntRange(min=0), default=30, show_default=True, help="For running answers.")
 @common
 def serve_command(home: Home, output: Output, /, **options: object) -> int:
@@ -45,7 +45,9 @@ def serve_command(home: Home, output: Output, /, **options: object) -> int:
     `main` is the channel `production`; other channels go by their names; a commit by its 40 digits. Nothing is ever
     fetched from outside.
     """
+    from weighbridge.cli.gateway import Chosen, open_gateway
     from weighbridge.cli.yard import OpenYard
+    from weighbridge.serve.access import ExposureFlags
     from weighbridge.serve.server import ServerSettings, address_of, listen, own_command, serve
 
     host, port = str(options["host"]), int(str(options["port"]))
@@ -53,37 +55,42 @@ def serve_command(home: Home, output: Output, /, **options: object) -> int:
     if (certificate is None) != (key is None):
         raise ConfigError("a certificate and its key go together", hint="Give --tls-cert and --tls-key.")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    sock = listen(host, port)
-    address = address_of(sock, tls=certificate is not None)
-    settings = ServerSettings(certificate, key, int(str(options["drain_seconds"])), command=own_command())
-    with OpenYard(home, output) as yard:
-        app = _gateway(yard, options)
+    flags = ExposureFlags(
+        allow_anonymous=bool(options["allow_anonymous"]),
+        allow_plain_http=bool(options["allow_plain_http"]),
+        open_operations=bool(options["open_operations"]),
+        open_admission=bool(options["open_admission"]),
+    )
+    with OpenYard(home, output) as yard, ExitStack() as closing:
+        sock = listen(host, port)
+        closing.callback(sock.close)
+        address = address_of(sock, tls=certificate is not None)
+        chosen = Chosen(
+            host,
+            address,
+            tls=certificate is not None,
+            flags=flags,
+            public_url=str(options["public_url"]),
+            cache=_path(options["cache"]),
+            cache_bytes=int(str(options["cache_bytes"])),
+        )
+        opened = closing.enter_context(open_gateway(yard, chosen))
+        drain = int(str(options["drain_seconds"]))
+        settings = ServerSettings(certificate, key, drain, command=own_command(), protocol=opened.protocol)
 
         def ready() -> None:
             if output.as_json:
                 output.line(json.dumps({"event": "serving", "address": address}))
-            else:
-                output.say(f"serving {yard.approved().address} at {address}")
-                output.say(f"clients: HF_ENDPOINT={address}")
+                return
+            output.say(f"serving {yard.approved().address} at {address}")
+            for words in opened.words:
+                output.say(f"  {words}")
+            output.say(f"clients: HF_ENDPOINT={chosen.url}; people: {chosen.url}/")
 
         # What was imported lives as long as the process; looking through it again and again would only make it slower.
         gc.freeze()
-        serve(app, sock, settings, on_ready=ready)
+        serve(opened.app, sock, settings, on_ready=ready)
     return 0
-
-
-def _gateway(yard: OpenYard, options: dict[str, object]) -> Gateway:
-    from weighbridge.cli.channeling import index_reader
-    from weighbridge.serve.app import GatewayOptions, build_app
-    from weighbridge.serve.approved import Approved
-
-    approved = Approved(yard.approved(), index_reader(yard), yard.trusted)
-    chosen = GatewayOptions(
-        public_url=str(options["public_url"]),
-        cache_folder=_path(options["cache"]),
-        cache_bytes=int(str(options["cache_bytes"])),
-    )
-    return build_app(approved, chosen)
 
 
 def _path(value: object) -> Path | None:
