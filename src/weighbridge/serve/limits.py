@@ -60,10 +60,10 @@ class Sizes:
 class Rates:
     """What one asker may have."""
 
-    requests: int = 128
+    requests: int = 256
     """Running at once."""
-    per_second: float = 100.0
-    burst: int = 500
+    per_second: float = 1_000.0
+    burst: int = 2_000
     askers: int = 10_000
     """Remembered at most."""
 
@@ -350,7 +350,7 @@ def guarded(limits: Connections = Connections(), *, hit: Hit = _nothing) -> type
     class Guarded(HttpToolsProtocol):
         """uvicorn's protocol with limits on connections and on the time of a request's head."""
 
-        _head: _HeadTimer | None = None
+        _timer: _HeadTimer | None = None
         _address = ""
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -360,24 +360,24 @@ def guarded(limits: Connections = Connections(), *, hit: Hit = _nothing) -> type
                 transport.abort()
                 return
             self._address = address
-            self._head = _HeadTimer(self.loop, transport, open_)
-            self._head.begin()
+            self._timer = _HeadTimer(self.loop, transport, open_)
+            self._timer.begin()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            if self._head is not None:
-                self._head.end()
+            if self._timer is not None:
+                self._timer.end()
                 open_.leave(self._address)
-                self._head = None
+                self._timer = None
             super().connection_lost(exc)
 
         def on_message_begin(self) -> None:
-            if self._head is not None:
-                self._head.begin()
+            if self._timer is not None:
+                self._timer.begin()
             super().on_message_begin()
 
         def on_headers_complete(self) -> None:
-            if self._head is not None:
-                self._head.end()
+            if self._timer is not None:
+                self._timer.end()
             super().on_headers_complete()
 
     return Guarded

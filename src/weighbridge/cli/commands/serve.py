@@ -85,7 +85,8 @@ def serve_command(home: Home, output: Output, /, **options: object) -> int:
             output.say(f"serving {yard.approved().address} at {address}")
             for words in opened.words:
                 output.say(f"  {words}")
-            output.say(f"clients: HF_ENDPOINT={chosen.url}; people: {chosen.url}/")
+            output.say(f"people: {chosen.url}/")
+            output.say(f"clients: HF_ENDPOINT={chosen.url}")
 
         # What was imported lives as long as the process; looking through it again and again would only make it slower.
         gc.freeze()
