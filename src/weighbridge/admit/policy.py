@@ -38,9 +38,9 @@ REMOTE_CODE_RULES: Final = frozenset(("config-remote-code", "python-remote-code"
 KINDS_BY_FAMILY: Final[Mapping[str, frozenset[str]]] = {
     family: frozenset(kinds.split())
     for family, kinds in {
-        "weights": "caffe-model catboost coreml executorch fasttext ggml gguf graph-def hdf5 kenlm keras-metadata msgpack "
-        "mxnet-params onnx onnx-tensor paddle-model paddle-params safetensors saved-model tensorrt tflite ubjson word2vec "
-        "xgboost-binary",
+        "weights": "caffe-model catboost coreml coreml-weights crfsuite executorch fasttext ggml gguf graph-def hdf5 kenlm "
+        "keras-metadata msgpack mxnet-params onnx onnx-tensor paddle-model paddle-params safetensors saved-model tensorrt "
+        "tflite ubjson word2vec xgboost-binary",
         "serialised": "arrow avro java-serialization matlab npy orc parquet pickle r-data",
         "archive": "7z ar bzip2 cab cabinet cpio gzip lz4 lzip lzma ole-document rar sqlite tar xz zip zlib zstd",
         "text": "markdown other-text text",

@@ -111,16 +111,20 @@ def load(home: Home, flags: Mapping[str, object]) -> tuple[Config, Origins]:
 
 
 def _file(path: Path) -> list[Layer]:
-    if not path.exists():
-        return []
-    import tomllib
-
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    except UnicodeDecodeError as error:
         raise ConfigError(f"'{path}' is not valid TOML: {error}") from error
     except OSError as error:
         raise ConfigError(f"'{path}' cannot be read: {error.strerror}") from error
+    import tomllib
+
+    try:
+        document = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"'{path}' is not valid TOML: {error}") from error
     values: dict[str, object] = {}
     for section, content in document.items():
         if not isinstance(content, dict):

@@ -36,6 +36,8 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 STALL_SECONDS: Final = 60.0
 KEEP_ALIVE_SECONDS: Final = 75
 BACKLOG: Final = 2_048
+LINGER_SECONDS: Final = 0.5
+"""How long a process that was succeeded still reads requests on connections that it accepted."""
 SOCKET_VARIABLE: Final = "WEIGHBRIDGE_INHERITED_SOCKET"
 _SYSTEMD_FIRST: Final = 3
 _log = logging.getLogger("weighbridge.gateway")
@@ -189,10 +191,16 @@ class _Server(uvicorn.Server):
         self._loop.remove_reader(ready)
         said = os.read(ready, 1)
         os.close(ready)
-        if said:
-            self.should_exit = True
-        else:
+        if not said:
             _log.error("the successor did not come up; this process goes on")
+            return
+        # From here on the successor accepts. What was accepted here a moment ago is still to be read and answered.
+        for server in self.servers:
+            server.close()
+        self._loop.call_later(LINGER_SECONDS, self._leave)
+
+    def _leave(self) -> None:
+        self.should_exit = True
 
 
 def _tell_predecessor() -> None:

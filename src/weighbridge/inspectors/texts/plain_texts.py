@@ -6,7 +6,7 @@
 - settings (`.toml`, `.ini`, `.cfg`, `.conf`, `.env`): `key = value` and sections, with the few keys that make packaging
   and test tools run something named;
 - beside the inspectors that account for them: environments of conda (addresses and indexes), the manifest of TorchServe's
-  archives (a handler of its own), settings of coding agents (programs that they start).
+  archives (a handler of its own), settings of coding assistants (programs that they start).
 
 Every byte is read. Text that is none of these is not judged here.
 """
@@ -207,7 +207,7 @@ def _manifest(path: str, text: str) -> Iterator[Finding]:
 
 
 def _servers(path: str, text: str) -> Iterator[Finding]:
-    """Settings of coding agents: they start these programs when the folder is opened."""
+    """Settings of coding assistants: they start these programs when the folder is opened."""
     found = re.search(r'"command"\s{0,20}:\s{0,20}"[^"\n]{0,200}', text)
     if found:
         yield _BY_ID["settings-runs-code"].finding(path, f"the settings have {_shown(found.group())}")
