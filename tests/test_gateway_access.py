@@ -32,8 +32,10 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import Receive, Scope, Send
 
+from tests.conftest import Command
 from tests.support.admission import new_key
 from tests.support.cases import each
+from tests.support.gateway import running
 from weighbridge.cli.commands.token import token_command
 from weighbridge.core.errors import ConfigError, LedgerError, NothingCollected, StoreUnreachable
 from weighbridge.core.names import ModelName
@@ -917,3 +919,17 @@ def test_the_command_makes_lists_and_revokes_tokens(tmp_path: Path) -> None:
     for wrong in ("0d", "5y", "d", "-1d", "٣d", "99999999d", ""):
         with pytest.raises(ConfigError):
             run("create", "other", "--expires", wrong)
+
+
+def test_the_catalog_is_open_to_nobody_whom_the_gateway_would_not_let_read(weighbridge: Command) -> None:
+    """On loopback, everybody on this machine until the first token exists; a page that rebinds its name never."""
+    with running(weighbridge) as own:
+        assert own.ask("/").status == 200
+        assert own.ask("/audit", headers={"Host": "rebound.example"}).status == 303
+        weighbridge("token", "create", "ci")
+        end = time.monotonic() + 10
+        while own.ask("/").status == 200:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        assert own.ask("/").headers["location"].startswith("/login")
+        assert own.ask("/audit").status == 303

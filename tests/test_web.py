@@ -142,7 +142,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, oidc: RunningProvider) -> 
         sources = sources_of(yard, speaks=True)
         settings = WebSettings(
             Sessions(b"k" * 32, secure=False),
-            open_to_all=False,
+            is_open=lambda _scope: False,
             doors=TokensDoor(tokens, yard.ledger()),
             login=OpenIdLogin(Provider(oidc.issuer, "weighbridge", f"{url}{BACK}", "secret"), http),
             movements=CommandMovements(home.path),

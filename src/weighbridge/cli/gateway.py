@@ -110,7 +110,7 @@ def _webhook(yard: OpenYard, chosen: Chosen, approved: Approved, metrics: Metric
 
 def _catalog(yard: OpenYard, chosen: Chosen, approved: Approved, tokens: Tokens, exposure: Exposure) -> list[BaseRoute]:
     from weighbridge.cli.commands.decide import open_policy
-    from weighbridge.serve.access import Anonymous
+    from weighbridge.serve.access import is_open
     from weighbridge.serve.web import WebSettings, routes
     from weighbridge.serve.web_data import WebSources
     from weighbridge.serve.web_movements import CommandMovements
@@ -130,13 +130,9 @@ def _catalog(yard: OpenYard, chosen: Chosen, approved: Approved, tokens: Tokens,
         gateway_signer=yard.key,
         journals=yard.home.journals,
     )
-    # Beyond the first token nobody is anonymous, and the catalog shows more than models: it then asks who is there.
-    open_to_all = exposure.anonymous is Anonymous.ALWAYS or (
-        exposure.anonymous is Anonymous.UNTIL_TOKENS and not tokens.exist
-    )
     settings = WebSettings(
         Sessions(_session_key(yard.home.session_key), secure=chosen.url.startswith("https://")),
-        open_to_all=open_to_all,
+        is_open=lambda scope: is_open(scope, tokens, exposure),
         doors=TokensDoor(tokens, ledger),
         login=_login(yard, chosen),
         movements=CommandMovements(yard.home.path),

@@ -24,7 +24,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as HttpScope
@@ -394,9 +394,7 @@ class Access:
         return Permit(f"token:{token.name}", f"token:{token.token_id}", token.scope, token)
 
     def _anonymous(self, scope: HttpScope) -> Permit | None:
-        allowed = self._exposure.anonymous is Anonymous.ALWAYS or (
-            self._exposure.anonymous is Anonymous.UNTIL_TOKENS and not self._tokens.exist and _host_is_here(scope)
-        )
+        allowed = is_open(scope, self._tokens, self._exposure)
         return Permit("anonymous", address_key(scope), _EVERYTHING) if allowed else None
 
     async def _judge(self, permit: Permit, target: Target) -> Refusal | None:
@@ -421,7 +419,14 @@ class Access:
         return None if allowed else _forbidden(permit, target)
 
 
-def _host_is_here(scope: HttpScope) -> bool:
+def is_open(scope: Mapping[str, Any], tokens: Tokens, exposure: Exposure) -> bool:
+    """Whether whoever asks may read without a token, as things stand now; the first token may exist by then."""
+    return exposure.anonymous is Anonymous.ALWAYS or (
+        exposure.anonymous is Anonymous.UNTIL_TOKENS and not tokens.exist and _host_is_here(scope)
+    )
+
+
+def _host_is_here(scope: Mapping[str, Any]) -> bool:
     hosts = [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"host"]
     if len(hosts) != 1:
         return not hosts

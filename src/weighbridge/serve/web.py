@@ -85,14 +85,14 @@ _View = Callable[[_Words, Visitor], Page]
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    """How people come in. Without `open_to_all` nothing is shown before somebody is logged in.
+    """How people come in. `is_open` says of a request whether somebody unknown is shown the catalog.
 
     `doors` knows access tokens, `login` a provider of OpenID Connect; either may be missing. `movements` promotes and rolls
     back, where the gateway's process may.
     """
 
     sessions: Sessions
-    open_to_all: bool
+    is_open: Callable[[Mapping[str, Any]], bool]
     doors: TokenDoor | None = None
     login: Authenticator | None = None
     movements: Movements | None = None
@@ -167,7 +167,7 @@ class _Web:
     async def _page(self, view: _View, request: Request) -> Response:
         async def shown(request: Request) -> Response:
             session, visitor = await self._visitor(request)
-            if not visitor.known and not self._settings.open_to_all:
+            if not visitor.known and not self._settings.is_open(request.scope):
                 return self._to_login(request)
             words = {**request.query_params, **_path_words(request)}
             page = await self._thread(partial(view, words, visitor))
@@ -180,7 +180,7 @@ class _Web:
 
     async def _record(self, request: Request) -> Response:
         _, visitor = await self._visitor(request)
-        if not visitor.known and not self._settings.open_to_all:
+        if not visitor.known and not self._settings.is_open(request.scope):
             return self._to_login(request)
         words = _path_words(request)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from weighbridge.admit.adoption import check_adopted
 from weighbridge.admit.approvals import MAX_REASON, Speaker, say
 from weighbridge.admit.judge_revision import record_decision
 from weighbridge.admit.people import Person, Roster
@@ -117,6 +118,7 @@ def _say(shelf: Shelf, sources: WebSources, visitor: Visitor, order: Order, rost
             f"the decision on {order.model_name}@{order.revision[:12]} changed since you looked at it",
             hint="Findings, policy or provenance are not what the page showed. Read it again, then decide.",
         )
+    check_adopted(sources.ledger, decision)
     record_decision(store, sources.ledger, decision, actor=visitor.person)
     word = say(
         sources.ledger,
