@@ -63,7 +63,7 @@ class Bridge:
         self.cancelled = threading.Event()
 
     def promote(self, approved: ObjectStore | None = None) -> SealedRevision:
-        admission = Admission(self.origin, self.revision, self.revision.inspection, {"decision.json": b"{}"})
+        admission = Admission(self.origin, self.revision, self.revision.inspection, lambda: {"decision.json": b"{}"})
         passage = Passage(self.key, self.trusted, self.observer, self.cancelled, NOW)
         return promote(admission, approved or self.approved, passage)
 

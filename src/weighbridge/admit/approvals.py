@@ -26,6 +26,7 @@ from weighbridge.core.decision import Decision, Outcome
 from weighbridge.core.errors import Denied, FormatError, StatementMismatch, TrustError
 from weighbridge.core.ports import Signer
 from weighbridge.store.ledger import Event, Ledger
+from weighbridge.vault.events import requester_of
 
 APPROVAL_TYPE: Final = "https://weighbridge.dev/approval/v1"
 APPROVED: Final = "revision.approved"
@@ -312,6 +313,21 @@ def standing(case: Case, roster: Roster, events: Iterable[Event], *, now: str) -
     return Standing(
         case.decision, approved, rejected, tuple(aside), case.requester, reachable, known=bool(roster.people)
     )
+
+
+def case_of(ledger: Ledger, decision: Decision) -> Case:
+    """A decision as people are asked about it: with who brought the revision in, by the ledger.
+
+    Raises:
+        LedgerError, StoreError: the ledger cannot be read.
+    """
+    requester = requester_of(ledger, f"{decision.model_name}@{decision.revision}")
+    return Case(decision, requester, ledger.identity())
+
+
+def standing_of(ledger: Ledger, case: Case, roster: Roster, *, now: str) -> Standing:
+    """What people said of a case until now, by the ledger. Raises as `case_of`."""
+    return standing(case, roster, ledger.events(subject=case.reference, kinds=(APPROVED, REJECTED)), now=now)
 
 
 def _void(word: Approval, case: Case, roster: Roster, *, now: str) -> str:

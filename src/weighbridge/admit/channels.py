@@ -96,7 +96,9 @@ class Channels:
         """
         for event in reversed(self._stack(model_name, channel)[:-1]):
             revision = _text(event, "revision")
-            if not self.revocation(model_name, revision) and is_sealed(self._writer.store, model_name, revision):
+            if not revocation(self._ledger, model_name, revision) and is_sealed(
+                self._writer.store, model_name, revision
+            ):
                 return revision
         raise NothingCollected(
             f"channel '{channel}' of {model_name} points to nothing earlier that may be used",
@@ -133,7 +135,7 @@ class Channels:
             LedgerError: nothing happened. Others: the ledger has it, the index not yet; refresh it.
         """
         Revoke(model_name, Revocation(revision, reason, ""))
-        if not self.revocation(model_name, revision):
+        if not revocation(self._ledger, model_name, revision):
             self._enter(REVOKED, model_name, revision, reason)
         self.sync()
         return Withdrawn(model_name, revision, reason, self.pointing_to(model_name, revision))
@@ -145,7 +147,7 @@ class Channels:
             NothingCollected: the revision is not revoked. Others as `revoke`.
         """
         Revoke(model_name, Revocation(revision, reason, ""))
-        if not self.revocation(model_name, revision):
+        if not revocation(self._ledger, model_name, revision):
             raise NothingCollected(f"{model_name}@{revision} is not revoked")
         self._enter(REINSTATED, model_name, revision, reason)
         self.sync()
@@ -174,16 +176,6 @@ class Channels:
         return self.sync()
 
     # --- what the ledger says
-
-    def revocation(self, model_name: ModelName, revision: str) -> str:
-        """Why a revision is revoked, "" when it is not."""
-        reason = ""
-        for event in self._ledger.events(subject=f"{model_name}@{revision}"):
-            if event.kind == REVOKED:
-                reason = _text(event, "reason")
-            elif event.kind == REINSTATED:
-                reason = ""
-        return reason
 
     def pointing_to(self, model_name: ModelName, revision: str) -> tuple[str, ...]:
         """The channels of the model that point to a revision."""
@@ -242,11 +234,7 @@ class Channels:
         return Moved(model_name, channel, pointed, before)
 
     def _check_usable(self, model_name: ModelName, revision: str) -> None:
-        if why := self.revocation(model_name, revision):
-            raise Revoked(
-                f"{model_name}@{revision} was revoked: {why}",
-                hint="Choose another revision; `weighbridge revoke --undo` takes a revocation back.",
-            )
+        check_not_revoked(self._ledger, model_name, revision)
         if not is_sealed(self._writer.store, model_name, revision):
             raise NothingCollected(
                 f"{model_name}@{revision} is not promoted: {self._writer.store.address} has no seal of it",
@@ -259,6 +247,27 @@ class Channels:
             f"{model_name}@{revision}",
             {"model": str(model_name), "revision": revision, "reason": reason},
             actor=self._actor,
+        )
+
+
+def revocation(ledger: Ledger, model_name: ModelName, revision: str) -> str:
+    """Why a revision is revoked, "" when it is not."""
+    reason = ""
+    for event in ledger.events(subject=f"{model_name}@{revision}", kinds=(REVOKED, REINSTATED)):
+        reason = _text(event, "reason") if event.kind == REVOKED else ""
+    return reason
+
+
+def check_not_revoked(ledger: Ledger, model_name: ModelName, revision: str) -> None:
+    """Returns when a revision is not revoked.
+
+    Raises:
+        Revoked: it is; says why.
+    """
+    if why := revocation(ledger, model_name, revision):
+        raise Revoked(
+            f"{model_name}@{revision} was revoked: {why}",
+            hint="Choose another revision; `weighbridge revoke --undo` takes a revocation back.",
         )
 
 

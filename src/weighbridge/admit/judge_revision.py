@@ -33,10 +33,11 @@ MAX_PARENTS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A decision and the facts it rests on."""
+    """A decision, the facts it rests on, and the verified revision that they are of."""
 
     decision: Decision
     facts: Facts
+    revision: SealedRevision
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def judge_revision(
         ConfigError: `now` is no time.
     """
     facts = facts_of(revision, store=store, beside=beside)
-    return Judged(judge(policy, facts, now), facts)
+    return Judged(judge(policy, facts, now), facts, revision)
 
 
 def facts_of(revision: SealedRevision, *, store: ObjectStore, beside: Surroundings) -> Facts:

@@ -14,7 +14,7 @@ neither are read once more: there, only reading proves that the copy is what was
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,13 +42,14 @@ COPIES_AT_ONCE = 16
 class Admission:
     """What is promoted: a sealed revision in the store it came into, its newest inspection, and the records that go along.
 
-    `records` are by name below the revision's records: decision, approvals, attestations, bills of materials.
+    `records` makes them, by name below the revision's records: decision, approvals, attestations, bills of materials. It is
+    asked only where they are to be written.
     """
 
     origin: ObjectStore
     revision: SealedRevision
     inspection: Inspection
-    records: Mapping[str, bytes]
+    records: Callable[[], Mapping[str, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def promote(admission: Admission, approved: ObjectStore, passage: Passage) -> Se
         )
     placed = _copy_all(admission, approved, passage)
     _check_exact(approved, admission.revision)
-    for name, data in admission.records.items():
+    for name, data in admission.records().items():
         approved.put(record_key(manifest.model_name, manifest.revision, name), data, replace=True)
     seal_revision(approved, manifest, placed, admission.inspection, passage.signer, sealed_at=passage.sealed_at)
     return open_revision(approved, manifest.model_name, manifest.revision, passage.verifier)

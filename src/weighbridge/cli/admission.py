@@ -11,6 +11,7 @@ from weighbridge.core.errors import LedgerError
 
 if TYPE_CHECKING:
     from weighbridge.admit.approvals import Approval, Case, Standing
+    from weighbridge.admit.judge_revision import Judged
     from weighbridge.admit.people import Roster
     from weighbridge.core.decision import Decision
     from weighbridge.core.ports import ObjectStore
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """A decision as policy makes it now, recorded; who is here; and how far it came with them."""
+    """A revision, judged by policy now; the decision is recorded. Who is here, and how far it came with them."""
 
     store: ObjectStore
+    judged: Judged
     case: Case
     roster: Roster
     standing: Standing
@@ -29,7 +31,7 @@ class Stand:
     @property
     def decision(self) -> Decision:
         """What policy says."""
-        return self.case.decision
+        return self.judged.decision
 
 
 def judge_now(yard: OpenYard, reference: str) -> Stand:
@@ -41,49 +43,19 @@ def judge_now(yard: OpenYard, reference: str) -> Stand:
         ConfigError, NothingCollected, TrustError, StoreError: see `judged_by`.
     """
     from weighbridge.admit.adoption import check_adopted
-    from weighbridge.admit.approvals import Case
+    from weighbridge.admit.approvals import case_of, standing_of
     from weighbridge.admit.judge_revision import record_decision
     from weighbridge.admit.people import roster_of
     from weighbridge.cli.commands.decide import judged_by
-    from weighbridge.vault.events import requester_of
+    from weighbridge.store.ledger import now_rfc3339
 
     ledger = yard.ledger()
     ledger.verify(yard.trusted)
     _, judged, store = judged_by(yard, reference)
-    decision = judged.decision
-    check_adopted(ledger, decision)
-    record_decision(store, yard.ledger(writing=True), decision, actor=yard.actor)
-    name = f"{decision.model_name}@{decision.revision}"
-    case = Case(decision, requester_of(ledger, name), ledger.identity())
-    roster = roster_of(ledger)
-    return Stand(store, case, roster, standing_of(ledger, case, roster))
-
-
-def standing_of(ledger: Ledger, case: Case, roster: Roster) -> Standing:
-    """What people said of a case until now."""
-    from weighbridge.admit.approvals import APPROVED, REJECTED, standing
-    from weighbridge.store.ledger import now_rfc3339
-
-    words = ledger.events(subject=case.reference, kinds=(APPROVED, REJECTED))
-    return standing(case, roster, words, now=now_rfc3339())
-
-
-def check_not_revoked(yard: OpenYard, reference: str) -> None:
-    """Returns when the revision was not revoked.
-
-    Raises:
-        Revoked: it was; says why.
-    """
-    from weighbridge.cli.channeling import channels_of
-    from weighbridge.core.errors import Revoked
-
-    row = yard.resolve_arrival(reference)
-    why = channels_of(yard).revocation(row.model_name, row.revision)
-    if why:
-        raise Revoked(
-            f"{row.model_name}@{row.revision} was revoked: {why}",
-            hint="`weighbridge revoke --undo` takes a revocation back.",
-        )
+    check_adopted(ledger, judged.decision)
+    record_decision(store, yard.ledger(writing=True), judged.decision, actor=yard.actor)
+    case, roster = case_of(ledger, judged.decision), roster_of(ledger)
+    return Stand(store, judged, case, roster, standing_of(ledger, case, roster, now=now_rfc3339()))
 
 
 def said(word: Approval) -> dict[str, JsonValue]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from weighbridge.attest.public_keys import SigningKey
     from weighbridge.store.catalog import CataloguedRevision
     from weighbridge.store.ledger import Ledger
+    from weighbridge.vault.records import SealedRevision
     from weighbridge.wire.http import Http
 
 
@@ -187,6 +188,16 @@ class OpenYard:
             if row.revision == found.revision and row.store != approved:
                 return row
         raise NothingCollected(f"{found.model_name}@{found.revision} is only in the approved store, {approved}")
+
+    def open_sealed(self, row: CataloguedRevision) -> SealedRevision:
+        """The records of a catalogued revision, verified, and sealed as the ledger saw it.
+
+        Raises:
+            TrustError, FormatError, StoreError: see `vault.verify.open_catalogued`.
+        """
+        from weighbridge.vault.verify import open_catalogued
+
+        return open_catalogued(self.store(row.store), row, self.trusted)
 
     def stored_source(self, reference: str) -> Source:
         """A sealed revision of a store, verified, as a source.

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from weighbridge.admit.approvals import APPROVED, REJECTED, Case, Standing, standing
+from weighbridge.admit.approvals import Case, Standing, case_of, standing_of
 from weighbridge.admit.judge_revision import Surroundings, judge_revision
 from weighbridge.admit.people import ADDED, REMOVED, Roster, read_roster
 from weighbridge.admit.policy import Policy
@@ -33,7 +33,6 @@ from weighbridge.serve.approved import Approved
 from weighbridge.store.catalog import CataloguedRevision
 from weighbridge.store.ledger import Event, Ledger
 from weighbridge.vault.attested import newest_decision
-from weighbridge.vault.events import requester_of
 from weighbridge.vault.inspections import latest_inspection
 from weighbridge.vault.readers import StoredReader
 from weighbridge.vault.records import SealedRevision, open_revision
@@ -186,14 +185,11 @@ class Shelf:
 
     def case(self, decision: Decision) -> Case:
         """A decision with who asked for the revision."""
-        reference = f"{decision.model_name}@{decision.revision}"
-        ledger = self._sources.ledger
-        return Case(decision, requester_of(ledger, reference), ledger.identity())
+        return case_of(self._sources.ledger, decision)
 
     def standing(self, case: Case) -> Standing:
         """What people said of a case until now."""
-        words = self._sources.ledger.events(subject=case.reference, kinds=(APPROVED, REJECTED))
-        return standing(case, self.roster(), words, now=self._sources.clock())
+        return standing_of(self._sources.ledger, case, self.roster(), now=self._sources.clock())
 
 
 def arrival(rows: list[CataloguedRevision], approved_address: str) -> CataloguedRevision:

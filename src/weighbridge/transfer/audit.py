@@ -13,8 +13,7 @@ from weighbridge.core.ports import ObjectStore, SignatureVerifier, StoredObject,
 from weighbridge.store.catalog import CataloguedRevision
 from weighbridge.transfer.journal import waiting
 from weighbridge.vault.recorded import Problem, check_recorded
-from weighbridge.vault.records import open_revision
-from weighbridge.vault.verify import check_against_ledger
+from weighbridge.vault.verify import open_catalogued
 
 
 class Stray(Enum):
@@ -82,9 +81,7 @@ def audit(
 
 def _problems(store: ObjectStore, row: CataloguedRevision, verifier: SignatureVerifier) -> list[Problem]:
     try:
-        revision = open_revision(store, row.model_name, row.revision, verifier)
-        check_against_ledger(revision, row)
-        return check_recorded(store, revision)
+        return check_recorded(store, open_catalogued(store, row, verifier))
     except (TrustError, IntegrityError, StoreError) as error:
         return [Problem("", type(error).__name__, error.message)]
     except WeighbridgeError as error:

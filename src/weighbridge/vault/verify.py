@@ -78,8 +78,7 @@ def verify(
         ObjectMissing, StoreError, FormatError: records cannot be read.
         Interrupted: cancelled.
     """
-    revision = open_revision(store, catalogued.model_name, catalogued.revision, verifier)
-    check_against_ledger(revision, catalogued)
+    revision = open_catalogued(store, catalogued, verifier)
     problems = check_recorded(store, revision)
     spans = list(_spans(revision.manifest.artifacts, depth))
     total = sum(_span_bytes(artifact, numbers) for artifact, numbers in spans)
@@ -87,6 +86,18 @@ def verify(
     problems += _read(store, revision, spans, observer, cancelled)
     proved, not_proved = _claims(store, depth)
     return Verified(revision, depth, tuple(sorted(set(problems))), proved, not_proved, total)
+
+
+def open_catalogued(store: ObjectStore, catalogued: CataloguedRevision, verifier: SignatureVerifier) -> SealedRevision:
+    """The records of a catalogued revision, verified, and sealed as the ledger saw it.
+
+    Raises:
+        ObjectMissing, StoreError: the revision or one of its records cannot be read.
+        TrustError, FormatError: they do not hold.
+    """
+    revision = open_revision(store, catalogued.model_name, catalogued.revision, verifier)
+    check_against_ledger(revision, catalogued)
+    return revision
 
 
 def check_against_ledger(revision: SealedRevision, catalogued: CataloguedRevision) -> None:

@@ -43,8 +43,8 @@ def reject_command(home: Home, output: Output, /, *, reference: str, reason: str
 
 def _say(home: Home, output: Output, reference: str, reason: str, *, person: str | None, valid_days: int) -> int:
     """Signs a word; `valid_days` 0 rejects."""
-    from weighbridge.admit.approvals import VALID_DAYS, Speaker, say
-    from weighbridge.cli.admission import judge_now, said, standing_of
+    from weighbridge.admit.approvals import VALID_DAYS, Speaker, say, standing_of
+    from weighbridge.cli.admission import judge_now, said
     from weighbridge.cli.identity import acting
     from weighbridge.cli.yard import OpenYard
     from weighbridge.store.ledger import now_rfc3339
@@ -63,7 +63,7 @@ def _say(home: Home, output: Output, reference: str, reason: str, *, person: str
             now=now_rfc3339(),
             valid_days=valid_days or VALID_DAYS,
         )
-        after = standing_of(yard.ledger(), stand.case, stand.roster)
+        after = standing_of(yard.ledger(), stand.case, stand.roster, now=now_rfc3339())
         decision = stand.decision
         if output.as_json:
             output.document(

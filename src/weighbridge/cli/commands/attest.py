@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from weighbridge.vault.attested import Attested
     from weighbridge.vault.records import SealedRevision
 
+    _Open = tuple[ObjectStore, SealedRevision, Inspection]
+    """A store, the verified records of a revision in it, and its newest inspection."""
+
 TYPES = ("provenance", "inspection", "vsa", "all")
 MAX_FILE_BYTES = 64 * 1024 * 1024
 
@@ -81,7 +84,7 @@ def attest_command(
             return _verify_signature(yard, reference, _read(Path(file)), Path(anchors))
         if file:
             return _verify(yard, reference, keyless.opened(_read(Path(file)), yard.trusted), max_age)
-        made, decided = make_attestations(yard, reference, chosen)
+        made, decided = make_attestations(yard, _opened(yard, yard.resolve_arrival(reference)), chosen)
         if folder:
             _write(Path(folder), made)
             if keyless.sign:
@@ -96,24 +99,20 @@ def attest_command(
     return 0
 
 
-def _opened(yard: OpenYard, row: CataloguedRevision) -> tuple[ObjectStore, SealedRevision, Inspection]:
+def _opened(yard: OpenYard, row: CataloguedRevision) -> _Open:
     from weighbridge.vault.inspections import latest_inspection
-    from weighbridge.vault.records import open_revision
-    from weighbridge.vault.verify import check_against_ledger
 
-    store = yard.store(row.store)
-    revision = open_revision(store, row.model_name, row.revision, yard.trusted)
-    check_against_ledger(revision, row)
+    store, revision = yard.store(row.store), yard.open_sealed(row)
     return store, revision, latest_inspection(store, revision, yard.ledger())
 
 
-def make_attestations(yard: OpenYard, reference: str, chosen: str) -> tuple[list[Attested], bool]:
-    """The attestations that were asked for, and whether there is a decision."""
+def make_attestations(yard: OpenYard, opened: _Open, chosen: str) -> tuple[list[Attested], bool]:
+    """The attestations that were asked for of a revision where it came in, and whether there is a decision."""
     from weighbridge.attest.attestations import Kind, inspection, provenance
     from weighbridge.attest.summary import Cited, Grounds, summary
     from weighbridge.vault.attested import Desk, keep, newest_decision
 
-    store, revision, found = _opened(yard, yard.resolve_arrival(reference))
+    store, revision, found = opened
     manifest, seal = revision.manifest, revision.seal
     decision = newest_decision(store, manifest, yard.ledger())
     desk = Desk(store, yard.ledger(writing=True), yard.key, yard.trusted, yard.actor)
@@ -133,15 +132,13 @@ def make_attestations(yard: OpenYard, reference: str, chosen: str) -> tuple[list
 
 def _approvals(yard: OpenYard, decision: Decision) -> tuple[Approved, ...]:
     """The approvals that count for a decision now."""
-    from weighbridge.admit.approvals import Case
+    from weighbridge.admit.approvals import case_of, standing_of
     from weighbridge.admit.people import roster_of
     from weighbridge.attest.summary import Approved
-    from weighbridge.cli.admission import standing_of
-    from weighbridge.vault.events import requester_of
+    from weighbridge.store.ledger import now_rfc3339
 
     ledger = yard.ledger()
-    requester = requester_of(ledger, f"{decision.model_name}@{decision.revision}")
-    stands = standing_of(ledger, Case(decision, requester, ledger.identity()), roster_of(ledger))
+    stands = standing_of(ledger, case_of(ledger, decision), roster_of(ledger), now=now_rfc3339())
     return () if stands.rejected else tuple(Approved(one.person, one.digest, one.said_at) for one in stands.approved)
 
 

@@ -17,7 +17,10 @@ from weighbridge.core.errors import ConfigError, NothingCollected
 if TYPE_CHECKING:
     from weighbridge.attest.bom_facts import BomFacts
     from weighbridge.cli.yard import OpenYard
+    from weighbridge.core.finding import Inspection
     from weighbridge.core.manifest import Manifest
+    from weighbridge.core.ports import ObjectStore
+    from weighbridge.vault.records import SealedRevision
 
 MAX_PARENTS = 16
 
@@ -46,9 +49,12 @@ def bom_command(home: Home, output: Output, /, *, reference: str, form: str, tar
     """
     from weighbridge.attest.bom import write
     from weighbridge.cli.yard import OpenYard
+    from weighbridge.vault.inspections import latest_inspection
 
     with OpenYard(home, output) as yard:
-        facts = gather_facts(yard, reference)
+        row = yard.resolve(reference)
+        store, revision = yard.store(row.store), yard.open_sealed(row)
+        facts = gather_facts(yard, store, revision, latest_inspection(store, revision, yard.ledger()))
     data = write(facts, form)
     for reason in facts.unread:
         output.say(f"warning: not in the document: {reason}")
@@ -65,23 +71,14 @@ def bom_command(home: Home, output: Output, /, *, reference: str, form: str, tar
     return 0
 
 
-def gather_facts(yard: OpenYard, reference: str) -> BomFacts:
+def gather_facts(yard: OpenYard, store: ObjectStore, revision: SealedRevision, inspection: Inspection) -> BomFacts:
     """What a bill of materials of a stored revision is made from.
 
     Raises:
-        NothingCollected, ConfigError: there is no such revision, or several fit.
-        TrustError, IntegrityError, StoreError: it is not as it was sealed.
+        TrustError, IntegrityError, StoreError: it, or what it was derived from, is not as it was sealed.
     """
     from weighbridge.attest.bom_facts import gather
-    from weighbridge.vault.inspections import latest_inspection
     from weighbridge.vault.readers import StoredReader
-    from weighbridge.vault.records import open_revision
-    from weighbridge.vault.verify import check_against_ledger
-
-    row = yard.resolve(reference)
-    store = yard.store(row.store)
-    revision = open_revision(store, row.model_name, row.revision, yard.trusted)
-    check_against_ledger(revision, row)
 
     def read(path: str) -> bytes | None:
         placed = revision.placed.get(path)
@@ -90,7 +87,7 @@ def gather_facts(yard: OpenYard, reference: str) -> BomFacts:
     return gather(
         read,
         revision.manifest,
-        inspection=latest_inspection(store, revision, yard.ledger()),
+        inspection=inspection,
         sealed_at=revision.seal.sealed_at,
         parents=_parents(yard, revision.manifest),
     )

@@ -69,14 +69,11 @@ def judged_by(yard: OpenYard, reference: str, policy_name: str = "") -> tuple[Po
     """
     from weighbridge.admit.judge_revision import Surroundings, judge_revision
     from weighbridge.store.ledger import now_rfc3339
-    from weighbridge.vault.records import open_revision
-    from weighbridge.vault.verify import check_against_ledger
 
     policy = open_policy(yard, policy_name)
     row = yard.resolve_arrival(reference)
     store = yard.store(row.store)
-    revision = open_revision(store, row.model_name, row.revision, yard.trusted)
-    check_against_ledger(revision, row)
+    revision = yard.open_sealed(row)
     beside = Surroundings(yard.ledger(), yard.trusted, yard.store)
     judged = judge_revision(policy.policy, revision, store=store, beside=beside, now=now_rfc3339())
     return policy, judged, store

@@ -168,13 +168,10 @@ def _sealed(yard: OpenYard, text: str) -> _Opened:
     from weighbridge.drift.side import Side
     from weighbridge.vault.inspections import latest_inspection
     from weighbridge.vault.readers import StoredReader
-    from weighbridge.vault.records import open_revision
-    from weighbridge.vault.verify import check_against_ledger
 
     row = yard.resolve(text)
     store = yard.store(row.store)
-    revision = open_revision(store, row.model_name, row.revision, yard.trusted)
-    check_against_ledger(revision, row)
+    revision = yard.open_sealed(row)
     inspection = latest_inspection(store, revision, yard.ledger())
     manifest = revision.manifest
     side = Side.of_manifest(

@@ -25,14 +25,11 @@ def export_command(home: Home, output: Output, /, *, reference: str, folder: Pat
     from weighbridge.cli.progress import watching
     from weighbridge.cli.yard import OpenYard
     from weighbridge.vault.export import export
-    from weighbridge.vault.records import open_revision
-    from weighbridge.vault.verify import check_against_ledger
 
     with OpenYard(home, output) as yard:
         row = yard.resolve(reference)
         store = yard.store(row.store)
-        revision = open_revision(store, row.model_name, row.revision, yard.trusted)
-        check_against_ledger(revision, row)
+        revision = yard.open_sealed(row)
         with cancellable(output) as cancelled, watching(output, "exporting") as observer:
             export(store, revision, folder, signature=signature, observer=observer, cancelled=cancelled)
         manifest = revision.manifest

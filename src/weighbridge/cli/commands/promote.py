@@ -10,15 +10,12 @@ from weighbridge.cli.console import Output, size
 from weighbridge.cli.options import cancellable, common
 from weighbridge.cli.settings import Home
 from weighbridge.core.canonical import JsonValue
-from weighbridge.core.errors import ConfigError, ObjectMissing
+from weighbridge.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from weighbridge.cli.admission import Stand
     from weighbridge.cli.yard import OpenYard
-    from weighbridge.core.ports import ObjectStore
     from weighbridge.vault.records import SealedRevision
-
-REMEDIATION = "remediation.dsse.json"
 
 
 @click.command(
@@ -36,17 +33,18 @@ def promote_command(home: Home, output: Output, /, *, reference: str, channel: s
 
     It is judged again first, by today's policy. An interrupted promotion is taken up by the same command.
     """
-    from weighbridge.cli.admission import check_not_revoked, judge_now
+    from weighbridge.admit.channels import check_not_revoked
+    from weighbridge.cli.admission import judge_now
     from weighbridge.cli.yard import OpenYard
 
     with OpenYard(home, output) as yard:
         stand = judge_now(yard, reference)
-        check_not_revoked(yard, reference)
+        check_not_revoked(yard.ledger(), stand.decision.model_name, stand.decision.revision)
         stand.standing.check()
         if dry_run:
             output.say(f"{stand.case.reference} may be promoted")
             return 0
-        promoted = _promote(yard, stand, reference)
+        promoted = _promote(yard, stand)
         document: dict[str, JsonValue] = {
             "model": str(promoted.manifest.model_name),
             "revision": promoted.manifest.revision,
@@ -70,18 +68,14 @@ def promote_command(home: Home, output: Output, /, *, reference: str, channel: s
     return 0
 
 
-def _promote(yard: OpenYard, stand: Stand, reference: str) -> SealedRevision:
+def _promote(yard: OpenYard, stand: Stand) -> SealedRevision:
     from weighbridge.admit.promote import Admission, Passage, promote
     from weighbridge.cli.progress import watching
     from weighbridge.store.ledger import now_rfc3339
     from weighbridge.vault.events import PROMOTED, record_ingested
-    from weighbridge.vault.inspections import latest_inspection
-    from weighbridge.vault.records import open_revision
 
-    row = yard.resolve_arrival(reference)
-    revision = open_revision(stand.store, row.model_name, row.revision, yard.trusted)
-    inspection = latest_inspection(stand.store, revision, yard.ledger())
-    admission = Admission(stand.store, revision, inspection, _records(yard, stand, revision, reference))
+    judged = stand.judged
+    admission = Admission(stand.store, judged.revision, judged.facts.inspection, lambda: _records(yard, stand))
     approved = yard.approved()
     quiet = Output(quiet=True, colour=yard.output.colour) if yard.output.as_json else yard.output
     with cancellable(yard.output) as cancelled, watching(quiet, "promoting") as observer:
@@ -105,33 +99,30 @@ def _promote(yard: OpenYard, stand: Stand, reference: str) -> SealedRevision:
     return promoted
 
 
-def _records(yard: OpenYard, stand: Stand, revision: SealedRevision, reference: str) -> dict[str, bytes]:
+def _records(yard: OpenYard, stand: Stand) -> dict[str, bytes]:
     """What goes along: decision, approvals, attestations, bills of materials, and how it was derived."""
-    from weighbridge.attest.bom import write
+    from weighbridge.attest.bom import FORMATS, write
+    from weighbridge.attest.remediation import REMEDIATION
     from weighbridge.cli.admission import envelopes
     from weighbridge.cli.commands.attest import make_attestations
     from weighbridge.cli.commands.bom import gather_facts
+    from weighbridge.remediate.derived import KIND
+    from weighbridge.vault.records import read_record
+    from weighbridge.vault.remediated import remediation_key
 
+    revision, inspection = stand.judged.revision, stand.judged.facts.inspection
     decided = f"decisions/{stand.decision.digest}.json"
     records = {decided: stand.decision.to_bytes(), **envelopes(yard.ledger(), stand.standing)}
-    records.update({one.record: one.envelope for one in make_attestations(yard, reference, "all")[0]})
-    facts = gather_facts(yard, reference)
+    made, _ = make_attestations(yard, (stand.store, revision, inspection), "all")
+    records.update({one.record: one.envelope for one in made})
+    facts = gather_facts(yard, stand.store, revision, inspection)
     try:
-        records.update({f"bom.{form}.json": write(facts, form) for form in ("cyclonedx", "spdx")})
+        records.update({name: write(facts, form) for form, name in FORMATS.items()})
     except ConfigError as error:
         yard.output.say(f"  without a bill of materials: {error.message}")
-    derived = _read(stand.store, revision, REMEDIATION)
-    return {**records, REMEDIATION: derived} if derived else records
-
-
-def _read(store: ObjectStore, revision: SealedRevision, name: str) -> bytes:
-    from weighbridge.core.layout import record_key
-    from weighbridge.vault.records import read_record
-
-    try:
-        return read_record(store, record_key(revision.manifest.model_name, revision.manifest.revision, name))
-    except ObjectMissing:
-        return b""
+    if revision.manifest.origin.kind == KIND:
+        records[REMEDIATION] = read_record(stand.store, remediation_key(revision))
+    return records
 
 
 def _point(yard: OpenYard, promoted: SealedRevision, channel: str, reason: str) -> None:

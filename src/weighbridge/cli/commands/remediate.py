@@ -71,16 +71,13 @@ def remediate_command(
     """
     from weighbridge.cli.yard import OpenYard
     from weighbridge.remediate.native import engine as engine_of
-    from weighbridge.vault.records import open_revision
-    from weighbridge.vault.verify import check_against_ledger
 
     target = engine_of(engine, engine_version)
     remedies = [name.replace("_", "-") for name, wanted in chosen.items() if wanted]
     with OpenYard(home, output) as yard:
         row = yard.resolve(reference)
         store = yard.store(row.store)
-        parent = open_revision(store, row.model_name, row.revision, yard.trusted)
-        check_against_ledger(parent, row)
+        parent = yard.open_sealed(row)
         if not remedies:
             return _offer(yard, store, parent, target)
         return _remediate(yard, store, parent, remedies, target, dry_run=dry_run)

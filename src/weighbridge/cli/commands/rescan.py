@@ -79,15 +79,12 @@ def _rescan(yard: OpenYard, inspecting: Inspecting, row: CataloguedRevision, fai
     from weighbridge.cli.progress import watching
     from weighbridge.transfer.rescan import rescan
     from weighbridge.transfer.scan import Scanner
-    from weighbridge.vault.records import open_revision
-    from weighbridge.vault.verify import check_against_ledger
 
     output = yard.output
     quiet = Output(quiet=output.quiet or output.as_json, colour=output.colour)
     try:
         store = yard.store(row.store)
-        revision = open_revision(store, row.model_name, row.revision, yard.trusted)
-        check_against_ledger(revision, row)
+        revision = yard.open_sealed(row)
         with cancellable(output) as cancelled, watching(quiet, "inspecting") as observer:
             scanner = Scanner(yard.config.transfer, inspecting, observer, cancelled)
             found = rescan(scanner, store, revision, yard.ledger(writing=True), actor=yard.actor)

@@ -135,13 +135,10 @@ def show_command(home: Home, output: Output, /, *, reference: str, files: bool) 
     """Show one revision: where it came from, what was proven, what was found. Its signatures are verified first."""
     from weighbridge.cli.yard import OpenYard
     from weighbridge.vault.inspections import latest_inspection
-    from weighbridge.vault.records import open_revision
-    from weighbridge.vault.verify import check_against_ledger
 
     with OpenYard(home, output) as yard:
         row = yard.resolve(reference)
-        revision = open_revision(yard.store(row.store), row.model_name, row.revision, yard.trusted)
-        check_against_ledger(revision, row)
+        revision = yard.open_sealed(row)
         inspection = latest_inspection(yard.store(row.store), revision, yard.ledger())
         if output.as_json:
             output.document(
