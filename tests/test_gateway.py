@@ -585,3 +585,11 @@ def test_nothing_in_the_cache_is_believed(tmp_path: Path, attack: str) -> None:
     if attack != "folder":
         cache.write(digest, memoryview(data))
         assert cache.read(digest, memoryview(bytearray(CHUNK)))
+
+
+def test_metrics_count_what_was_proven_and_how_old_the_index_is(gateway: GatewayProcess) -> None:
+    assert gateway.ask("/acme/tiny/resolve/main/config.json").status == 200
+    told = gateway.ask("/metrics").body.decode().splitlines()
+    found = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in told if not line.startswith("#")}
+    assert found['weighbridge_chunks_total{result="good"}'] >= 1
+    assert 0 <= found["weighbridge_index_age_seconds"] < 60

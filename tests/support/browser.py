@@ -7,13 +7,9 @@ why. Playwright drives it; no browser is ever downloaded.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import shutil
 import socket
 import ssl
-import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -34,6 +30,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
 from tests.support.certificates import Authority, pem, usage
+from tests.support.debian import install
 from weighbridge.cli.channeling import index_reader
 from weighbridge.cli.commands.decide import open_policy
 from weighbridge.cli.yard import OpenYard
@@ -49,27 +46,11 @@ def executable() -> str:
     """Where Chromium is."""
     for attempt in ("look", "install"):
         if attempt == "install":
-            _install()
+            install("chromium", is_there=lambda: any(shutil.which(name) for name in CANDIDATES))
         found = next((path for name in CANDIDATES if (path := shutil.which(name))), None)
         if found is not None:
             return found
     pytest.skip("CHROMIUM IS MISSING, so the web catalog is not tested in a browser: apt-get install chromium")
-
-
-def _install() -> None:
-    """Once, one process at a time, and only where it cannot ask for a password."""
-    apt = shutil.which("apt-get")
-    if apt is None:
-        return
-    command = [apt] if os.geteuid() == 0 else ["sudo", "-n", apt]
-    if command[0] == "sudo" and shutil.which("sudo") is None:
-        return
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    with (Path(tempfile.gettempdir()) / "wb-chromium.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not any(shutil.which(name) for name in CANDIDATES):
-            for words in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "chromium"]):
-                subprocess.run([*command, *words], env=environment, capture_output=True, check=False, timeout=600)
 
 
 @contextlib.contextmanager

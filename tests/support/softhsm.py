@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import fcntl
 import os
 import shutil
 import subprocess
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.debian import install
 
 LIBRARIES = (
     Path("/usr/lib/softhsm/libsofthsm2.so"),
@@ -69,27 +70,11 @@ class Token:
 def _library() -> Path:
     for attempt in ("look", "install"):
         if attempt == "install":
-            _install()
+            install("softhsm2", is_there=lambda: shutil.which("softhsm2-util") is not None)
         found = next((path for path in LIBRARIES if path.exists()), None)
         if found is not None and shutil.which("softhsm2-util"):
             return found
     pytest.skip("SOFTHSM IS MISSING, so keys in an HSM are not tested: apt-get install softhsm2")
-
-
-def _install() -> None:
-    """Once, one process at a time, and only where it cannot ask for a password."""
-    apt = shutil.which("apt-get")
-    if apt is None:
-        return
-    command = [apt] if os.geteuid() == 0 else ["sudo", "-n", apt]
-    if command[0] == "sudo" and shutil.which("sudo") is None:
-        return
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    with (Path(tempfile.gettempdir()) / "wb-softhsm.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if shutil.which("softhsm2-util") is None:
-            for words in (["update", "-qq"], ["install", "-y", "-qq", "softhsm2"]):
-                subprocess.run([*command, *words], env=environment, capture_output=True, check=False, timeout=300)
 
 
 @dataclass(frozen=True)

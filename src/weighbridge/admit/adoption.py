@@ -28,7 +28,9 @@ def adopt(ledger: Ledger, name: str, digest: str, *, admin: tuple[str, Signer]) 
         Denied: `admin` is none. LedgerError, StoreError: it could not be recorded.
     """
     check_admin(roster_of(ledger), admin)
-    predicate = {"policy": name, "by": admin[0], "ledger": ledger.identity(), "after": _last(ledger)}
+    earlier = list(ledger.events(kinds=(ADOPTED,)))
+    after = earlier[-1].digest if earlier else ""
+    predicate = {"policy": name, "by": admin[0], "ledger": ledger.identity(), "after": after}
     envelope = sign_statement(Statement((Subject(f"policy:{name}", digest),), ADOPTION_TYPE, predicate), admin[1])
     payload = {"policy": name, "policy_digest": digest, "statement": envelope.decode("utf-8")}
     ledger.append(ADOPTED, f"policy:{name}", payload, actor=admin[0])
@@ -41,10 +43,11 @@ def check_adopted(ledger: Ledger, decision: Decision) -> None:
         Denied: it was made by another.
         LedgerError: what the ledger says of the policy does not verify.
     """
-    event = _newest(ledger)
-    if event is None:
+    adoptions = list(ledger.events(kinds=(ADOPTED,)))
+    if not adoptions:
         return
-    name, digest = _read(ledger, event)
+    event = adoptions[-1]
+    name, digest = _read(ledger, event, after=adoptions[-2].digest if len(adoptions) > 1 else "")
     if decision.policy_digest != digest:
         raise Denied(
             f"the policy '{decision.policy_name}' ({decision.policy_digest[:12]}…) is not the one that counts here: "
@@ -54,36 +57,21 @@ def check_adopted(ledger: Ledger, decision: Decision) -> None:
         )
 
 
-def _newest(ledger: Ledger) -> Event | None:
-    newest = None
-    for event in ledger.events(kinds=(ADOPTED,)):
-        newest = event
-    return newest
+def _read(ledger: Ledger, event: Event, *, after: str) -> tuple[str, str]:
+    """Name and digest of the policy that an event adopts, once an admin's signature holds.
 
-
-def _last(ledger: Ledger) -> str:
-    """The digest of the adoption before, so that an old statement entered again is no new adoption."""
-    event = _newest(ledger)
-    return "" if event is None else event.digest
-
-
-def _read(ledger: Ledger, event: Event) -> tuple[str, str]:
-    """Name and digest of the policy that an event adopts, once an admin's signature holds."""
+    `after` is the digest of the adoption before: an old statement that is entered again is no new adoption.
+    """
     try:
         envelope = Fields(event.payload, what="the event").text("statement").encode("utf-8")
         roster = roster_of(ledger)
         statement = open_statement(envelope, roster.keys, predicate_type=ADOPTION_TYPE)
         fields = Fields(statement.predicate, what="the adoption of a policy")
         name, by = fields.text("policy"), fields.text("by")
-        made_for, after = fields.text("ledger"), fields.text("after")
+        made_for, made_after = fields.text("ledger"), fields.text("after")
         fields.done()
         _check_by(roster, by, unverified(envelope)[0])
-        before = ""
-        for earlier in ledger.events(kinds=(ADOPTED,)):
-            if earlier.sequence >= event.sequence:
-                break
-            before = earlier.digest
-        if (made_for, after) != (ledger.identity(), before) or len(statement.subjects) != 1:
+        if (made_for, made_after) != (ledger.identity(), after) or len(statement.subjects) != 1:
             raise StatementMismatch("the statement was made for another ledger or another time")
         return name, statement.subjects[0].sha256
     except (TrustError, FormatError, Denied) as error:

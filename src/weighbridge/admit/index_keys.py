@@ -23,7 +23,6 @@ from weighbridge.attest.public_keys import SigningKey, key_id_of, parse_public, 
 from weighbridge.core import canonical
 from weighbridge.core.errors import ConfigError, FormatError, SignatureInvalid
 
-TOP_LEVEL: Final = (Root.type, Timestamp.type, Snapshot.type, Targets.type)
 ONLINE: Final = (Timestamp.type, Snapshot.type, Targets.type)
 MAX_ROOT_BYTES = 512_000
 

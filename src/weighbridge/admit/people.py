@@ -113,10 +113,6 @@ class Roster:
             )
         return found
 
-    def of_actor(self, actor: str) -> Person | None:
-        """The person whom the ledger means by `actor`, also one who was removed since."""
-        return next((one for one in self.people if one.is_actor(actor)), None)
-
     def of_key(self, key_id: str) -> Person | None:
         """The person whose key that is, also one who was removed since."""
         return next((one for one in self.people if one.key_id == key_id), None)

@@ -21,29 +21,13 @@ FORMATS: Final[Mapping[str, str]] = {"cyclonedx": "bom.cyclonedx.json", "spdx": 
 
 
 def cyclonedx(facts: BomFacts) -> bytes:
-    """The CycloneDX document, JSON in UTF-8 with a line break at the end.
-
-    Raises:
-        ConfigError: the extra `bom` is not installed.
-    """
-    try:
-        from weighbridge.attest.cyclonedx import document
-    except ModuleNotFoundError as error:
-        raise missing_extra() from error
-    return document(facts)
+    """The CycloneDX document, JSON in UTF-8 with a line break at the end. Raises as `write`."""
+    return write(facts, "cyclonedx")
 
 
 def spdx(facts: BomFacts) -> bytes:
-    """The SPDX document, JSON-LD in UTF-8 with a line break at the end.
-
-    Raises:
-        ConfigError: the extra `bom` is not installed.
-    """
-    try:
-        from weighbridge.attest.spdx import document
-    except ModuleNotFoundError as error:
-        raise missing_extra() from error
-    return document(facts)
+    """The SPDX document, JSON-LD in UTF-8 with a line break at the end. Raises as `write`."""
+    return write(facts, "spdx")
 
 
 def write(facts: BomFacts, form: str) -> bytes:
@@ -54,4 +38,11 @@ def write(facts: BomFacts, form: str) -> bytes:
     """
     if form not in FORMATS:
         raise ConfigError(f"'{form}' is no format of a bill of materials", hint=f"Take one of {', '.join(FORMATS)}.")
-    return cyclonedx(facts) if form == "cyclonedx" else spdx(facts)
+    try:
+        if form == "cyclonedx":
+            from weighbridge.attest.cyclonedx import document
+        else:
+            from weighbridge.attest.spdx import document
+    except ModuleNotFoundError as error:
+        raise missing_extra() from error
+    return document(facts)

@@ -96,6 +96,7 @@ def open_gateway(yard: OpenYard, chosen: Chosen) -> Iterator[Opened]:
                 cache_bytes=chosen.cache_bytes,
                 routes=[*operational_routes(readiness, metrics), hook, *catalog],
                 layers=layers_of(layering),
+                metrics=metrics,
             )
             app = build_app(approved, options)
             yield Opened(app, guarded(Connections(), hit=metrics.limit_hit), exposure.words)

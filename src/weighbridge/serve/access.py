@@ -215,17 +215,6 @@ class Permit:
         return {name: commit for name, commit in channels.items() if self.may_read(model_name, name, channels)}
 
 
-def permit_of(scope: HttpScope) -> Permit:
-    """Who asks, within a request that `Access` let pass.
-
-    Raises:
-        KeyError: it did not.
-    """
-    permit = scope[PERMIT]
-    assert isinstance(permit, Permit)
-    return permit
-
-
 def address_key(scope: HttpScope) -> str:
     """Whoever cannot be told apart: an IPv4 address, or the /64 network of an IPv6 one."""
     host = str((scope.get("client") or ("unknown", 0))[0])
@@ -326,7 +315,7 @@ _EVERYTHING: Final = Scope()
 
 
 class Access:
-    """The middleware. What passes has a `Permit` in its scope (`permit_of`).
+    """The middleware. What passes has a `Permit` in its scope, under `PERMIT`.
 
     `elsewhere` says which requests another layer authenticates (pages for people); they pass without a permit.
     `channels_of` says where a model's channels point; it may block, and is asked only for tokens of some channels.

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 from weighbridge.core.errors import WeighbridgeError
 from weighbridge.serve.approved import POLL_SECONDS, Approved
 from weighbridge.serve.chunk_cache import ChunkCache
 from weighbridge.serve.hub_api import ASKING, Hub, Told, log_trouble
+from weighbridge.serve.metrics import Metrics
 from weighbridge.serve.streaming import MEMORY_BYTES, ProvenBytes
 
 if TYPE_CHECKING:
@@ -52,6 +51,8 @@ class GatewayOptions:
     layers: Sequence[Layer] = field(default=())
     lifespans: Sequence[Lifespan] = field(default=())
     told: Told = log_trouble
+    metrics: Metrics | None = None
+    """Where chunks and the index are counted; None counts nowhere."""
 
 
 class Gateway:
@@ -60,12 +61,14 @@ class Gateway:
     def __init__(self, approved: Approved, options: GatewayOptions = GatewayOptions()) -> None:
         cache = ChunkCache(options.cache_folder, options.cache_bytes) if options.cache_folder else None
         self.approved = approved
-        self.proven = ProvenBytes(approved.store, cache=cache, memory_bytes=options.memory_bytes)
+        metrics = options.metrics or Metrics()
+        metrics.gauge("weighbridge_index_age_seconds", approved.index_age)
+        self.proven = ProvenBytes(approved.store, cache=cache, memory_bytes=options.memory_bytes, metrics=metrics)
         self._lifespans = options.lifespans
         self._asked_at = float("-inf")
         self.hub = Hub(approved, self.proven, public_url=options.public_url, asking=options.asking, told=options.told)
         # What is handed in comes first: it may know more of health than this.
-        routes = [*options.routes, Route("/healthz", _alive), Route("/readyz", self._ready)]
+        routes = [*options.routes]
         self._routed = Starlette(routes=routes, lifespan=self._lifespan)
         self._routed.router.default = self.hub
         self._routed.router.redirect_slashes = False
@@ -89,13 +92,6 @@ class Gateway:
         scope["app"] = self._routed
         await (self.hub if direct else self._routed)(scope, receive, send)
 
-    async def _ready(self, _request: Request) -> Response:
-        try:
-            await asyncio.to_thread(self.approved.index)
-        except WeighbridgeError as error:
-            return PlainTextResponse(f"cannot tell what is approved: {type(error).__name__}\n", 503)
-        return PlainTextResponse("ready\n")
-
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
@@ -115,10 +111,6 @@ class Gateway:
             if time.monotonic() - self._asked_at < QUIET_SECONDS:
                 with suppress(WeighbridgeError):
                     await asyncio.to_thread(self.approved.refresh)
-
-
-async def _alive(_request: Request) -> Response:
-    return PlainTextResponse("alive\n")
 
 
 def build_app(approved: Approved, options: GatewayOptions = GatewayOptions()) -> Gateway:

@@ -67,6 +67,7 @@ class Approved:
         self._clock = clock
         self._polling = threading.Lock()
         self._seen = _Seen(float("-inf"), None, None)
+        self._proven_at: float | None = None
         self._lock = threading.Lock()
         self._kept: OrderedDict[_Key, SealedRevision] = OrderedDict()
         self._kept_chunks = 0
@@ -88,6 +89,16 @@ class Approved:
         with self._polling:
             return self._fresh() or self._poll()
 
+    def index_age(self) -> float:
+        """Seconds since the index was last proven.
+
+        Raises:
+            NothingCollected: it was not, yet.
+        """
+        if self._proven_at is None:
+            raise NothingCollected("the index was not read yet")
+        return self._clock() - self._proven_at
+
     def refresh(self) -> Index:
         """The index as it is now; asked for ahead of time, nobody has to wait for it. Raises as `index`."""
         with self._polling:
@@ -101,6 +112,7 @@ class Approved:
             self._seen = _Seen(at, None, error)
             raise
         self._seen = _Seen(at, index, None)
+        self._proven_at = at
         return index
 
     def _fresh(self) -> Index | None:

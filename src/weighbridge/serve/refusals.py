@@ -25,7 +25,6 @@ from weighbridge.core.errors import (
 REPO_NOT_FOUND: Final = "RepoNotFound"
 REVISION_NOT_FOUND: Final = "RevisionNotFound"
 ENTRY_NOT_FOUND: Final = "EntryNotFound"
-GATED: Final = "GatedRepo"
 MAX_MESSAGE: Final = 600
 Headers = list[tuple[bytes, bytes]]
 

@@ -25,6 +25,7 @@ from weighbridge.core.errors import DigestMismatch, WeighbridgeError
 from weighbridge.core.manifest import Artifact
 from weighbridge.core.ports import ObjectStore, StoredObject
 from weighbridge.serve.chunk_cache import ChunkCache
+from weighbridge.serve.metrics import Metrics
 from weighbridge.vault.chunks import read_chunks
 from weighbridge.vault.reading import read_range
 
@@ -68,11 +69,17 @@ class ProvenBytes:
     """See above. To be used from one event loop."""
 
     def __init__(
-        self, store: ObjectStore, *, cache: ChunkCache | None = None, memory_bytes: int = MEMORY_BYTES
+        self,
+        store: ObjectStore,
+        *,
+        cache: ChunkCache | None = None,
+        memory_bytes: int = MEMORY_BYTES,
+        metrics: Metrics | None = None,
     ) -> None:
         chunks = max(MIN_CHUNKS, memory_bytes // CHUNK_BYTES)
         self._store = store
         self._cache = cache
+        self._metrics = metrics or Metrics()
         self._loads = chunks // 2
         self._slots = chunks - self._loads
         self._threads = ThreadPoolExecutor(self._loads, thread_name_prefix="chunks")
@@ -189,6 +196,7 @@ class ProvenBytes:
                 if len(self._free) < self._loads:
                     self._free.append(gone.buffer)
         except DigestMismatch:
+            self._metrics.chunk_verified(good=False)
             self._bad[wanted.digest] = time.monotonic()
             if len(self._bad) > MAX_BAD:
                 self._bad.popitem(last=False)
@@ -200,11 +208,15 @@ class ProvenBytes:
 
     def _prove(self, wanted: _Wanted, buffer: bytearray, crowded: bool) -> _Digests:
         view = memoryview(buffer)[: wanted.size_bytes]
-        if self._cache is None or not self._cache.read(wanted.digest, view):
+        hit = self._cache is not None and self._cache.read(wanted.digest, view)
+        if self._cache is not None:
+            self._metrics.cache(hit=hit)
+        if not hit:
             for _ in read_chunks(self._store, wanted.stored, wanted.artifact, (wanted.number,), buffer):
                 pass
             if self._cache is not None:
                 self._cache.write(wanted.digest, view)
+        self._metrics.chunk_verified()
         if not crowded:
             return ()
         return tuple(blake3(view[at : at + PIECE_BYTES]).digest() for at in range(0, len(view), PIECE_BYTES))
