@@ -89,13 +89,7 @@ class Output:
             sys.stdout.write(text)
             sys.stdout.flush()
             return
-        staged = file.with_name(f".{file.name}.{os.getpid()}.part")
-        try:
-            staged.write_text(text, encoding="utf-8")
-            staged.replace(file)
-        except OSError as error:
-            staged.unlink(missing_ok=True)
-            raise ConfigError(f"'{file}' cannot be written: {error.strerror}") from error
+        write_whole(file, text.encode("utf-8"))
         self.say(f"wrote {file}")
 
     def error(self, error: WeighbridgeError) -> None:
@@ -121,6 +115,21 @@ class Output:
         sys.stderr.write(f"error: {printable(error.message)}\n")
         if error.hint:
             sys.stderr.write(f"  {printable(error.hint)}\n")
+
+
+def write_whole(file: Path, data: bytes) -> None:
+    """Writes a file that appears whole, or not at all.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    staged = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        staged.write_bytes(data)
+        staged.replace(file)
+    except OSError as error:
+        staged.unlink(missing_ok=True)
+        raise ConfigError(f"'{file}' cannot be written: {error.strerror}") from error
 
 
 STYLES = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from weighbridge.cli.console import Output, size
+from weighbridge.cli.console import Output, size, write_whole
 from weighbridge.cli.options import common
 from weighbridge.cli.settings import Home
 from weighbridge.core.errors import ConfigError, NothingCollected
@@ -62,7 +62,7 @@ def bom_command(home: Home, output: Output, /, *, reference: str, form: str, tar
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return 0
-    _save(Path(target), data)
+    write_whole(Path(target), data)
     if output.as_json:
         digest = hashlib.sha256(data).hexdigest()
         output.document({"path": target, "format": form, "size_bytes": len(data), "sha256": digest})
@@ -106,10 +106,3 @@ def _parents(yard: OpenYard, manifest: Manifest) -> list[Manifest]:
         manifest = open_revision(yard.store(row.store), row.model_name, row.revision, yard.trusted).manifest
         found.append(manifest)
     return found
-
-
-def _save(path: Path, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise ConfigError(f"'{path}' cannot be written: {error.strerror}") from error

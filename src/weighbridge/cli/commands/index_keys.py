@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from weighbridge.cli.channeling import channels_of, index_reader, index_writer, lifetimes
-from weighbridge.cli.console import Output
+from weighbridge.cli.console import Output, write_whole
 from weighbridge.cli.options import common
 from weighbridge.cli.settings import Home
 from weighbridge.core.errors import ConfigError
@@ -158,7 +158,7 @@ def sign_root_command(_home: Home, output: Output, /, *, file: Path, key: Path, 
     password = _read(password_file).decode("utf-8").rstrip("\r\n") if password_file else None
     signer, data = LocalKey.load(key, password), _read(file)
     root = read_root(data).signed
-    _write(file, sign_draft(data, signer))
+    write_whole(file, sign_draft(data, signer))
     if signer.key_id not in root.roles["root"].keyids:
         output.say("this root does not name your key; your signature counts only if the one before it does")
     for key_id in root.roles["root"].keyids:
@@ -190,7 +190,7 @@ def _offer(yard: OpenYard, data: bytes, draft: Path) -> int:
     missing = missing_signatures(read_root(data), before)
     if not missing:
         return _publish(yard, data)
-    _write(draft, data)
+    write_whole(draft, data)
     yard.output.line(str(draft))
     yard.output.say(f"{missing} more signatures are needed: weighbridge channels sign-root {draft} --key KEY.pem")
     yard.output.say(f"then: weighbridge channels publish-root {draft}")
@@ -236,10 +236,3 @@ def _read(path: Path) -> bytes:
             return file.read(MAX_ROOT_BYTES + 2)
     except OSError as error:
         raise ConfigError(f"'{path}' cannot be read: {error.strerror}") from error
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise ConfigError(f"'{path}' cannot be written: {error.strerror}") from error
