@@ -96,7 +96,7 @@ class Dossier:
         for item in fields.items("facts"):
             one = Fields(item, what="a fact")
             texts = [one.text(key) for key in ("id", "source", "observed_at", "digest")]
-            gathered.append(Evidence(texts[0], item.get("value"), texts[1], texts[2], texts[3]))
+            gathered.append(Evidence(texts[0], one.value("value"), texts[1], texts[2], texts[3]))
         for item in fields.items("unobtained"):
             one = Fields(item, what="what could not be had")
             gathered.append(Unobtained(one.text("id"), one.text("why")))
