@@ -39,14 +39,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--corpus-python", type=Path, help="inspection: an interpreter with the libraries of corpus.txt"
     )
+    parser.add_argument(
+        "--sample", type=int, default=25, help="inspection: files of each class and side that all judge; 0: all"
+    )
+    parser.add_argument("--jobs", type=int, default=2, help="inspection: scanners at a time")
+    parser.add_argument("--fresh", action="store_true", help="inspection: ask again what was answered before")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them there (.svg or .png)")
     chosen = parser.parse_args(arguments)
     names = [one for name in chosen.names or NAMES for one in (INSPECTION if name == "inspection" else (name,))]
     if unknown := set(names) - set(NAMES):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
-    if chosen.rounds < 1 or chosen.gigabytes <= 0:
-        parser.error("--rounds and --gigabytes must be positive")
+    if min(chosen.rounds, chosen.jobs) < 1 or chosen.gigabytes <= 0 or chosen.sample < 0:
+        parser.error("--rounds, --jobs and --gigabytes must be positive, --sample not negative")
     with ExitStack() as closing:
         # The null S3 drops bodies as Linux does; the memory figures are Linux's as well.
         if sys.platform != "linux":
@@ -56,7 +61,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         workspace = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="weighbridge-bench-", dir=base)))
         _check_room(workspace, chosen.gigabytes, names, parser)
         folder = tools()
-        setting = Setting(workspace, folder, chosen.gigabytes, chosen.rounds, chosen.large, chosen.corpus_python)
+        setting = Setting(
+            workspace,
+            folder,
+            chosen.gigabytes,
+            chosen.rounds,
+            chosen.large,
+            chosen.corpus_python,
+            chosen.sample,
+            chosen.jobs,
+            chosen.fresh,
+        )
         document = _document(chosen)
         results: dict[str, object] = {}
         for name in names:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
-from benchmarks.measure import ROOT, BenchmarkFailed, Cell, Outcome, Target
+from benchmarks.measure import MIB, ROOT, BenchmarkFailed, Cell, Outcome, Target
 from benchmarks.scanners import (
+    CASE,
     OURS,
     SCANNERS,
     WEIGHBRIDGE,
@@ -54,34 +58,55 @@ def measure(setting: Setting) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="weighbridge-cases-") as scratch:
         notes: list[str] = []
         cases = collect(Path(scratch), notes, corpus_python=setting.corpus_python)
-        answers = asked(cases, notes)
+        answers = asked(cases, notes, setting)
         ours = answers[ALL]
-        wrong = [(case, ours[case.key]) for case in cases if case.key in ours and is_wrong(case, ours[case.key])]
+        wrong, sampled = (
+            [(case, said[case.key]) for case in cases if case.key in said and is_wrong(case, said[case.key])]
+            for said in (ours, answers[OURS])
+        )
         return Outcome(
             "inspection-accuracy",
             "Malicious files stopped and honest files stopped, of each class",
             table(cases, answers),
             targets(cases, ours),
-            [*NOTES, *notes],
+            [*notes_of(setting.sample), *notes],
             details={
+                "sample": setting.sample,
+                "scanners": {scanner.name: told_of(scanner) for scanner in (WEIGHBRIDGE, *SCANNERS)},
+                "cases": sizes(cases),
+                "answers": counts(cases, answers),
+                "cost": costs(answers),
                 "misses": [told(case, found) for case, found in wrong if case.side == "malicious"],
                 "false alarms": [told(case, found) for case, found in wrong if case.side == "benign"],
+                "wrong in the sample": [told(case, found) | {"side": case.side} for case, found in sampled],
                 "scatter": scatter(cases, answers),
             },
         )
 
 
-NOTES = (
-    "Each cell: stopped of asked; `+n` more ended in an error (crash, time-out of 30 s, or an exit code that says so).",
-    "`stopped` is what the exit code of the scanner's own command line says at its default settings. Ours is every exit "
-    "code from 11 to 14, and 4: could not judge.",
-    "All judge a sample that is chosen by the hash of the case's name: at most 25 of each class and side, purser 12.",
-    "`weighbridge, every case`: all cases, the engines for secrets and malware off, in one process; what has no number "
-    "there (secrets, programs and commands) is the engines' to find. The bars are of this column.",
-    "The hostile cases and our rules have the same authors: the column of ours is no estimate of recall in the field. "
-    "Test files of peers were made by others.",
-    "`policy` are honest files that by design need somebody's decision: Python that a model brings along.",
-)
+def notes_of(sampled: int) -> tuple[str, ...]:
+    """What must be known to read the table."""
+    return (
+        "Each cell: stopped of asked; `+n` more ended in an error: an exit code that says so, a crash, or a limit "
+        f"({CASE.cpu_seconds} s of processor, {CASE.wall_seconds} s by the clock, {CASE.room_bytes >> 30} GiB).",
+        "`stopped` is what the exit code of the scanner's own command line says at its default settings. Ours is every "
+        "exit code from 11 to 14, and 4: could not judge.",
+        f"All judge the same sample, chosen by the hash of the case's name: at most {sampled} of each class and side."
+        if sampled
+        else "All judge every case.",
+        "`weighbridge, every case`: all cases, the engines for secrets and malware off, in one process; what has no "
+        "number there (secrets, programs and commands) is the engines' to find. The bars are of this column.",
+        "The hostile cases and our rules have the same authors: the column of ours is no estimate of recall in the "
+        "field. Test files of peers were made by others.",
+        "`policy` are honest files that by design need somebody's decision: Python that a model brings along.",
+    )
+
+
+def told_of(scanner: Scanner) -> dict[str, object]:
+    """What a results file says of a scanner: what was run, and what it claims to read."""
+    packages = ["this source"] if scanner.name == OURS else requirements()[scanner.environment]
+    reads = None if scanner.reads is None else sorted(scanner.reads)
+    return {"packages": packages, "arguments": scanner.arguments, "reads": reads}
 
 
 def collect(folder: Path, notes: list[str], *, corpus_python: Path | None) -> list[Told]:
@@ -147,42 +172,51 @@ def _unpack_published(name: str, out: Path) -> str:
 
 
 def sample(cases: Sequence[Told], size: int) -> dict[str, Path]:
-    """At most `size` of each class and side, by the hash of their names; a larger sample holds every smaller one."""
+    """At most `size` of each class and side, 0 for all, by the hash of their names.
+
+    A larger sample holds every smaller one and begins with it: what was asked before a run was broken off serves.
+    """
     groups: dict[tuple[str, str], list[Told]] = {}
     for case in cases:
         groups.setdefault((case.family, case.side), []).append(case)
-    found = {}
     for group in groups.values():
         group.sort(key=lambda case: zlib.crc32(case.name.encode("utf-8", "surrogatepass")))
-        found |= {case.key: case.path for case in (group[:size] if size else group)}
-    return found
+    ranked = [case for rank in zip_longest(*groups.values()) for case in rank if case is not None]
+    places = {case.key: place for group in groups.values() for place, case in enumerate(group)}
+    return {case.key: case.path for case in ranked if not size or places[case.key] < size}
 
 
-def asked(cases: Sequence[Told], notes: list[str]) -> dict[str, dict[str, Judged]]:
-    """What every scanner says of its cases, by the scanner's name. Two scanners work at a time."""
+def asked(cases: Sequence[Told], notes: list[str], setting: Setting) -> dict[str, dict[str, Judged]]:
+    """What every scanner says of its cases, by the scanner's name. The slow ones begin, ours ends."""
+    chosen = sample(cases, setting.sample)
+    everything = {case.key: case.path for case in cases if case.family not in BY_ENGINES}
 
-    def ask(scanner: Scanner) -> tuple[str, dict[str, Judged] | str]:
+    def ask(scanner: Scanner | None) -> dict[str, Judged] | str:
+        began = time.monotonic()
         try:
-            found = judge(scanner, sample(cases, scanner.sampled))
-        except BenchmarkFailed as error:
-            return scanner.name, str(error)
-        print(f"  {scanner.name}: {len(found)} cases", file=sys.stderr, flush=True)
-        return scanner.name, found
-
-    def ask_all() -> dict[str, Judged]:
-        return judge_in_one_process({case.key: case.path for case in cases if case.family not in BY_ENGINES})
-
-    answers = {}
-    with ThreadPoolExecutor(2) as threads:
-        everything = threads.submit(ask_all)
-        for name, found in threads.map(ask, (WEIGHBRIDGE, *SCANNERS)):
-            if isinstance(found, str):
-                notes.append(f"{name} was left out: {found.splitlines()[0]}")
+            if scanner is None:
+                found = judge_in_one_process(everything, keep=True, fresh=setting.fresh)
             else:
-                answers[name] = found
-        answers[ALL] = everything.result()
-    if OURS not in answers:
-        raise BenchmarkFailed(f"our own scanner did not answer: {notes[-1]}")
+                found = judge(scanner, chosen, keep=True, fresh=setting.fresh)
+        except BenchmarkFailed as error:
+            return str(error)
+        name = ALL if scanner is None else scanner.name
+        taken = time.monotonic() - began
+        print(f"  {name}: {len(found)} cases in {taken:.0f} s", file=sys.stderr, flush=True)
+        return found
+
+    order = (*reversed(SCANNERS), None, WEIGHBRIDGE)
+    with ThreadPoolExecutor(setting.jobs) as threads:
+        said = dict(zip((ALL if one is None else one.name for one in order), threads.map(ask, order), strict=True))
+    answers = {}
+    for name in (OURS, *(scanner.name for scanner in SCANNERS), ALL):
+        found = said[name]
+        if not isinstance(found, str):
+            answers[name] = found
+        elif name in (OURS, ALL):
+            raise BenchmarkFailed(f"our own scanner did not answer: {found}")
+        else:
+            notes.append(f"{name} was left out: {found.splitlines()[0]}")
     return answers
 
 
@@ -229,22 +263,63 @@ def table(cases: Sequence[Told], answers: Mapping[str, Mapping[str, Judged]]) ->
         chosen = [case for case in cases if case.side == side]
         for family in dict.fromkeys(case.family for case in chosen):
             group = [case for case in chosen if case.family == family]
-            rows.append({"class": family, "side": side} | {name: cell(group, found) for name, found in columns.items()})
+            line: dict[str, Cell] = {"class": family, "side": side}
+            rows.append(line | {name: cell(group, found) for name, found in columns.items()})
         if side != "policy" and chosen:
             named: dict[str, Cell] = {"class": f"**all {side}**", "side": side}
             rows.append(named | {name: percent(chosen, found) for name, found in columns.items()})
     return rows
 
 
+def sizes(cases: Sequence[Told]) -> dict[str, dict[str, int]]:
+    """How many cases there are of each class and side, before a sample is drawn."""
+    found: dict[str, dict[str, int]] = {}
+    for case in cases:
+        sides = found.setdefault(case.family, {})
+        sides[case.side] = sides.get(case.side, 0) + 1
+    return found
+
+
+def counts(cases: Sequence[Told], answers: Mapping[str, Mapping[str, Judged]]) -> dict[str, dict[str, object]]:
+    """Stopped, errors and asked of each scanner, class and side."""
+    families = dict.fromkeys((case.family, case.side) for case in cases)
+    groups = {key: [case for case in cases if (case.family, case.side) == key] for key in families}
+    found: dict[str, dict[str, object]] = {}
+    for name, said in answers.items():
+        lines: dict[str, dict[str, tuple[int, int, int]]] = {}
+        for (family, side), group in groups.items():
+            if (line := share(group, said))[2]:
+                lines.setdefault(family, {})[side] = line
+        found[name] = dict(lines)
+    return found
+
+
+def costs(answers: Mapping[str, Mapping[str, Judged]]) -> dict[str, dict[str, float]]:
+    """What the cases cost each scanner: processor seconds together, of half of them at most, and of the slowest."""
+    found: dict[str, dict[str, float]] = {}
+    for name, said in answers.items():
+        spent = sorted(one.cpu_seconds for one in said.values())
+        peak = max(one.peak_bytes for one in said.values()) / MIB
+        line = {"files": len(spent), "CPU s": sum(spent), "median": statistics.median(spent), "slowest": spent[-1]}
+        found[name] = {key: round(value, 3) for key, value in (line | {"peak MiB": peak}).items()}
+    return found
+
+
 def scatter(cases: Sequence[Told], answers: Mapping[str, Mapping[str, Judged]]) -> list[dict[str, Cell]]:
-    """Recall and false alarms of each scanner, in per cent, over all classes and over the pickles alone."""
+    """Recall and false alarms of each scanner, in per cent: over everything, and over the classes it claims to read."""
+    reads = {scanner.name: scanner.claims for scanner in SCANNERS}
     found = []
     for name, said in answers.items():
         line: dict[str, Cell] = {"what": name}
         for side in ("malicious", "benign"):
-            stopped, errors, asked_for = share([case for case in cases if case.side == side], said)
-            line[side] = round(100 * stopped / max(1, asked_for), 2)
-            line[f"{side} errors"] = round(100 * errors / max(1, asked_for), 2)
+            group = [case for case in cases if case.side == side]
+            for key, chosen in (
+                (side, group),
+                (f"{side} claimed", [case for case in group if name not in reads or reads[name](case.family)]),
+            ):
+                stopped, errors, asked_for = share(chosen, said)
+                line[key] = round(100 * stopped / max(1, asked_for), 2)
+                line[f"{key} errors"] = round(100 * errors / max(1, asked_for), 2)
         found.append(line)
     return found
 

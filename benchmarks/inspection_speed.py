@@ -5,29 +5,34 @@ Files of gigabytes are holes with real structure around them: they lie on disk, 
 
 from __future__ import annotations
 
-import io
 import json
 import pickle
 import random
 import struct
+import subprocess
+import sys
 import tempfile
-import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.bombs import NAMED
 from benchmarks.data import write_model
-from benchmarks.measure import GB, MIB, BenchmarkFailed, Cell, Cost, Outcome, Target, median, read_json_line, run
-from benchmarks.scanners import OURS, SCANNERS, WEIGHBRIDGE, Scanner, interpreter, judge, quiet_environment
+from benchmarks.measure import GB, MIB, ROOT, BenchmarkFailed, Cell, Cost, Outcome, Target, median, read_json_line, run
+from benchmarks.scanners import OURS, SCANNERS, Judged, Limits, Scanner, interpreter, judge, quiet_environment
 from benchmarks.servers import hub
 from benchmarks.setting import MODEL, Setting, weighbridge
 
 SMALL, TORCH, SHARD = "1,000 small pickles, 7.9 MB", "torch archive, 2 GB", "safetensors shard, 4.3 GB"
 LIGHT = "weighbridge without content engines"
 QUICK = ("picklescan", "fickling", "modelscan", "hayward", "aisbom")
+SLOW = ("purser", "modelaudit")
+"""Run once, and not waited for longer than this."""
+PATIENCE_SECONDS = 60
 SHARD_BYTES = 4_300_000_000
 SHARDS, TENSORS = 163, 560
-BOMB, BOMB_SECONDS = "bomb: ", 60.0
+BOMB = "bomb: "
+LIMITS = Limits(180, 60, 4 << 30)
 ROUND_TRIP_SECONDS = 0.02
 ANY = frozenset(range(256))
 
@@ -37,7 +42,11 @@ def measure(setting: Setting) -> Outcome:
     rows: list[dict[str, Cell]] = []
     rounds: dict[str, list[Cost]] = {}
     notes = [
-        "`read MB` is what our scanner says it read of the files. The engines for content look at what is no tensor data."
+        "`read MB` is what our scanner says it read of the files. The engines for content look at what is no tensor data.",
+        f"{' and '.join(SLOW)} ran once for each input, and were ended after {PATIENCE_SECONDS} s.",
+        f"Bombs: peers were given {LIMITS.cpu_seconds} s of processor and {LIMITS.room_bytes >> 30} GiB of address space "
+        "each, their start is not counted, and an answer that they gave before is taken again (`--fresh`: not). Ours are "
+        "whole processes without a limit.",
     ]
     with tempfile.TemporaryDirectory(prefix="weighbridge-speed-") as scratch:
         folder = Path(scratch)
@@ -49,7 +58,7 @@ def measure(setting: Setting) -> Outcome:
             rows += _compared(what, path, setting.rounds, rounds, notes)
         rows.append(_repository(folder / "repository", setting, rounds))
         rows += _sizes(folder, rounds)
-        rows += _bombs(folder / "bombs", rounds, notes)
+        rows += _bombs(folder / "bombs", setting, rounds, notes)
     return Outcome(
         "inspection-speed", "What an inspection costs, whole processes", rows, _targets(rounds, rows), notes, rounds
     )
@@ -113,62 +122,18 @@ def one_shard(folder: Path, size: int = SHARD_BYTES) -> Path:
     return folder / "model-00001-of-00001.safetensors"
 
 
-def bombs(folder: Path) -> dict[str, Path]:
-    """Files that cost their reader far more than their size."""
-    folder.mkdir(parents=True)
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
-        for number in range(20_000):
-            archive.writestr(f"archive/data/{number}", b"x")
-    far = b"".join(b"r" + struct.pack("<I", place) for place in range(0, 1 << 31, 1 << 21))
-    doubling = b"".join(b"(h" + bytes([place]) + b"h" + bytes([place]) + b"l\x94" for place in range(60))
-    made = {
-        "archive of 20,000 members": ("model.pt", held.getvalue()),
-        "200 MB of memo entries": ("model.pkl", b"\x80\x04N" + far + b"r\0\0\0\0" * 39_900_000 + b"."),
-        "2,000,000 opcodes": ("model.pkl", b"N0" * 1_000_000 + b"N."),
-        "lists in lists, 1,000,000 deep": ("model.pkl", b"]" * 1_000_000 + b"a" * 999_999 + b"."),
-        "doubled 60 times": ("model.pkl", b"\x80\x04]\x94" + doubling + b"."),
-        **_many_names(),
-    }
-    found = {}
-    for number, (name, (path, data)) in enumerate(made.items()):
-        place = folder / str(number) / path
-        place.parent.mkdir()
-        place.write_bytes(data)
-        found[name] = place
-    return found
-
-
-def _many_names() -> dict[str, tuple[str, bytes]]:
-    """Files that hold little but names: each costs a reader that keeps them all many times its size."""
-    count = 1_000_000
-    keys = b"".join(b"\xa7k%06d\x00" % number for number in range(count))
-    names = b"".join(b"cmod%d\nname%d\n0" % (number, number) for number in range(count // 2))
-    config = b"{%s}" % b",".join(b'"k%d":%d' % (number, number) for number in range(count))
-    form = b'"t%d":{"dtype":"U8","shape":[1],"data_offsets":[%d,%d]}'
-    header = b"{%s}" % b",".join(form % (number, number, number + 1) for number in range(count // 2))
-    return {
-        "msgpack of 1,000,000 keys": ("flax_model.msgpack", b"\xdf" + struct.pack(">I", count) + keys),
-        "pickle of 500,000 names": ("model.pkl", b"\x80\x02" + names + b"N."),
-        "configuration of 1,000,000 keys": ("config.json", config),
-        "safetensors of 500,000 tensors": (
-            "model.safetensors",
-            struct.pack("<Q", len(header)) + header + bytes(count // 2),
-        ),
-    }
-
-
 # --- measuring -----------------------------------------------------------------------------------
 
 
 def _line(what: str, who: str, cost: Cost, **more: Cell) -> dict[str, Cell]:
-    return {
+    found: dict[str, Cell] = {
         "what": what,
         "scanner": who,
         "wall s": round(cost.wall_seconds, 2),
         "CPU s": round(cost.cpu_seconds, 2),
         "peak RSS MiB": round(cost.peak_rss_bytes / MIB),
-    } | more
+    }
+    return found | more
 
 
 def _ours(source: str | Path, *more: str, **variables: str) -> Cost:
@@ -179,7 +144,8 @@ def _ours(source: str | Path, *more: str, **variables: str) -> Cost:
 def _peer(scanner: Scanner, path: Path) -> Cost:
     program = interpreter(scanner).parent / scanner.environment
     with quiet_environment() as named:
-        return run([program, *scanner.words(path)[1:]], environment=named, codes=ANY)
+        limited = ["timeout", "-k", "5", str(PATIENCE_SECONDS), program] if scanner.name in SLOW else [program]
+        return run([*limited, *scanner.words(path)[1:]], environment=named, codes=ANY)
 
 
 def _compared(
@@ -189,11 +155,12 @@ def _compared(
     quick = [scanner for scanner in SCANNERS if scanner.name in QUICK]
     if path.is_dir():
         quick = [scanner for scanner in quick if scanner.name != "fickling"]
+    slow = [scanner for scanner in SCANNERS if scanner.name in SLOW]
     costs: dict[str, list[Cost]] = {}
-    for _ in range(count):
+    for turn in range(count):
         costs.setdefault(OURS, []).append(_ours(path))
         costs.setdefault(LIGHT, []).append(_ours(path, "--without", "malware", "--without", "secrets"))
-        for scanner in quick:
+        for scanner in quick if turn else [*quick, *slow]:
             try:
                 costs.setdefault(scanner.name, []).append(_peer(scanner, path))
             except BenchmarkFailed as error:
@@ -205,6 +172,8 @@ def _compared(
         if who in (OURS, LIGHT):
             said = read_json_line(found[-1].output)
             more = {"read MB": round(int(str(said["read_bytes"])) / 1e6, 2), "verdict": str(said["verdict"])}
+        elif who in SLOW and found[-1].wall_seconds >= PATIENCE_SECONDS:
+            more = {"verdict": f"none in {PATIENCE_SECONDS} s"}
         rows.append(_line(what, who, median(found), **more))
     return rows
 
@@ -249,23 +218,41 @@ def _sizes(folder: Path, rounds: dict[str, list[Cost]]) -> list[dict[str, Cell]]
     return rows
 
 
-def _bombs(folder: Path, rounds: dict[str, list[Cost]], notes: list[str]) -> list[dict[str, Cell]]:
+def _bombs(folder: Path, setting: Setting, rounds: dict[str, list[Cost]], notes: list[str]) -> list[dict[str, Cell]]:
     rows: list[dict[str, Cell]] = []
-    made = bombs(folder)
+    made = written_bombs(folder)
     for what, path in made.items():
         cost = _ours(path)
         rounds[f"{BOMB}{what}: {OURS}"] = [cost]
         rows.append(_line(f"{BOMB}{what}", OURS, cost, verdict=str(read_json_line(cost.output)["verdict"])))
-    for scanner in (WEIGHBRIDGE, *SCANNERS):
+    asked = {what: made[what] for what in NAMED}
+    # The variants of one program read alike.
+    for scanner in (one for one in SCANNERS if one.name in (*QUICK, *SLOW, "fickling, as a library")):
         try:
-            found = judge(scanner, made, seconds=BOMB_SECONDS)
+            found = judge(scanner, asked, limits=LIMITS, keep=True, fresh=setting.fresh)
         except BenchmarkFailed as error:
             notes.append(f"{scanner.name}, bombs: {str(error).splitlines()[0]}")
             continue
         for what, said in found.items():
-            line: dict[str, Cell] = {"what": what, "scanner": scanner.name, "wall s": round(said.wall_seconds, 2)}
-            rows.append(line | {"CPU s": round(said.cpu_seconds, 2), "verdict": f"{said.answer} ({said.code})"})
-    return rows
+            rows.append(bomb_line(what, scanner.name, said))
+    return sorted(rows, key=lambda row: list(made).index(str(row["what"]).removeprefix(BOMB)))
+
+
+def written_bombs(folder: Path) -> dict[str, Path]:
+    """Each bomb's path by its name."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.bombs", folder], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise BenchmarkFailed(f"the bombs cannot be written\n{done.stderr[-2000:]}")
+    return {name: Path(path) for name, path in json.loads(done.stdout).items()}
+
+
+def bomb_line(what: str, who: str, said: Judged) -> dict[str, Cell]:
+    """A row for what a peer made of a bomb."""
+    cost = Cost(said.wall_seconds, said.cpu_seconds, said.peak_bytes)
+    ended = said.code if isinstance(said.code, str) else f"{said.answer} (exit {said.code})"
+    return _line(f"{BOMB}{what}", who, cost, verdict=ended)
 
 
 def _targets(rounds: dict[str, list[Cost]], rows: Sequence[dict[str, Cell]]) -> list[Target]:

@@ -1,12 +1,13 @@
 """Asks our inspectors of many files in one process: `python -m benchmarks.one_process < QUESTIONS > ANSWERS`.
 
-A question is a JSON list `[id, path]`; an answer is `[id, exit code, wall seconds, CPU seconds]`, the code as the command
+A question is a JSON list `[id, path]`; an answer is `[id, exit code, wall seconds, CPU seconds, peak bytes]`, the code as the command
 line `weighbridge scan` says it, or "timed out". The engines for secrets and malware are off.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import sys
 import time
@@ -73,7 +74,8 @@ def main() -> int:
         finally:
             signal.alarm(0)
         spent = round(time.monotonic() - began, 4), round(time.process_time() - before, 4)
-        print(json.dumps([case, said, *spent]), flush=True)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(json.dumps([case, said, *spent, peak]), flush=True)
     return 0
 
 

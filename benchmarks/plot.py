@@ -17,6 +17,8 @@ from matplotlib import pyplot  # type: ignore[import-not-found, unused-ignore] #
 
 OURS = "#1b6ca8"
 OTHER = "#b8bec6"
+HONEST = "#c0392b"
+TALL = 4.2
 
 
 def bars(axis: Any, outcome: dict[str, Any], column: str, unit: str, title: str) -> None:
@@ -56,18 +58,23 @@ def line(axis: Any, outcome: dict[str, Any], column: str, title: str, *, limit: 
     _finish(axis, title)
 
 
-def scatter(axis: Any, outcome: dict[str, Any]) -> None:
-    """Each scanner by the share of malicious files that it stops and of honest ones: the upper left corner is right."""
-    for point in outcome["details"]["scatter"]:
+def shares(axis: Any, outcome: dict[str, Any], key: str, title: str) -> None:
+    """Two bars for each scanner: the share of hostile files that it stops, and of honest ones; pale: ended in an error."""
+    points = outcome["details"]["scatter"]
+    for at, point in enumerate(points):
         ours = point["what"].startswith("weighbridge")
-        axis.plot(point["benign"], point["malicious"], "o", color=OURS if ours else "#6b7280")
-        place = (point["benign"], point["malicious"])
-        axis.annotate(point["what"], place, textcoords="offset points", xytext=(6, 3))
-    axis.set_xlim(-2, 102)
-    axis.set_ylim(-2, 106)
-    axis.set_xlabel("honest files stopped (%)")
-    axis.set_ylabel("malicious files stopped (%)")
-    _finish(axis, "Scanners: recall and false alarms")
+        for side, place, colour in (("malicious", at - 0.2, OURS if ours else "#6b7280"), ("benign", at + 0.2, HONEST)):
+            value, errors = point[f"{side}{key}"], point[f"{side}{key} errors"]
+            axis.barh(place, value, color=colour, height=0.36)
+            axis.barh(place, errors, left=value, color=colour, height=0.36, alpha=0.25)
+            said = f"{value:g} %" + (f" + {errors:g}" if errors else "")
+            axis.annotate(said, (value + errors, place), textcoords="offset points", xytext=(3, -3), fontsize=6.5)
+    axis.set_yticks(range(len(points)), [point["what"] for point in points])
+    axis.set_xlim(0, 124)
+    axis.invert_yaxis()
+    axis.xaxis.set_visible(False)
+    axis.spines["bottom"].set_visible(False)
+    _finish(axis, title)
 
 
 PANELS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
@@ -76,7 +83,10 @@ PANELS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "hashes": lambda axis, found: bars(axis, found, "CPU-s/GB", "", "Hashes: CPU-seconds per GB"),
     "verify": lambda axis, found: bars(axis, found, "GB/s", "", "Verification of every byte (GB/s)"),
     "memory": lambda axis, found: line(axis, found, "peak RSS MiB", "Peak memory of an ingest (MiB)", limit=512),
-    "inspection-accuracy": scatter,
+    "inspection-accuracy": lambda axis, found: shares(
+        axis, found, "", "Hostile (dark) and honest (red) stopped; pale: errors"
+    ),
+    "inspection-claimed": lambda axis, found: shares(axis, found, " claimed", "The same, of the classes each reads"),
     "small-files": lambda axis, found: line(axis, found, "wall ms/file", "Small files: ms per file"),
 }
 
@@ -84,9 +94,13 @@ PANELS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
 def main() -> int:
     """Reads the results from standard input and writes the picture."""
     results = json.load(sys.stdin)["results"]
+    if "inspection-accuracy" in results:
+        results["inspection-claimed"] = results["inspection-accuracy"]
     names = [name for name in PANELS if name in results]
     rows = -(-len(names) // 2)
-    figure, axes = pyplot.subplots(rows, 2, figsize=(10.5, 2.35 * rows), squeeze=False)
+    heights = [TALL if any("inspection" in name for name in names[row * 2 :][:2]) else 2.35 for row in range(rows)]
+    size, room = (10.5, sum(heights)), {"height_ratios": heights}
+    figure, axes = pyplot.subplots(rows, 2, figsize=size, squeeze=False, gridspec_kw=room)
     for axis, name in zip(axes.flat, names, strict=False):
         PANELS[name](axis, results[name])
     for axis in list(axes.flat)[len(names) :]:

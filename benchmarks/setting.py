@@ -28,6 +28,12 @@ class Setting:
     large: bool
     corpus_python: Path | None = None
     """An interpreter with the libraries of `corpus.txt`; None to make one."""
+    sample: int = 25
+    """Inspection: so many files of each class and side at most; 0 for all."""
+    jobs: int = 2
+    """Inspection: so many scanners at a time."""
+    fresh: bool = False
+    """Inspection: ask again what was answered before."""
 
     @property
     def size_bytes(self) -> int:
