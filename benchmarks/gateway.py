@@ -1,17 +1,18 @@
-"""`python -m benchmarks.gateway [--seconds 5] [--megabytes 512]`: the gateway beside a bare Starlette app and its own stack without proof.
+"""`python -m benchmarks.gateway [--seconds 5] [--megabytes 512] [--only metadata]`: the gateway beside a bare app and olah.
 
-All servers run the same uvicorn with uvloop and httptools, one process each, one at a time, over a folder in memory where the
-machine has one; the bare app also under Granian. `wrk` asks for metadata, `curl` for bytes. The load runs on the same machine.
+Servers run one process each, over a folder in memory where the machine has one; contenders take turns, so that a busy machine is
+as busy for all, and medians are told. `wrk` asks for metadata, `curl` for bytes. The load runs on the same machine. Every bar is
+told as met or missed; nothing is asserted.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import re
 import shutil
-import signal
 import socket
 import statistics
 import subprocess
@@ -19,178 +20,321 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-MODES = ("bare", "granian", "gateway", "unverified")
-INFO = "/api/models/acme/big/revision/main"
-FILE = "/acme/big/resolve/main/model.safetensors"
-ROUNDS = 5
+from benchmarks.gateway_servers import FILE, INFO, REQUIREMENTS, Olah, Running, as_installed, olah, served
+from benchmarks.measure import BenchmarkFailed
 
-
-# --- the servers, each in a process of its own ---------------------------------------------------
-
-
-def bare_app(body: bytes) -> Any:
-    """A Starlette app with one route that answers with the same bytes."""
-    from starlette.applications import Starlette
-    from starlette.requests import Request
-    from starlette.responses import Response
-    from starlette.routing import Route
-
-    async def info(_request: Request) -> Response:
-        return Response(body, media_type="application/json")
-
-    return Starlette(routes=[Route("/api/models/{org}/{name}/revision/{ref}", info)])
+CLIENTS = (32, 256, 1_000)
+READERS = (1, 4, 16)
+STREAMS = 64
+IDLE, DRIPPING = 2_000, 200
+DRIP_BYTES = 10_000
+SETTLE_SECONDS = 5
+"""Until every one of the bad clients has its first bytes: what they cost at once is not what they cost from then on."""
 
 
-def gateway_app(home: str, *, verified: bool) -> Any:
-    """The gateway over a home; without proof only the hash is left out."""
-    from weighbridge.cli.channeling import index_reader
-    from weighbridge.cli.console import Output
-    from weighbridge.cli.settings import find_home
-    from weighbridge.cli.yard import OpenYard
-    from weighbridge.serve import streaming
-    from weighbridge.serve.app import build_app
-    from weighbridge.serve.approved import Approved
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table. `met` None: there is no bar."""
 
-    if not verified:
-
-        def unproven(store: Any, stored: Any, artifact: Any, numbers: Any, buffer: Any) -> Iterator[Any]:
-            start = numbers[0] * streaming.CHUNK_BYTES
-            end = min(start + streaming.CHUNK_BYTES, artifact.size_bytes)
-            with store.open(stored.key, start, end) as stream:
-                view, filled = memoryview(buffer)[: end - start], 0
-                while filled < len(view):
-                    filled += stream.readinto(view[filled:])
-            yield numbers[0], view
-
-        streaming.read_chunks = unproven
-    yard = OpenYard(find_home(home), Output(as_json=False, quiet=True, colour=False))
-    return build_app(Approved(yard.approved(), index_reader(yard), yard.trusted))
+    what: str
+    who: str
+    figure: str
+    ratio: str = ""
+    bar: str = ""
+    met: bool | None = None
 
 
-def app_of_granian() -> Any:
-    """The bare app, from the file that the environment names."""
-    return bare_app(Path(os.environ["BENCH_BODY"]).read_bytes())
+@dataclass
+class Table:
+    """Rows as they come; each is told on stderr as well, for who waits."""
+
+    rows: list[Row] = field(default_factory=list)
+
+    def add(self, row: Row) -> None:
+        """One more."""
+        self.rows.append(row)
+        print(f"{row.what}  {row.who}  {row.figure}  {row.ratio}", file=sys.stderr, flush=True)
+
+    def text(self) -> str:
+        """All of it, in columns."""
+        verdicts = {True: "met", False: "MISSED", None: ""}
+        lines = [("what", "who", "figure", "ratio", "bar", "")]
+        lines += [(row.what, row.who, row.figure, row.ratio, row.bar, verdicts[row.met]) for row in self.rows]
+        widths = [max(len(line[column]) for line in lines) for column in range(6)]
+        return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
-def serve(mode: str, home: str, body: str, port: int) -> None:
-    """Runs one server until it is killed."""
-    if mode == "granian":
-        from granian import Granian
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is served, by whom, and how long each measurement lasts."""
 
-        os.environ["BENCH_BODY"] = body
-        Granian(
-            "benchmarks.gateway:app_of_granian", port=port, interface="asgi", factory=True, log_enabled=False
-        ).serve()
-        return
-    from weighbridge.serve.server import ServerSettings, listen
-    from weighbridge.serve.server import serve as run
+    home: Path
+    body: Path
+    seconds: int
+    rounds: int
+    granian: bool
+    olah: Olah | None
 
-    app = bare_app(Path(body).read_bytes()) if mode == "bare" else gateway_app(home, verified=mode != "unverified")
-    run(app, listen("127.0.0.1", port), ServerSettings(), on_ready=lambda: None)
-
-
-@contextlib.contextmanager
-def served(mode: str, home: Path, body: Path) -> Iterator[tuple[str, int, float]]:
-    """A running server: its address, its process, and how long it took to answer."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-    began = time.monotonic()
-    command = [sys.executable, "-m", "benchmarks.gateway", "--serve", mode, str(home), str(body), str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    try:
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                break
-            if time.monotonic() - began > 60:
-                raise SystemExit(f"{mode} did not start")
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{port}", process.pid, time.monotonic() - began
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    def contenders(self, *modes: str) -> dict[str, Callable[[], contextlib.AbstractContextManager[Running]]]:
+        """How each of them is started."""
+        found: dict[str, Callable[[], contextlib.AbstractContextManager[Running]]] = {
+            mode: lambda mode=mode: served(mode, self.home, self.body)  # type: ignore[misc]
+            for mode in modes
+        }
+        if self.olah is not None:
+            found["olah"] = self.olah.running
+        return found
 
 
 # --- the load ------------------------------------------------------------------------------------
 
 
-def wrk(url: str, clients: int, seconds: int) -> tuple[float, float]:
-    """Requests per second, and the 99th percentile of latency in ms."""
-    ran = subprocess.run(
-        ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--latency", url], capture_output=True, text=True, check=True
-    )
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What `wrk` saw: requests per second, latencies in ms, and requests that were not answered in two seconds."""
+
+    rate: float
+    half: float
+    late: float
+    failed: int
+
+
+def wrk(url: str, clients: int, seconds: int) -> Asked:
+    """So many clients that ask again and again."""
+    words = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--latency", url]
+    ran = subprocess.run(words, capture_output=True, text=True, check=True)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", ran.stdout)
-    late = re.search(r"99%\s+([\d.]+)(us|ms|s)", ran.stdout)
-    assert rate, ran.stdout
-    assert late, ran.stdout
-    if "Non-2xx" in ran.stdout:
+    found = {at: _milliseconds(ran.stdout, at) for at in ("50", "99")}
+    if rate is None or "Non-2xx" in ran.stdout:
         raise SystemExit(f"{url} refused:\n{ran.stdout}")
-    return float(rate.group(1)), float(late.group(1)) * {"us": 0.001, "ms": 1, "s": 1000}[late.group(2)]
+    failed = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", ran.stdout)
+    return Asked(float(rate.group(1)), found["50"], found["99"], sum(map(int, failed.groups())) if failed else 0)
+
+
+def _milliseconds(text: str, percent: str) -> float:
+    found = re.search(rf"\s{percent}%\s+([\d.]+)(us|ms|s)", text)
+    milliseconds = float(found.group(1)) * {"us": 0.001, "ms": 1, "s": 1000}[found.group(2)] if found else 0.0
+    # Of no answer at all `wrk` says 0.
+    return milliseconds or float("inf")
 
 
 def fetch(url: str, clients: int) -> tuple[float, float]:
-    """Megabytes per second that so many curls at once get, and the CPU seconds of all of them together with nothing else."""
+    """Megabytes per second that so many curls at once get, and the megabytes of all of them together."""
     began = time.monotonic()
     running = [
-        subprocess.Popen(["curl", "-sSf", "-o", "/dev/null", "-w", "%{size_download}", url], stdout=-1)
+        subprocess.Popen(["curl", "-sSfL", "-o", "/dev/null", "-w", "%{size_download}", url], stdout=subprocess.PIPE)
         for _ in range(clients)
     ]
     total = sum(int(one.communicate()[0]) for one in running)
     return total / 1e6 / (time.monotonic() - began), total / 1e6
 
 
-def cpu_seconds(pid: int) -> float:
-    """CPU time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def rss(pid: int) -> float:
-    """Memory that a process holds, in MiB."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+@contextlib.contextmanager
+def connected(server: Running, count: int, *, request: str = "") -> Iterator[list[socket.socket]]:
+    """So many connections, each with a request that differs in `{start}` or with none."""
+    socks = []
+    try:
+        for number in range(count):
+            sock = socket.create_connection(server.address)
+            socks.append(sock)
+            if request:
+                sock.sendall(request.format(start=(number * 9_000_001) % 200_000_000).encode())
+        yield socks
+    finally:
+        for sock in socks:
+            sock.close()
 
 
 @contextlib.contextmanager
-def hostile(url: str, idle: int, dripping: int) -> Iterator[None]:
-    """So many connections that say nothing, and so many that read a file at 10 kB a second."""
-    host, port = url.removeprefix("http://").split(":")
-    socks = []
-    for number in range(idle + dripping):
-        sock = socket.create_connection((host, int(port)))
-        socks.append(sock)
-        if number >= idle:
-            start = (number * 9_000_001) % 200_000_000
-            sock.sendall(f"GET {FILE} HTTP/1.1\r\nHost: x\r\nRange: bytes={start}-\r\n\r\n".encode())
+def reading(socks: list[socket.socket], every: float) -> Iterator[None]:
+    """Takes `DRIP_BYTES` from each connection, again and again."""
     stop = threading.Event()
 
-    def drip() -> None:
-        while not stop.wait(1):
-            for sock in socks[idle:]:
+    def read() -> None:
+        while not stop.wait(every):
+            for sock in socks:
                 with contextlib.suppress(OSError):
-                    sock.recv(10_000)
+                    sock.recv(DRIP_BYTES, socket.MSG_DONTWAIT)
 
-    thread = threading.Thread(target=drip)
+    thread = threading.Thread(target=read)
     thread.start()
     try:
         yield
     finally:
         stop.set()
         thread.join()
-        for sock in socks:
-            sock.close()
 
 
-# --- the table -----------------------------------------------------------------------------------
+RANGED = f"GET {FILE} HTTP/1.1\r\nHost: 127.0.0.1\r\nRange: bytes={{start}}-\r\n\r\n"
+
+
+# --- the parts -----------------------------------------------------------------------------------
+
+
+def metadata_part(setting: Setting, table: Table) -> None:
+    """Requests per second and latency."""
+    modes = ("bare", "granian", "gateway") if setting.granian else ("bare", "gateway")
+    for clients in CLIENTS:
+        with contextlib.ExitStack() as stack:
+            servers = {name: stack.enter_context(make()) for name, make in setting.contenders(*modes).items()}
+            seen: dict[str, list[Asked]] = {name: [] for name in servers}
+            for _ in range(setting.rounds):
+                for name, server in servers.items():
+                    seen[name].append(wrk(server.url + INFO, clients, setting.seconds))
+            peaks = {name: server.peak() for name, server in servers.items()}
+        rates = {name: statistics.median(one.rate for one in found) for name, found in seen.items()}
+        lates = {name: statistics.median(one.late for one in found) for name, found in seen.items()}
+        for name, found in seen.items():
+            ours = name == "gateway"
+            half, failed = statistics.median(one.half for one in found), sum(one.failed for one in found)
+            share, times = rates[name] / rates["bare"], lates[name] / lates["bare"]
+            lost = f", {failed} unanswered" if failed else ""
+            what = f"metadata, {clients} clients"
+            table.add(
+                Row(
+                    what,
+                    name,
+                    f"{rates[name]:.0f} requests/s{lost}",
+                    f"{share:.0%} of bare",
+                    "80 %" if ours else "",
+                    share >= 0.8 if ours else None,
+                )
+            )
+            barred = ours and clients == 256
+            table.add(
+                Row(
+                    what,
+                    name,
+                    f"p50 {half:.1f} ms, p99 {lates[name]:.1f} ms",
+                    f"{times:.1f} x bare",
+                    "3 x" if barred else "",
+                    times < 3 if barred else None,
+                )
+            )
+            barred = ours and clients == 1_000
+            table.add(
+                Row(
+                    what,
+                    name,
+                    f"peak {peaks[name]:.1f} MiB",
+                    "",
+                    "96 MiB" if barred else "",
+                    peaks[name] < 96 if barred else None,
+                )
+            )
+
+
+def bytes_part(setting: Setting, table: Table) -> None:
+    """Streaming with proof, without, and by olah from its cache."""
+    with contextlib.ExitStack() as stack:
+        contenders = setting.contenders("unverified", "gateway")
+        servers = {name: stack.enter_context(make()) for name, make in contenders.items()}
+        for clients in READERS:
+            seen: dict[str, list[tuple[float, float]]] = {name: [] for name in servers}
+            for _ in range(setting.rounds):
+                for name, server in servers.items():
+                    before = server.cpu_seconds()
+                    rate, moved = fetch(server.url + FILE, clients)
+                    seen[name].append((rate, (server.cpu_seconds() - before) / moved * 1000))
+            base = statistics.median(rate for rate, _ in seen["unverified"])
+            for name, found in seen.items():
+                rate, cpu = (statistics.median(column) for column in zip(*found, strict=True))
+                ours, share = name == "gateway", rate / base
+                figure = f"{rate:.0f} MB/s, {cpu:.2f} CPU-s/GB"
+                table.add(
+                    Row(
+                        f"bytes, {clients} clients",
+                        name,
+                        figure,
+                        f"{share:.0%} of unverified",
+                        "80 %" if ours else "",
+                        share >= 0.8 if ours else None,
+                    )
+                )
+
+
+def memory_part(setting: Setting, table: Table) -> None:
+    """Memory with 1,000 connections that ask for metadata, and what each of so many downloads adds to it."""
+    for name, make in setting.contenders("gateway").items():
+        ours = name == "gateway"
+        with make() as server, connected(server, 1_000 - 64):
+            wrk(server.url + INFO, 64, setting.seconds)
+            before, peak = server.rss(), server.peak()
+            with connected(server, STREAMS, request=RANGED) as socks, reading(socks, 0.05):
+                time.sleep(SETTLE_SECONDS)
+                held = server.rss()
+        each = (held - before) / STREAMS
+        what = "memory, 1000 clients"
+        table.add(Row(what, name, f"peak {peak:.1f} MiB", "", "96 MiB" if ours else "", peak < 96 if ours else None))
+        what = f"memory, {STREAMS} downloads beside them"
+        figure = f"{held:.1f} MiB in all, {each:.2f} MiB each"
+        table.add(Row(what, name, figure, "", "4 MiB each" if ours else "", each <= 4 if ours else None))
+
+
+def hostile_part(setting: Setting, table: Table) -> None:
+    """What good clients feel of bad ones."""
+    what = f"hostile, {IDLE} idle and {DRIPPING} dripping"
+    for name, make in setting.contenders("gateway").items():
+        calms, lates = [], []
+        for _ in range(setting.rounds):
+            with make() as server:
+                calms.append(wrk(server.url + INFO, 32, setting.seconds).late)
+                before = server.rss()
+                with connected(server, IDLE), connected(server, DRIPPING, request=RANGED) as socks, reading(socks, 1.0):
+                    time.sleep(SETTLE_SECONDS)
+                    lates.append(wrk(server.url + INFO, 32, setting.seconds).late)
+                    after = server.rss()
+        calm, late = statistics.median(calms), statistics.median(lates)
+        ours, times = name == "gateway", late / calm
+        table.add(
+            Row(
+                what,
+                name,
+                f"p99 {calm:.1f} -> {late:.1f} ms; {before:.1f} -> {after:.1f} MiB",
+                f"{times:.1f} x",
+                "2 x" if ours else "",
+                times < 2 if ours else None,
+            )
+        )
+
+
+def restart_part(setting: Setting, table: Table) -> None:
+    """From the command to the first answer about a model."""
+    contenders: dict[str, Callable[[], contextlib.AbstractContextManager[Running]]] = {
+        "gateway": lambda: as_installed(setting.home)
+    }
+    if setting.olah is not None:
+        contenders["olah"] = setting.olah.running
+    for name, make in contenders.items():
+        found = []
+        for _ in range(setting.rounds):
+            with make() as server:
+                found.append(server.took)
+                held = server.rss()
+        took, ours = statistics.median(found), name == "gateway"
+        figure = f"{took:.2f} s to the first answer, {held:.1f} MiB"
+        table.add(Row("restart", name, figure, "", "1 s" if ours else "", took < 1 if ours else None))
+
+
+PARTS = {
+    "metadata": metadata_part,
+    "bytes": bytes_part,
+    "memory": memory_part,
+    "hostile": hostile_part,
+    "restart": restart_part,
+}
+
+
+# --- what is served ------------------------------------------------------------------------------
 
 
 def fill(folder: Path, megabytes: int) -> Path:
-    """A home with one approved model of so many megabytes."""
+    """A home with one approved model of so many megabytes; its source stays in `big`."""
     source = folder / "big"
     source.mkdir(parents=True)
     (source / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Big\n")
@@ -215,87 +359,49 @@ def fill(folder: Path, megabytes: int) -> Path:
     return home
 
 
-def metadata_rows(home: Path, body: Path, seconds: int) -> None:
-    """Requests per second and latency, in turns, so that a busy machine is as busy for all."""
-    with contextlib.ExitStack() as stack:
-        servers = {mode: stack.enter_context(served(mode, home, body)) for mode in ("bare", "granian", "gateway")}
-        for clients in (32, 256, 1_000):
-            figures: dict[str, list[tuple[float, float]]] = {mode: [] for mode in servers}
-            for _ in range(3):
-                for mode, (url, _, _) in servers.items():
-                    figures[mode].append(wrk(url + INFO, clients, seconds))
-            base = statistics.median(rate for rate, _ in figures["bare"])
-            for mode, found in figures.items():
-                rate, late = (statistics.median(column) for column in zip(*found, strict=True))
-                print(
-                    f"metadata  {mode:<10} {clients:>5} clients  {rate:>8.0f} requests/s ({rate / base:4.0%} of bare)  "
-                    f"p99 {late:7.1f} ms  {rss(servers[mode][1]):6.1f} MiB"
-                )
-
-
-def bytes_rows(home: Path, body: Path) -> None:
-    """Streaming with and without proof, in turns."""
-    with contextlib.ExitStack() as stack:
-        servers = {mode: stack.enter_context(served(mode, home, body)) for mode in ("unverified", "gateway")}
-        for clients in (1, 4, 16):
-            figures: dict[str, list[tuple[float, float]]] = {mode: [] for mode in servers}
-            for _ in range(ROUNDS):
-                for mode, (url, pid, _) in servers.items():
-                    before = cpu_seconds(pid)
-                    rate, moved = fetch(url + FILE, clients)
-                    figures[mode].append((rate, (cpu_seconds(pid) - before) / moved * 1000))
-            base = statistics.median(rate for rate, _ in figures["unverified"])
-            for mode, found in figures.items():
-                rate, cpu = (statistics.median(column) for column in zip(*found, strict=True))
-                print(
-                    f"bytes     {mode:<10} {clients:>5} clients  {rate:>8.0f} MB/s ({rate / base:4.0%} of unverified)  "
-                    f"{cpu:5.2f} CPU-s/GB  {rss(servers[mode][1]):6.1f} MiB"
-                )
-
-
-def hostile_rows(home: Path, body: Path, seconds: int) -> None:
-    """What good clients feel of bad ones."""
-    with served("gateway", home, body) as (url, pid, took):
-        print(f"start     gateway    {took:.2f} s to the first accepted connection, {rss(pid):.1f} MiB")
-        _, calm = wrk(url + INFO, 32, seconds)
-        before = rss(pid)
-        with hostile(url, 2_000, 200):
-            time.sleep(5)
-            _, late = wrk(url + INFO, 32, seconds)
-            print(
-                f"hostile   gateway    2000 idle, 200 dripping: p99 {calm:.1f} ms -> {late:.1f} ms ({late / calm:.1f} times); "
-                f"{before:.1f} -> {rss(pid):.1f} MiB"
-            )
+def versions() -> str:
+    """What is compared, and on what."""
+    names = ("starlette", "uvicorn", "uvloop", "httptools", "blake3")
+    found = [f"{name} {metadata.version(name)}" for name in names]
+    found += [line for line in REQUIREMENTS.read_text().splitlines() if not line.startswith("#")]
+    python = f"Python {sys.version.split()[0]}"
+    return f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {python}, {', '.join(found)}"
 
 
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--serve", nargs=4, metavar=("MODE", "HOME", "BODY", "PORT"), help=argparse.SUPPRESS)
-    parser.add_argument("--seconds", type=int, default=5)
-    parser.add_argument("--megabytes", type=int, default=512)
-    parser.add_argument("--only", choices=("metadata", "bytes", "hostile"), default="")
+    parser.add_argument("--seconds", type=int, default=5, help="of each measurement of metadata")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--megabytes", type=int, default=512, help="of the model")
+    parser.add_argument("--only", choices=PARTS, action="append", help="may be repeated")
+    parser.add_argument("--without-olah", action="store_true")
+    parser.add_argument("--granian", action="store_true", help="the bare app also under Granian")
+    parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
-    if options.serve:
-        mode, home, body, port = options.serve
-        serve(mode, home, body, int(port))
-        return
-    versions = {
-        name: metadata.version(name) for name in ("starlette", "uvicorn", "granian", "uvloop", "httptools", "blake3")
-    }
-    print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, {versions}; load {os.getloadavg()[0]:.1f}")
+    if options.megabytes < 300:
+        parser.error("streams begin within the first 200 MB of the model: give it at least 300")
+    told, table = versions(), Table()
     workspace = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    with tempfile.TemporaryDirectory(dir=workspace) as name:
+    with tempfile.TemporaryDirectory(dir=workspace) as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         home, body = fill(folder, options.megabytes), folder / "body"
-        with served("gateway", home, body) as (url, _, _):
-            body.write_bytes(subprocess.run(["curl", "-sSf", url + INFO], capture_output=True, check=True).stdout)
-        if options.only in ("", "metadata"):
-            metadata_rows(home, body, options.seconds)
-        if options.only in ("", "bytes"):
-            bytes_rows(home, body)
-        if options.only in ("", "hostile"):
-            hostile_rows(home, body, options.seconds)
+        with as_installed(home) as server:
+            body.write_bytes(
+                subprocess.run(["curl", "-sSf", server.url + INFO], capture_output=True, check=True).stdout
+            )
+        try:
+            peer = None if options.without_olah else stack.enter_context(olah(folder / "big", folder / "olah"))
+        except BenchmarkFailed as error:
+            print(f"without olah: {error}", file=sys.stderr)
+            peer = None
+        setting = Setting(home, body, options.seconds, options.rounds, options.granian, peer)
+        for part in options.only or PARTS:
+            PARTS[part](setting, table)
+    print(f"{told}\n\n{table.text()}")
+    if options.json:
+        rows = [asdict(row) for row in table.rows]
+        options.json.write_text(json.dumps({"versions": told, "rows": rows}, indent=2))
 
 
 if __name__ == "__main__":

@@ -133,6 +133,7 @@ class GatewayProcess:
             "HF_HOME": str(home),
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_UPDATE_CHECK": "1",
             "NO_COLOR": "1",
         }
 
