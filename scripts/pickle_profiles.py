@@ -1,7 +1,8 @@
 # ruff: noqa: SIM905, BLE001 - lists of words read better as words; a library may raise anything when imported
 """Writes the name lists of the pickle profiles from the installed libraries.
 
-Run it with an interpreter that has scikit-learn, scipy, pandas, torch, transformers, accelerate, xgboost and lightgbm:
+Run it with an interpreter that has scikit-learn, scipy, pandas, torch, transformers, accelerate, xgboost, lightgbm and
+`COMPANIONS`:
 `python scripts/pickle_profiles.py src/weighbridge/inspectors/pickles/profiles`. What it writes is committed and is all
 that inspectors read; they never look at an installed library.
 
@@ -64,6 +65,8 @@ REFUSED = frozenset(
     torch.nn.modules.lazy.LazyModuleMixin sklearn.utils._joblib sklearn.utils._show_versions
     """.split()
 )
+COMPANIONS = ("imblearn", "category_encoders", "feature_engine", "hmmlearn", "mlxtend", "networkx.classes")
+"""Libraries whose estimators go with scikit-learn's, and keep arrays, tables and settings."""
 FUNCTION_MODULES = (
     "sklearn.metrics", "sklearn.feature_selection", "sklearn.preprocessing", "sklearn.feature_extraction.text",
     "sklearn.neural_network._base", "sklearn.utils.extmath", "sklearn.gaussian_process", "sklearn.covariance",
@@ -189,6 +192,7 @@ def main() -> None:
     write(folder / "torch.txt", *nn, {"function": torch_functions()})
     write(folder / "scipy.txt", *(listed(f"scipy.{name}") for name in ("interpolate", "sparse")))
     write(folder / "boosters.txt", *(listed(name) for name in ("xgboost.sklearn", "lightgbm.sklearn")))
+    write(folder / "companions.txt", *(listed(name) for name in COMPANIONS))
     wanted = ("transformers.training_args", "transformers.training_args_seq2seq", "transformers.trainer_utils",
               "transformers.trainer_callback", "transformers.trainer_pt_utils", "transformers.debug_utils",
               "transformers.utils.generic", "transformers.configuration_utils", "transformers.generation.configuration_utils",

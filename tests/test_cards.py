@@ -130,6 +130,8 @@ def test_a_password_in_an_address_is_not_repeated() -> None:
         ("tokenizer.ini", "[model]\nsize = 3\n", set()),
         ("config.toml", 'name = "x"\n[train]\nsteps = 100\n', set()),
         ("setup.cfg", "[metadata]\nname = x\n[options.entry_points]\nx = y\n", {"settings-runs-code"}),
+        ("setup.cfg", "[options]\ncmdclass =\n  install = evil.Install\n", {"settings-runs-code"}),
+        ("setup.cfg", "[options]\ndependency_links =\n  http://evil.example/x\n", {"requirements-address"}),
         ("pyproject.toml", '[build-system]\nbuild-backend = "evil"\n', {"settings-runs-code"}),
         ("pip.conf", "[global]\nindex-url = https://evil.example/simple\n", {"settings-index"}),
     ],
@@ -150,6 +152,7 @@ def test_every_rule_of_plain_texts_is_provoked() -> None:
     provoked = {rule for _, _, rules in REQUIREMENTS for rule in rules}
     here = {
         "table-formula", "settings-runs-code", "settings-index", "path-file", "path-file-import",
+        "style-script", "style-external",
     }  # fmt: skip
     assert provoked | here == {rule.id for rule in plain_texts.RULES}
 

@@ -20,12 +20,14 @@ from typing import Final
 
 from weighbridge.core.errors import LimitExceeded, Malformed
 from weighbridge.core.ports import RangeReader
-from weighbridge.formats.bounded import read_whole
+from weighbridge.formats.bounded import lines, read_whole
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 MAX_TEXT_BYTES: Final = 64 * 1024 * 1024
 """The largest tokenizers of public models take 35 MB."""
+MAX_LINES_BYTES: Final = 1024 * 1024 * 1024
+"""Of a text of one value a line."""
 MAX_VALUES: Final = 4_000_000
 """Values, estimated from commas and brackets: 1.4 million in the largest public tokenizers."""
 MAX_DEPTH: Final = 100
@@ -102,7 +104,7 @@ def parse(data: bytes, *, max_values: int = MAX_VALUES) -> JsonText:
     del data
     building = _Building()
     value = _decode(text, building, paired=len(text) < PAIRED_CHARACTERS)
-    if _is_deeper(value, MAX_DEPTH):
+    if is_deeper(value, MAX_DEPTH):
         raise JsonProblem("nesting", f"values are nested deeper than {MAX_DEPTH} levels")
     if len(text) >= PAIRED_CHARACTERS and _keys_in(value) != _STRING.sub("", text).count(":"):
         # Some key is there twice: only with all pairs at hand can it be said which.
@@ -136,13 +138,17 @@ def read_json(reader: RangeReader, *, max_values: int = MAX_VALUES) -> JsonText:
     return parse(read_whole(reader, MAX_TEXT_BYTES), max_values=max_values)
 
 
-def read_lines(data: bytes) -> Iterator[JsonText]:
-    """The values of a text with one JSON value in each line; empty lines are passed by.
+def read_lines(reader: RangeReader) -> Iterator[JsonText]:
+    """The values of a text with one JSON value in each line, which is read in blocks; empty lines are passed by.
 
     Raises:
-        LimitExceeded, JsonProblem: as `parse`, with the line's number.
+        LimitExceeded: the text, or a line of it, is longer than is read, or a line holds too many values.
+        JsonProblem: as `parse`, with the line's number.
+        Truncated: it is shorter than promised.
     """
-    for number, line in enumerate(data.split(b"\n"), start=1):
+    if reader.size_bytes > MAX_LINES_BYTES:
+        raise LimitExceeded(f"'{reader.path}' has {reader.size_bytes} bytes, and at most {MAX_LINES_BYTES} are read")
+    for number, line in enumerate(lines(reader, MAX_TEXT_BYTES), start=1):
         if line.strip():
             try:
                 yield parse(line)
@@ -163,7 +169,7 @@ def _keys_in(value: Json) -> int:
     return count
 
 
-def _is_deeper(value: Json, limit: int) -> bool:
+def is_deeper(value: Json, limit: int) -> bool:
     """Whether containers lie within each other to more than `limit` levels; level by level, without recursion."""
     level = [value] if isinstance(value, (dict, list)) else []
     depth = 0

@@ -68,11 +68,13 @@ _MAGIC: Final[tuple[tuple[int, bytes, Kind], ...]] = (
     (0, b"ftrt", Kind("tensorrt", "weights")),
     (0, b"\xba\x16\x4f\x2f", Kind("fasttext", "weights")),
     (0, b"lCRF", Kind("crfsuite", "weights")),
+    (0, b"\xd6\xfd\xb2\x7e", Kind("openfst", "weights")),
+    (0, b"\x5c\xf3\xb2\x7e", Kind("openfst", "weights")),
     (0, b"mmap lm http://kheafield.com/code format version", Kind("kenlm", "weights")),
     (0, b"MATLAB 5.0 MAT-file", Kind("matlab", "serialised")),
     (0, b"\xac\xed\x00\x05", Kind("java-serialization", "serialised")),
     (0, b"Obj\x01", Kind("avro", "serialised")),
-    (0, b"ORC\x0a", Kind("orc", "serialised")),
+    (0, b"ORC", Kind("orc", "serialised")),
     (0, b"\x89HDF\r\n\x1a\n", Kind("hdf5", "weights")),
     (512, b"\x89HDF\r\n\x1a\n", Kind("hdf5", "weights")),
     (1024, b"\x89HDF\r\n\x1a\n", Kind("hdf5", "weights")),
@@ -123,6 +125,13 @@ _MAGIC: Final[tuple[tuple[int, bytes, Kind], ...]] = (
     (0, b"fLaC", Kind("flac", "media")),
     (0, b"OggS", Kind("ogg", "media")),
     (0, b"\x1a\x45\xdf\xa3", Kind("matroska", "media")),
+    (0, b"II*\x00", Kind("tiff", "media")),
+    (0, b"MM\x00*", Kind("tiff", "media")),
+    (0, b"II+\x00\x08\x00\x00\x00", Kind("tiff", "media")),
+    (0, b"MM\x00+\x00\x08\x00\x00", Kind("tiff", "media")),
+    (344, b"n+1\x00", Kind("nifti", "media")),
+    (4, b"n+2\x00\r\n\x1a\n", Kind("nifti", "media")),
+    (0, b"\x00\x05\x16\x07\x00\x02\x00\x00", Kind("apple-double", "media")),
     (0, b"wOFF", Kind("font", "media")),
     (0, b"wOF2", Kind("font", "media")),
     (0, b"OTTO\x00", Kind("font", "media")),
@@ -150,11 +159,20 @@ _LZMA = re.compile(rb"\x5d\x00\x00[\x00-\xc0][\x00-\x08](?:\xff{8}|.{5}\x00{3})\
 _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 # The version, the number of tables and what follows from it, the name of the first table.
 _TRUETYPE = re.compile(rb"\x00\x01\x00\x00\x00[\x04-\x40].{6}[A-Za-z][A-Za-z0-9/ ]{3}", re.DOTALL)
+# Four bytes of size, two reserved numbers, the place of the rows, the length of the second header.
+_BMP = re.compile(rb"BM.{4}\x00{4}.{2}\x00\x00[\x28\x34\x38\x40\x6c\x7c]\x00\x00\x00", re.DOTALL)
+# The number of pictures, and of the first: sides, colours, a zero, planes, depth.
+_ICO = re.compile(
+    rb"\x00\x00\x01\x00[\x01-\x40]\x00.{3}\x00[\x00\x01]\x00[\x00\x01\x04\x08\x10\x18\x20]\x00", re.DOTALL
+)
+_FITS = re.compile(rb"SIMPLE  = {20}T[ /].{49}[A-Z]", re.DOTALL)
 _PATTERNS: Final = (
     (_BZIP2, Kind("bzip2", "archive")),
     (_LZMA, Kind("lzma", "archive")),
     (_TRUETYPE, Kind("font", "media")),
     (_SKIPPABLE, Kind("zstd", "archive")),
+    (_BMP, Kind("bmp", "media")),
+    (_ICO, Kind("ico", "media")),
     (_COREML_WEIGHTS, Kind("coreml-weights", "weights")),
 )
 _PYC = re.compile(rb".[\x0c-\x0f]\r\n[\x00-\x03]\x00\x00\x00", re.DOTALL)
@@ -195,10 +213,27 @@ _MSGPACK_MAP = re.compile(rb"(?:[\x81-\x8f]|\xde..|\xdf....)(?:[\xa0-\xbf]|\xd9.
 _MSGPACK_LIST = re.compile(rb"[\x90-\x9f]|\xdc..|\xdd....", re.DOTALL)
 _FLAX_ARRAY = re.compile(rb"(?:\xc7.|\xc8..|\xc9....)[\x01\x03]\x93[\x90-\x9f]", re.DOTALL)
 _SHEBANG = re.compile(rb"#! ?/[^\n]{1,200}(?:\n|\Z)")
+# How TensorFlow says which of the checkpoints beside is the newest.
+_CHECKPOINT = re.compile(
+    rb"(?:(?:all_)?model_checkpoint_paths?: \"(?!/)(?:(?!\.\.)[\w./-]){1,200}\"\s+|(?:all_model_checkpoint|last_preserved)_timestamps?: [\d.e+]{1,30}\s+){1,60}"
+)
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
+
+def _endings(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 _TEXT_BY_SUFFIX: Final[Mapping[str, Kind]] = {
-    **dict.fromkeys((".txt", ".rst", ".log", ".srt", ".vtt", ".names", ".conllu"), Kind("text", "text")),
+    # Prose and lists that no loader acts on, whatever they say.
+    **dict.fromkeys(
+        _endings(
+            ".txt .rst .log .srt .vtt .names .conllu .conll .labels .classes .tex .bib .cff .arpa .lst .list .dict .lexicon"
+            " .sha256 .md5 .asc .pub .crt .tok .tags .phones .syms .stop .stopwords .aff .cif .pdb"
+            " .bif .ascii .dot .gv .po .fasta .fa .smi .sdf .mol .mol2 .bed .gff .gtf .vcf .ann .iob .bio .mrg .edgelist"
+        ),
+        Kind("text", "text"),
+    ),
     **dict.fromkeys((".md", ".markdown"), Kind("markdown", "text")),
     **dict.fromkeys((".json", ".jsonl", ".json5", ".geojson"), Kind("json", "config")),
     **dict.fromkeys((".yaml", ".yml"), Kind("yaml", "config")),
@@ -214,11 +249,16 @@ _TEXT_BY_SUFFIX: Final[Mapping[str, Kind]] = {
     **dict.fromkeys((".c", ".cc", ".cpp", ".cu", ".cuh", ".h", ".hpp", ".rs", ".go", ".java"), Kind("source", "code")),
     **dict.fromkeys((".sh", ".bash", ".zsh", ".bat", ".cmd", ".ps1"), Kind("script", "executable")),
     ".svg": Kind("svg", "media"),
+    ".css": Kind("stylesheet", "text"),
 }
-_TABLES_OR_BINARY: Final = frozenset((".dat", ".dic", ".tab"))
+_LEGACY: Final = frozenset(("text", "table"))
+"""Kinds of text that may be in an encoding of before Unicode: nothing in them is interpreted."""
+_TEXTS_OR_BINARY: Final = frozenset((".dat", ".dic", ".tab"))
+_TABLES_OR_BINARY: Final = frozenset((".vec", ".emb", ".glove", ".mat", ".data", ".matrix"))
 """Endings of data that may be text, and promise nothing."""
 _PROSE = re.compile(
-    r"(?:readme|licen[cs]e|notice|copying|copyright|authors|contributors|changelog|citation|use_policy|security)"
+    r"(?:readme|licen[cs]e|notice|copying|copyright|authors|contributors|changelog|citation|use_policy|security|version|thanks"
+    r"|credits|sources?|(?:sha(?:256|512|1)|md5)sums?|checksums?)"
     r"(?:[-_][\w-]+)?|\.gitattributes|\.gitignore"
     r"|(?:licen[cs]e|copying|notice)[._-][\w-]{0,40}(?:mit|bsd|apache|gpl|mpl|isc|ofl|psf|cc)(?:[-_][\w.-]{1,20})?",
     re.IGNORECASE,
@@ -266,6 +306,9 @@ _EXPECTED: Final[Mapping[str, frozenset[str]]] = {
     ".mp3": frozenset(("mp3",)),
     ".mp4": frozenset(("mp4",)),
     ".wav": frozenset(("wav",)),
+    **dict.fromkeys((".tif", ".tiff"), frozenset(("tiff",))),
+    ".bmp": frozenset(("bmp",)),
+    ".flac": frozenset(("flac",)),
 }
 
 
@@ -286,7 +329,7 @@ def kind_of(name: str, head: bytes, size: int) -> Kind:
     for offset, magic, kind in _MAGIC:
         if head.startswith(magic, offset):
             return kind
-    found = _binary(name, head)
+    found = _binary(name, head) or _legacy_text(name, head)
     if found is None and suffix_of(name) in NAMED_PICKLES:
         # Protocols 0 and 1 have no signature: what a loader takes for a pickle by its name is judged as one.
         return PICKLE
@@ -299,6 +342,9 @@ def expected_kinds(name: str) -> frozenset[str]:
     special = _special(base)
     if special is not None:
         return frozenset((special.name,))
+    if base.endswith((".pth.tar", ".pt.tar", ".ckpt.tar")):
+        # How torch checkpoints are called by custom, since long before they were zip archives.
+        return _TORCH
     return _EXPECTED.get(suffix_of(name), frozenset())
 
 
@@ -344,7 +390,20 @@ def _in_text_or_binary(name: str, head: bytes) -> Kind | None:
         return Kind("ape", "executable")
     if _SHEBANG.match(head) and not (suffix_of(name) == ".py" and b"python" in head.split(b"\n", 1)[0]):
         return Kind("script", "executable")
+    if _FITS.match(head):
+        return Kind("fits", "media")
     return Kind("pdf", "media") if head.startswith(b"%PDF-") else None
+
+
+def is_legacy_text(data: bytes) -> bool:
+    """Whether `data` has no control characters other than those of text, in whatever encoding of one byte or more."""
+    return _CONTROL.search(data) is None
+
+
+def _legacy_text(name: str, head: bytes) -> Kind | None:
+    suffix = suffix_of(name)
+    kind = Kind("text", "text") if suffix == ".dic" else _TEXT_BY_SUFFIX.get(suffix)
+    return kind if kind is not None and kind.name in _LEGACY and is_legacy_text(head) else None
 
 
 def _binary(name: str, head: bytes) -> Kind | None:
@@ -425,6 +484,8 @@ def _text(name: str, head: bytes) -> Kind:
     if kind is not None:
         # What a JSON reader cannot begin to read is some other text.
         return OTHER_TEXT if kind.name in ("json", "notebook") and first not in b'{["' else kind
-    if suffix in _TABLES_OR_BINARY or _PROSE.fullmatch(base):
+    if suffix in _TABLES_OR_BINARY:
+        return Kind("table", "config")
+    if suffix in _TEXTS_OR_BINARY or _PROSE.fullmatch(base) or (base == "checkpoint" and _CHECKPOINT.fullmatch(head)):
         return Kind("text", "text")
     return Kind("json", "config") if not suffix and first in (b"{", b"[") else OTHER_TEXT

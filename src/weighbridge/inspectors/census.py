@@ -18,7 +18,7 @@ from typing import Final
 from weighbridge.core.finding import Confidence, Coverage, Finding, Report, Severity, Verdict
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.bounded import blocks
-from weighbridge.formats.kinds import Kind, expected_kinds, is_text, suffix_of
+from weighbridge.formats.kinds import HEAD_BYTES, Kind, expected_kinds, is_legacy_text, is_text, suffix_of
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Subject
 
@@ -28,8 +28,10 @@ READ_ELSEWHERE: Final = frozenset(("safetensors", "pickle"))
 
 PROSE: Final = frozenset(("text", "markdown"))
 MAX_PROSE_BYTES = 16 * 1024 * 1024
+LEGACY: Final = frozenset((".txt", ".dic", ".aff", ".srt", ".lst", ".list", ".tex", ".log"))
+"""Endings of texts that may be in an encoding of before Unicode."""
 _READ_BYTES = 1024 * 1024
-_PICTURES: Final = frozenset(("png", "jpeg", "gif", "webp"))
+_PICTURES: Final = frozenset(("png", "jpeg", "gif", "webp", "tiff", "bmp"))
 _RISKY_FAMILIES = frozenset(("executable", "serialised", "archive", "code", "pointer"))
 
 
@@ -144,7 +146,8 @@ def _by_name(path: str, kind: Kind) -> list[Finding]:
     if kind.name == "safetensors" and suffix_of(path) != ".safetensors":
         # Read as a pickle, the length and the names of a crafted header are a program.
         return [_BY_ID["kind-disguise"].finding(path, "a safetensors file whose name makes loaders read it otherwise")]
-    if kind.family == "empty" or not expected or kind.name in expected:
+    beside = kind.name == "apple-double" and path.rpartition("/")[2].startswith("._")
+    if beside or kind.family == "empty" or not expected or kind.name in expected:
         return []
     if kind.name in _PICTURES and expected <= _PICTURES:
         # Whoever shows pictures goes by their first bytes.
@@ -181,6 +184,11 @@ def _read_prose(reader: RangeReader) -> int:
     size = reader.size_bytes
     if size > MAX_PROSE_BYTES:
         return 0
+    if suffix_of(reader.path) in LEGACY and not is_text(
+        reader.read(0, min(size, HEAD_BYTES)), whole=size <= HEAD_BYTES
+    ):
+        # In an encoding of before Unicode.
+        return size if all(is_legacy_text(data) for data in blocks(reader, _READ_BYTES)) else 0
     decoder = codecs.getincrementaldecoder("utf-8")()
     position = 0
     for data in blocks(reader, _READ_BYTES):

@@ -7,6 +7,8 @@ is not assessed. What lies behind the end is inspected as an artifact of its own
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
@@ -14,6 +16,8 @@ from typing import Final
 from weighbridge.core.errors import LimitExceeded
 from weighbridge.core.finding import Coverage, Finding, Report, Severity, Verdict
 from weighbridge.formats import media as pictures
+from weighbridge.formats import media_images as images
+from weighbridge.formats import media_streams as streams
 from weighbridge.formats import media_tracks as tracks
 from weighbridge.formats.kinds import is_text, kind_of
 from weighbridge.formats.media import MediaBroken, Part, Walk, Window
@@ -23,9 +27,17 @@ from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Subject
 
 NAME: Final = "media"
-_WALKS: Final[Mapping[str, Callable[[Window], Walk]]] = MappingProxyType({**pictures.WALKS, **tracks.WALKS})
+_WALKS: Final[Mapping[str, Callable[[Window], Walk]]] = MappingProxyType(
+    {**pictures.WALKS, **tracks.WALKS, **images.WALKS, **streams.WALKS}
+)
 _RISKY: Final = frozenset(("executable", "serialised", "archive"))
 _SCRIPTS: Final = (b"<?php", b"<script", b"#!/", b"<%@")
+MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
+_ACTING_PAGE: Final = re.compile(
+    r"(?i)\{\{|\{%|<%|\$\{|<\?(?!xml )|<\s*/?\s*(?:form|base|frame|frameset|applet|portal|link(?![^<>]{0,300}rel=[\"']?(?:canonical|license|icon))"
+    r"|template|slot|style(?=[^<>]{0,300}src)|[a-z]+-[a-z-]+)\b|http-equiv(?!\s*=\s*[\"']?content-type)|srcdoc|formaction|<!ENTITY|expression\s*\("
+)
+"""What makes a page do more than show: forms, other documents, templates, elements of its own, redirections."""
 _REMEDY = "Leave the file out with --exclude, or take it through a tool that writes it anew."
 
 
@@ -102,6 +114,8 @@ class Media:
             return _svg(subject)
         if kind == "pdf":
             return _pdf(subject)
+        if kind == "source" and subject.suffix in (".html", ".htm"):
+            return _still_page(subject)
         if kind not in _WALKS:
             return None
         look = _Look(subject)
@@ -179,6 +193,19 @@ def _svg(subject: Subject) -> Report | None:
     for act in svg_acts(data.decode("utf-8")):
         look.say(act.rule, act.message, act.offset)
     return look.report(subject.size_bytes)
+
+
+def _still_page(subject: Subject) -> Report | None:
+    """A page of HTML that only shows text; None for one that acts, loads or is a template: the census speaks of those."""
+    if subject.size_bytes > MAX_PAGE_BYTES:
+        return None
+    data = subject.read_exactly(0, subject.size_bytes)
+    if not is_text(data, whole=True):
+        return None
+    text = data.decode("utf-8")
+    if _ACTING_PAGE.search(text) or _ACTING_PAGE.search(html.unescape(text)) or next(svg_acts(text), None) is not None:
+        return None
+    return _Look(subject).report(subject.size_bytes)
 
 
 def _pdf(subject: Subject) -> Report | None:

@@ -19,7 +19,7 @@ from weighbridge.inspectors import census
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Inspected, Inspector, Subject
 
-RULES_VERSION: Final = "2026.11.3"
+RULES_VERSION: Final = "2026.11.4"
 """Changes whenever a rule is added or removed, or judges otherwise; recorded in every inspection and every seal."""
 
 

@@ -18,6 +18,12 @@ from weighbridge.vault.patience import Patience
 
 _HASH_STEP_BYTES = 4 * 1024 * 1024
 MAX_BRIEF = 10_000
+HARDLY_TEXT = (
+    *(".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz", ".h5", ".onnx"),
+    *(".tflite", ".msgpack"),
+)
+"""Endings of files whose text seldom needs the engine for secrets: it is started when it does."""
+
 MAX_TOGETHER = 32
 MAX_TOGETHER_BYTES = 256 * 1024
 
@@ -74,6 +80,7 @@ class Scanner:
         ends = Ends(source, self.settings, self.cancelled, read.add)
         # What is much takes longer than the engine's start, and another engine.
         brief = snapshot.source.scheme == "folder" and len(snapshot.entries) < MAX_BRIEF
+        brief = brief and not all(entry.path.lower().endswith(HARDLY_TEXT) for entry in snapshot.entries)
         with self.inspecting.session(content=self.content, brief=brief) as session:
 
             def inspect(entries: Sequence[Entry]) -> None:

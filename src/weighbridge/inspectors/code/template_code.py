@@ -74,11 +74,17 @@ _BUILDING = frozenset(
 )
 
 
+_LOADING = (nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)
+_OF_A_PAGE = re.compile(r"(?:[\w-]{1,60}/){0,6}[\w-]{1,60}(?:\.[\w-]{1,30}){0,3}\.(?:html?|jinja2?|j2|css|svg)")
+"""Templates that pages are put together of: by a constant name, in folders below."""
+
+
 class CodeJudge:
     """Goes through one template's tree once; `note` is told what breaks a rule."""
 
-    def __init__(self, tree: nodes.Template, note: Note) -> None:
+    def __init__(self, tree: nodes.Template, note: Note, *, page: bool = False) -> None:
         self._tree = tree
+        self._page = page
         self._inner_loops: dict[int, nodes.For | None] = {}
         self.nodes = walk(tree)
         self._note = note
@@ -102,7 +108,7 @@ class CodeJudge:
             look = self._LOOKS.get(type(node))
             if look is not None:
                 look(self, node)
-            elif type(node) not in _HARMLESS:
+            elif type(node) not in _HARMLESS and not (self._page and isinstance(node, nodes.Block)):
                 self._say("unknown-construct", f"{type(node).__name__} is not what chat templates use", node)
             if isinstance(node, nodes.Expr):
                 self._made(node)
@@ -274,6 +280,9 @@ class CodeJudge:
             self._say("unknown-test", f"the test {node.name[:80]!a}", node)
 
     def _loads(self, node: nodes.Node) -> None:
+        name = self.folding.text(node.template) if self._page and isinstance(node, _LOADING) else None
+        if name is not None and _OF_A_PAGE.fullmatch(name):
+            return
         self._say("loads-template", f"{type(node).__name__} reads another template", node)
 
     # --- bombs ----------------------------------------------------------------------------------------------

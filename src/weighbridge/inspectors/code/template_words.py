@@ -16,6 +16,7 @@ from typing import Final
 from jinja2 import nodes
 
 from weighbridge.formats.templates import walk
+from weighbridge.inspectors.code import template_turns as turns
 from weighbridge.inspectors.code.template_folding import Folding
 from weighbridge.inspectors.steering_phrases import broken, invisible, unremarkable, words
 
@@ -43,7 +44,6 @@ _STRUCTURE: Final = _named(
     "tool_calls tool_call tool_result name input_text output_text input_image reasoning reference citations parts blocks "
     "url data"
 )
-_TURNS: Final = frozenset(("index", "index0", "revindex", "revindex0"))
 MIN_WORDS: Final = 3
 """Words of prose under a trigger that make an instruction."""
 
@@ -89,6 +89,7 @@ class WordsJudge:
         self._folding.learn(self._all)
         self._content: set[str] = set()
         self._dates: set[str] = set()
+        self._turns: set[str] = set()
         self._flags: dict[str, str] = {}
         self._tables: set[str] = set()
         self._macros = {node.name: node for node in self._all if isinstance(node, nodes.Macro)}
@@ -153,21 +154,32 @@ class WordsJudge:
         """Texts of which what a message says picks one: `["", "text"][condition]`, `"text" * condition`, a named table."""
         if isinstance(node, nodes.Assign):
             return isinstance(node.node, nodes.Dict | nodes.List) and _dotted(node.target) in self._tables
+        if isinstance(node, nodes.Getitem) and isinstance(node.node, nodes.List | nodes.Tuple):
+            return bool(self._trigger(node.arg)) or self._varies(node.arg)
         if isinstance(node, nodes.Getitem):
-            return isinstance(node.node, nodes.List | nodes.Tuple) and bool(self._trigger(node.arg))
+            return isinstance(node.arg, nodes.Slice) and isinstance(node.node, nodes.Const) and self._varies(node.arg)
         if isinstance(node, nodes.Mul):
-            return any(bool(self._trigger(side)) for side in (node.left, node.right) if not isinstance(side, nodes.Mul))
+            sides = [side for side in (node.left, node.right) if not isinstance(side, nodes.Mul)]
+            return any(bool(self._trigger(side)) or self._varies(side) for side in sides)
         return False
+
+    def _varies(self, node: nodes.Node) -> bool:
+        """Whether a value depends on what a message says, on the length of the talk or on the day."""
+        return self._reads(node) or self._dated(node) or turns.counts_turns(node, self._turns)
+
+    def _asks(self, node: nodes.Node) -> bool:
+        """Whether a condition looks into what is said, in one message or in all together."""
+        return self._reads(node) or turns.takes_talk(node, _CONTENT)
 
     def _looked_up(self, node: nodes.Getitem | nodes.Call) -> bool:
         """A dictionary written down in the template and asked for what a message says."""
         if isinstance(node, nodes.Getitem):
-            return isinstance(node.node, nodes.Dict) and self._reads(node.arg)
+            return isinstance(node.node, nodes.Dict) and self._varies(node.arg)
         callee = node.node
         return (
             isinstance(callee, nodes.Getattr)
             and isinstance(callee.node, nodes.Dict)
-            and any(self._reads(argument) for argument in node.args)
+            and any(self._varies(argument) for argument in node.args)
         )
 
     def _under(self, test: nodes.Node, around: _Around) -> _Around:
@@ -181,8 +193,12 @@ class WordsJudge:
             if isinstance(node, nodes.Compare):
                 waits = self._compared(node)
             elif isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr):
-                if node.node.attr in _SEARCHES and self._reads(node.node.node):
+                if node.node.attr in _SEARCHES and self._asks(node.node.node):
                     waits = self._particular(node.args)
+                elif node.node.attr in _SEARCHES and self._dated(node.node.node):
+                    waits = "the date"
+            elif turns.is_late_turn(node):
+                waits = "the number of messages"
             elif isinstance(node, nodes.Test | nodes.Filter) and node.args:
                 waits = self._tested(node)
             else:
@@ -192,22 +208,26 @@ class WordsJudge:
         return ""
 
     def _tested(self, node: nodes.Test | nodes.Filter) -> str:
-        if node.name == "divisibleby" and node.node is not None and _counts_turns(node.node):
-            return "the number of messages" if any((_number(one) or 0) > 2 for one in node.args) else ""
+        if node.name == "divisibleby" and node.node is not None and turns.counts_turns(node.node, self._turns):
+            return "the number of messages" if any((turns.number(one) or 0) > 2 for one in node.args) else ""
+        if isinstance(node, nodes.Test) and turns.is_compared_turn(node, self._turns):
+            return "the number of messages"
+        if isinstance(node, nodes.Test) and (self._dated(node.node) or turns.names_date([node.node, *node.args])):
+            return "the date"
         if node.name in ("selectattr", "rejectattr") and len(node.args) > 2:
             key = self._folding.text(node.args[0]) or ""
             return self._particular(node.args[2:]) if key in _CONTENT else ""
         if node.name in ("select", "reject", "default", "d", "replace", "join", "tojson", "trim"):
             return ""
-        return self._particular(node.args) if node.node is not None and self._reads(node.node) else ""
+        return self._particular(node.args) if node.node is not None and self._asks(node.node) else ""
 
     def _compared(self, node: nodes.Compare) -> str:
         sides = [node.expr, *(operand.expr for operand in node.ops)]
-        if any(self._dated(side) for side in sides):
+        if any(self._dated(side) for side in sides) or turns.names_date(sides):
             return "the date"
-        if any(self._reads(side) for side in sides):
-            waits = self._particular([side for side in sides if not self._reads(side)])
-            numbers = [_number(side) for side in sides]
+        if any(self._asks(side) for side in sides):
+            waits = self._particular([side for side in sides if not self._asks(side)])
+            numbers = [turns.number(side) for side in sides]
             if not waits and any(number is not None and number > 1 for number in numbers):
                 waits = "the length of a message"
             return waits
@@ -215,11 +235,9 @@ class WordsJudge:
             return "who speaks"
         if any(self._particular_role(side) for side in sides) and any(_asks_role(side) for side in sides):
             return "who speaks"
-        if any(_counts_turns(side) and _every_so_often(side) for side in sides):
-            return "the number of messages"
-        if any(_counts_turns(side) for side in sides):
-            large = any((_number(side) or 0) > 3 for side in sides)
-            return "the number of messages" if large else ""
+        if any(turns.counts_turns(side, self._turns) for side in sides):
+            large = any((turns.number(side) or 0) > turns.ORDINARY_TURNS for side in sides)
+            return "the number of messages" if large or any(map(turns.is_every_so_often, sides)) else ""
         return ""
 
     def _particular_role(self, side: nodes.Node) -> bool:
@@ -285,6 +303,8 @@ class WordsJudge:
                     self._content.add(target)
                 if target and self._dated(node.node) and not isinstance(node.node, nodes.Test):
                     self._dates.add(target)
+                if target and (turns.is_counter(node) or _is_count(node.node, self._turns)):
+                    self._turns.add(target)
                 waits = self._trigger(node.node) if target else ""
                 if waits:
                     self._flags[target] = waits
@@ -396,9 +416,10 @@ def _asks_role(node: nodes.Node) -> bool:
     return isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const) and node.arg.value == "role"
 
 
-def _every_so_often(node: nodes.Node) -> bool:
-    """Whether turns are counted off, other than by twos."""
-    return any(isinstance(part, nodes.Mod) and (_number(part.right) or 0) > 2 for part in islice(_steps(node), 100))
+def _is_count(node: nodes.Node, known: set[str]) -> bool:
+    """Whether a value is the length of the talk itself, perhaps less one."""
+    value = node.left if isinstance(node, nodes.Add | nodes.Sub) else node
+    return isinstance(value, nodes.Filter | nodes.Getattr | nodes.Name) and turns.counts_turns(value, known)
 
 
 def _is_natural(text: str) -> bool:
@@ -453,13 +474,3 @@ def _dotted(node: nodes.Node | None) -> str:
     if isinstance(node, nodes.Getitem) and isinstance(node.node, nodes.Name):
         return node.node.name
     return ""
-
-
-def _number(node: nodes.Node) -> int | None:
-    return node.value if isinstance(node, nodes.Const) and type(node.value) is int else None
-
-
-def _counts_turns(node: nodes.Node) -> bool:
-    if isinstance(node, nodes.Filter) and node.name in ("length", "count"):
-        return isinstance(node.node, nodes.Name | nodes.Filter)
-    return isinstance(node, nodes.Getattr) and node.attr in _TURNS and _dotted(node.node) == "loop"

@@ -14,6 +14,7 @@ from typing import Final
 from weighbridge.core.errors import LimitExceeded, Malformed
 from weighbridge.core.finding import Coverage, Finding, Report, Severity, Verdict
 from weighbridge.formats.kinds import is_text
+from weighbridge.formats.media_texts import svg_acts
 from weighbridge.formats.templates import MAX_TEMPLATE_BYTES, parse_template
 from weighbridge.inspectors.code.template_code import CodeJudge
 from weighbridge.inspectors.code.template_folding import MAX_MADE
@@ -28,6 +29,13 @@ KIND: Final = "jinja"
 MAX_FINDINGS: Final = 60
 _RAW_ESCAPE = re.compile(
     r"__\s*(?:class|globals|init|subclasses|builtins|import|mro|base|bases|getattribute|self)\s*__"
+)
+_CONVERSATION = re.compile(
+    r"messages?\b|conversation|add_generation_prompt|bos_token|eos_token|<\|im_|assistant|system_prompt"
+)
+_MARKUP = re.compile(
+    r"<(?:!doctype html|html|head|body|div|span|table|tr|td|th|ul|ol|li|p|h[1-6]|img|br|a|details|figure|style|svg|section)[\s>/]",
+    re.IGNORECASE,
 )
 _RAW_LOADING = re.compile(r"\{%[-+]?\s*(?:include|import|extends|from)\b")
 
@@ -55,7 +63,7 @@ class ChatTemplates:
         except UnicodeDecodeError as error:
             notes.add("not-understood", f"byte {error.start} is no UTF-8", 0)
             return self._report(subject, notes, 0)
-        judge_text(text, notes)
+        judge_text(text, notes, page=subject.depth == 0 and is_page(subject.path, text))
         if not is_text(data, whole=True):
             notes.add("not-understood", "the file is not text to its end", 0)
             return self._report(subject, notes, 0)
@@ -89,8 +97,15 @@ class _Notes:
         self.findings.append(BY_ID[f"template-{rule}"].finding(self._path, message, location=location))
 
 
-def judge_text(text: str, notes: _Notes) -> None:
-    """Everything there is to say of a template's text."""
+def is_page(path: str, text: str) -> bool:
+    """Whether a template lays out a page: it is no chat template by name, names nothing of a conversation, has markup."""
+    base = path.rpartition("/")[2].lower()
+    chat = "chat" in base or "additional_chat_templates/" in path or "tokenizer" in base or "prompt" in base
+    return not chat and not _CONVERSATION.search(text) and _MARKUP.search(text) is not None
+
+
+def judge_text(text: str, notes: _Notes, *, page: bool = False) -> None:
+    """Everything there is to say of a template's text. What a `page` says is not said to a model."""
     hidden = invisible(text)
     if hidden:
         line = text.count("\n", 0, text.find(hidden)) + 1
@@ -101,11 +116,15 @@ def judge_text(text: str, notes: _Notes) -> None:
         notes.add("limit" if isinstance(error, LimitExceeded) else "not-understood", error.message, 0)
         _judge_raw(text, notes)
         return
-    code = CodeJudge(tree, notes.add)
+    code = CodeJudge(tree, notes.add, page=page)
     code.judge()
     if code.folding.made > MAX_MADE:
         notes.add("limit", "the template puts together more text than is judged", 0)
-    WordsJudge(tree, notes.add).judge()
+    if not page:
+        WordsJudge(tree, notes.add).judge()
+    for act in svg_acts(text) if page else ():
+        if act.rule != "svg-foreign-object":
+            notes.add("active-markup", act.message.replace("picture", "page"), text.count("\n", 0, act.offset) + 1)
 
 
 def _judge_raw(text: str, notes: _Notes) -> None:

@@ -18,6 +18,7 @@ from typing import Final
 
 from weighbridge.core.errors import InspectError
 from weighbridge.core.finding import Confidence, Coverage, Finding, Report, Severity, Verdict
+from weighbridge.inspectors.content import secrets_silence
 from weighbridge.inspectors.content.secrets_engine import Engine, Place, Waiting
 from weighbridge.inspectors.content.spool import Label, Spool
 from weighbridge.inspectors.rule import Rule
@@ -124,6 +125,9 @@ _COMMON = frozenset(
     b"password passwd pass pwd secret root admin user test testing example postgres mysql guest changeme letmein username "
     b"token apikey api_key yourpassword mypassword your_password my_password minioadmin rabbitmq redis".split()
 )
+# Words of small letters with a short number, as `model-v1.0-fr`: nothing random of that length has so few digits.
+_NAME_LIKE = re.compile(rb"(?:[a-z]{1,16}(?:\d{1,2}[a-z]{0,10})?|\d{1,2})(?:[-_.:/](?:[a-z]{1,16}\d{0,2}|\d{1,2}))*")
+_SEVERAL_WORDS = re.compile(rb"[A-Za-z]{1,10}\d{0,2}(?:[-_.][A-Za-z]{1,10}\d{0,2}){2,6}")
 _STAND_IN = re.compile(
     rb"(?i)x{4,}|\*{3,}|\.{3}|<[^>]*>|\$\{|\{\{|your[_-]|example|placeholder|redacted|changeme|dummy"
 )
@@ -159,8 +163,18 @@ def search(spool: Spool, engine: Engine, waiting: Waiting | None = None) -> list
     Raises:
         InspectError: it is not known what is in the spool.
     """
+    if _is_silent(spool):
+        return []
     hits = (_hit(spool, place) for place in engine.search(spool, waiting))
     return _worst(hit for hit in hits if hit is not None)
+
+
+def _is_silent(spool: Spool) -> bool:
+    """Whether the engine is known to find nothing: starting it costs more than small artifacts cost altogether."""
+    if spool.size_bytes > secrets_silence.MAX_BYTES:
+        return False
+    text = spool.read(0, spool.size_bytes)
+    return not spool.broken and len(text) == spool.size_bytes and secrets_silence.is_silent(text)
 
 
 def _hit(spool: Spool, place: Place) -> Hit | None:
@@ -199,7 +213,16 @@ def _rule_of(place: Place, text: bytes) -> Rule | None:
         return PASSWORD if _is_password(place.rule, text) else None
     if _STAND_IN.search(text):
         return None
-    return {"high": PROVIDER_TOKEN, "medium": LIKELY_TOKEN}.get(place.confidence, GENERIC)
+    found = {"high": PROVIDER_TOKEN, "medium": LIKELY_TOKEN}.get(place.confidence, GENERIC)
+    return None if found is GENERIC and _is_name(text) else found
+
+
+def _is_name(text: bytes) -> bool:
+    """Whether the value is made of words of small letters, with at most a short number in each."""
+    values = re.findall(rb"[\w./:+=-]+", text[:1000])
+    if not values or len(values[-1]) > 48:
+        return False
+    return any(pattern.fullmatch(values[-1]) for pattern in (_NAME_LIKE, _SEVERAL_WORDS))
 
 
 def _is_password(rule: str, text: bytes) -> bool:

@@ -13,16 +13,17 @@ from __future__ import annotations
 import fcntl
 import importlib.util
 import os
-import subprocess
 import threading
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from weighbridge.core.canonical import Fields, decode_object
 from weighbridge.core.errors import FormatError, InspectorCrashed, InspectorTimedOut
 from weighbridge.inspectors.content.spool import Spool
+
+if TYPE_CHECKING:
+    import subprocess
 
 PACKAGE: Final = "betterleaks"
 RULES_DIGEST: Final = "cdbdf93bc825d04bc1cc25f820f6243a12b2a22a4dd2fa9dff12b4187e642816"
@@ -104,7 +105,7 @@ class Engine:
         if spec is None or spec.origin is None:
             return None
         program = Path(spec.origin).parent / "bin" / "betterleaks"
-        rules = Path(str(resources.files("weighbridge.inspectors.content") / "rules" / "secrets.toml"))
+        rules = Path(__file__).parent / "rules" / "secrets.toml"
         return cls(program, rules) if program.is_file() else None
 
     def command(self, spool_bytes: int) -> list[str]:
@@ -170,6 +171,9 @@ class Engine:
 
     def _started(self, source: int, spool_bytes: int) -> subprocess.Popen[bytes]:
         """The program, reading from a descriptor."""
+        # Most scans of weights start no engine (`secrets_silence`).
+        import subprocess
+
         try:
             return subprocess.Popen(
                 self.command(spool_bytes),

@@ -183,7 +183,7 @@ class _Gathering:
 def _runs(block: bytes, first: int, origin: int) -> Iterator[Line]:
     """The runs from `first` on; `origin` is where the block is from."""
     gathered = _Gathering()
-    add, hints = gathered.add, None
+    add, hints = gathered.add, _Hints(block)
     for start, end in _ascii(block.translate(_READABLE), first):
         before = block[start - 1] if start else 0
         # Most runs have nothing in front that could be a length.
@@ -194,8 +194,7 @@ def _runs(block: bytes, first: int, origin: int) -> Iterator[Line]:
                 yield from _pieces(block[at:stop], origin + at)
                 continue
             text = block[at:stop]
-            hints = hints or _Hints(block)
-            if hints.near(at) and b" " not in text and (name := _name_before(block, at)):
+            if hints.any and hints.near(at) and b" " not in text and (name := _name_before(block, at)):
                 add(b'%s = "%s"' % (name, text), max(0, origin + at - len(name) - 4))
             add(text, origin + at)
         if gathered.size >= BLOCK_BYTES:
@@ -233,18 +232,17 @@ def _utf16(block: bytes, first: int) -> Iterator[tuple[int, int]]:
 class _Hints:
     """Where in a block a name may stand that secrets go by."""
 
-    __slots__ = ("_ends", "_starts")
+    __slots__ = ("_ends", "_starts", "any")
 
     def __init__(self, block: bytes) -> None:
         small = block.lower()
         found = list(_HINT.finditer(small)) if any(hint in small for hint in _HINTS) else []
+        self.any = bool(found)
         self._starts = [match.start() for match in found]
         self._ends = [match.end() for match in found]
 
     def near(self, at: int) -> bool:
         """Whether one lies within the `CONTEXT_BYTES` before a place."""
-        if not self._ends:
-            return False
         number = bisect.bisect_right(self._ends, at - CONTEXT_BYTES)
         return number < len(self._ends) and self._starts[number] < at
 

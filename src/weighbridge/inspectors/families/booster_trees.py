@@ -264,6 +264,9 @@ class LightGbmText:
         head, *blocks = re.split(rb"\r?\nTree=\d+\r?\n", data)
         last = blocks[-1] if blocks else head
         body, ended, rest = last.partition(b"end of trees")
+        if not ended and b"version=v2" in head and (older := re.search(rb"\nfeature[_ ]importances:\r?\n", last)):
+            # The second version goes on with these at once.
+            body, ended, rest = last[: older.start()], b"-", last[older.start() :]
         if not ended:
             self._notes.say("lightgbm-broken", "the trees do not end")
             return False
@@ -333,7 +336,7 @@ class LightGbmText:
         """What follows the trees: importances, parameters, the categories that pandas had."""
         for line in rest.decode("utf-8", "backslashreplace").splitlines():
             known = not line.strip() or re.fullmatch(
-                r"feature_importances:|parameters:|end of parameters|\[[\w ]+: ?[^\]]*\]|pandas_categorical:(?:null|\[.*\])|.+=\d+",
+                r"feature[_ ]importances:|parameters:|end of parameters|\[[\w ]+: ?[^\]]*\]|pandas_categorical:(?:null|\[.*\])|.+=\d+",
                 line,
             )
             if not known:

@@ -5,7 +5,8 @@ and of streams) are read: pyarrow unpickles `arrow.py_extension_type` from the m
 (CVE-2023-47248), and the Java reader of Avro schemas constructs classes that the schema names (CVE-2025-30065). Column
 chunks and record batches must lie inside the file.
 
-Avro and ORC are recognised; of Avro the schema is looked at. Limits: `MAX_SCHEMA_BYTES` of schema or footer.
+Avro and ORC are followed block by block and stripe by stripe to the last byte; what cannot be followed (an ORC footer that
+is compressed by zstd or lz4) is not understood. Limits: `MAX_SCHEMA_BYTES` of schema or footer.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Final
 
 from weighbridge.core.errors import LimitExceeded, Malformed
 from weighbridge.core.finding import Report, Severity
+from weighbridge.formats import table_rows
 from weighbridge.formats.flat_tables import FlatBuffer, FlatTable
 from weighbridge.formats.held import Held
 from weighbridge.formats.thrift import Thrift, read_struct, struct_length
@@ -69,7 +71,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "not-understood",
         "Table that is not read",
         Severity.LOW,
-        "The format is recognised, and only its beginning was looked at.",
+        "The format is recognised, and it cannot be followed to its end.",
     ),
 )
 _BY_ID: Final = {rule.id: rule for rule in RULES}
@@ -125,9 +127,17 @@ def _begins_a_stream(subject: Subject) -> bool:
 
 
 def _recognised(subject: Subject, notes: Notes) -> int:
-    _java(subject.read_exactly(0, min(subject.size_bytes, 1024 * 1024)), notes)
-    notes.say("columnar-not-understood", f"the file is {subject.kind.name}")
-    return 0
+    """Avro and ORC: all of it, or nothing where it cannot be followed."""
+    try:
+        rows = (table_rows.avro if subject.kind.name == "avro" else table_rows.orc)(subject)
+    except Malformed as problem:
+        _java(subject.read_exactly(0, min(subject.size_bytes, 1024 * 1024)), notes)
+        notes.say("columnar-not-understood", f"the file is {subject.kind.name}, and {problem.message}")
+        return 0
+    _java(rows.described, notes)
+    for start, end in rows.spans:
+        subject.inert(start, end)
+    return subject.size_bytes
 
 
 def _java(data: bytes, notes: Notes) -> None:

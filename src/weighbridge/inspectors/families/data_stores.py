@@ -4,7 +4,7 @@
   every chunk.
 - MATLAB 5: the type of every array, also in cells and structures; function handles and objects name code.
 - fastText: dictionary and matrices, dense or quantised, end to end. KenLM: recognised.
-- CRFsuite: its chunks, which fill the file.
+- CRFsuite: its chunks, which fill the file. OpenFst: every state of transducers and archives of them.
 - spaCy's `config.cfg`: registered functions by the library's own names.
 """
 
@@ -16,6 +16,7 @@ from typing import Final
 
 from weighbridge.core.errors import Malformed
 from weighbridge.core.finding import Report, Severity
+from weighbridge.formats import openfst
 from weighbridge.formats.bounded import read_whole
 from weighbridge.formats.json_text import parse
 from weighbridge.formats.matlab import NESTED, NUMERIC, array_classes
@@ -51,6 +52,12 @@ RULES: Final[tuple[Rule, ...]] = (
         "fasttext-broken", "fastText model that breaks its format", Severity.MEDIUM, "It cannot be followed to its end."
     ),
     _rule("crfsuite-broken", "CRFsuite model that breaks its format", Severity.MEDIUM, "Its chunks do not fill it."),
+    _rule(
+        "openfst-broken",
+        "OpenFst file that breaks its format",
+        Severity.MEDIUM,
+        "It cannot be followed to its end, or is of a kind for which OpenFst loads a library.",
+    ),
     _rule(
         "word2vec-broken",
         "word2vec file that breaks its format",
@@ -114,7 +121,13 @@ class DataStores:
 
 def _reading_of(subject: Subject) -> Callable[[Subject, Notes], int] | None:
     kind, base = subject.kind.name, subject.path.rpartition("/")[2]
-    readings = {"matlab": _matlab, "fasttext": _fasttext, "word2vec": _word2vec, "crfsuite": _crfsuite}
+    readings = {
+        "matlab": _matlab,
+        "fasttext": _fasttext,
+        "word2vec": _word2vec,
+        "crfsuite": _crfsuite,
+        "openfst": _openfst,
+    }
     if kind in readings:
         return readings[kind]
     if kind == "kenlm":
@@ -262,14 +275,20 @@ def _crfsuite(subject: Subject, _notes: Notes) -> int:
     at = 48
     for place, name in zip(places, (b"FEAT", b"CQDB", b"CQDB", b"LFRF", b"AFRF"), strict=True):
         chunk = subject.read_exactly(place, 8) if place + 8 <= size else b""
-        # Chunks begin at multiples of four.
-        if place != -(-at // 4) * 4 or chunk[:4] != name:
+        # Newer writers begin chunks at multiples of four.
+        if not at <= place < at + 4 or chunk[:4] != name:
             raise Malformed(f"chunk {name.decode()} is not at {at}")
         at = place + max(8, int.from_bytes(chunk[4:], "little"))
     if not 0 <= size - at < 4:
         raise Malformed(f"the chunks end at {at} of {size}")
     subject.inert(48, size)
     return size
+
+
+def _openfst(subject: Subject, _notes: Notes) -> int:
+    openfst.follow(subject)
+    subject.inert(0, subject.size_bytes)
+    return subject.size_bytes
 
 
 def _word2vec(subject: Subject, _notes: Notes) -> int:

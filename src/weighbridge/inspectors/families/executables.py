@@ -3,7 +3,8 @@
 A model needs no programs of its own, so none passes; what this adds to that is a name: the format, the kind of file
 (program, library, driver), the machine, how many libraries it loads and which. Programs that are several things at once
 (αcτµαlly pδrταblε executables, llamafiles) are named as such. Shell scripts need a person to run them: they are for
-policy, unless they fetch and run, open a shell to elsewhere or undo what protects the machine.
+policy, unless they fetch and run, open a shell to elsewhere or undo what protects the machine; those whose every command is
+known to show, move, fetch or launch what lies beside them pass.
 
 Nothing here says that a program is benign. Limits: `MAX_COMMANDS` headers, one read of `LOOK_BYTES` at each place.
 """
@@ -15,7 +16,10 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from weighbridge.core.errors import LimitExceeded, Malformed
 from weighbridge.core.finding import Report, Severity
+from weighbridge.formats.kinds import is_text
+from weighbridge.inspectors.families.shell_words import unjudged
 from weighbridge.inspectors.notes import Notes, shown
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Subject
@@ -111,6 +115,9 @@ _WEAPON: Final = re.compile(
 )
 
 
+_SHELL: Final = re.compile(rb"#! ?(?:/usr)?/bin/(?:env )?(?:ba|da|z)?sh(?: -[eux]{1,3})?")
+
+
 class Executables:
     """The inspector `executables`; see the module."""
 
@@ -158,9 +165,24 @@ def _script(subject: Subject, notes: Notes) -> Report:
         notes.say(
             "executable-script-weapon", f"the script says {shown(found.group())}", location=f"offset {found.start()}"
         )
-    if not notes:
-        notes.say("executable-script", f"the file {said}")
+    if notes:
+        return notes.report(NAME, 0)
+    why = _unjudged(subject, data, first)
+    if not why:
+        return notes.report(NAME, subject.size_bytes)
+    notes.say("executable-script", f"the file {said}; {why}")
     return notes.report(NAME, 0)
+
+
+def _unjudged(subject: Subject, data: bytes, first: bytes) -> str:
+    """Why nobody knows what a script does; "" for a shell script of commands that only show, move and launch."""
+    shell = _SHELL.fullmatch(first) if first.startswith(b"#!") else subject.suffix in (".sh", ".bash")
+    if not shell or len(data) < subject.size_bytes or not is_text(data, whole=True):
+        return "it is no shell script that is read"
+    try:
+        return unjudged(data.decode("utf-8"))
+    except (Malformed, LimitExceeded) as problem:
+        return f"it has {problem.message}"[:120]
 
 
 def _ape(subject: Subject) -> str:

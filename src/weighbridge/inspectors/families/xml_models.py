@@ -91,6 +91,11 @@ RULES: Final[tuple[Rule, ...]] = (
 )
 _BY_ID: Final = {rule.id: rule for rule in RULES}
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _FIRST_TAG = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:\?xml\s|PMML[\s>]|net\s|CustomLayer\s|!DOCTYPE\s(?!html)|!ENTITY)")
 _SUFFIXES = frozenset((".xml", ".pmml"))
 _SCRIPT = re.compile(
@@ -98,6 +103,27 @@ _SCRIPT = re.compile(
         ProcessBuilder|java\.lang\.(?:Runtime|ProcessBuilder|reflect|ClassLoader)|/bin/(?:ba)?sh\b|powershell|cmd\.exe|
         \bnew\s+Function\s*\(|ScriptEngine|(?:curl|wget)\s+-?\S*\s*https?:""",
     re.IGNORECASE | re.VERBOSE,
+)
+_DATA_ROOTS = _words(
+    """annotation annotations opencv_storage tei teiheader corpus dataset votable gifti caret kml gpx quakeml seiscomp
+       fdsnstationxml alto pcgts score-partwise mzml mzxml graphml gexf metadata citation record sentiment lexicon dictionary
+       wordlist wordnet rss feed"""
+)
+"""Vocabularies that hold data, whatever their elements are called."""
+_ACTING_ROOTS = _words(
+    """project beans bean configuration stylesheet transform window application page java web-app server context module
+       target targets build settings plist assembly asmv1 manifest scxml process definitions policy rules hibernate-mapping
+       persistence log4j workflow-app coordinator-app job jobs task extension package product fragment robot mujoco sdf
+       grammar schema wsdl envelope soap html xhtml svg object objects customlayer unattend worksheet workbook"""
+)
+_ACTING = re.compile(
+    r"(?i)^(?:on[a-z]{3,20}|x?link|href|src|include|import|uri|url|ref|schema_?location|no_?namespace_?schema_?location|data)$"
+    r"|class|command|cmd|exec|eval|script|handler|listener|bean|invoke|method|function|import|include|plugin|library|module|macro"
+    r"|action|task|shell|process|program|code|expression|query|extern|entity|jndi|ldap|\brmi|loader|factory|object|assembly|deserial"
+)
+"""Words in names by which readers of other vocabularies load, call or fetch something."""
+_ACTING_VALUE = re.compile(
+    r"(?i)(?:file|jar|jndi|ldaps?|rmi|data|php|expect|gopher|ftp):|\\\\|[a-z_]\w*(?:\.[a-z_]\w*){2,}\Z|\$\{|#\{|%\{"
 )
 _NOT_A_PLACE = re.compile(r"\d{1,15}\Z")
 
@@ -131,8 +157,9 @@ class XmlModels:
 
 def _read(subject: Subject, notes: Notes) -> bool:
     judge: Callable[[Element], None] | None = None
-    weights = _Weights(subject, notes)
+    weights, acting = _Weights(subject, notes), ""
     for element in read_elements(subject):
+        acting = acting or _acting(element)
         if len(element.path) == 1 and not element.ended:
             judge = {"PMML": lambda one: _pmml(one, notes), "net": weights.take}.get(element.tag)
             if element.tag == "CustomLayer":
@@ -143,10 +170,27 @@ def _read(subject: Subject, notes: Notes) -> bool:
         _script(element, notes)
         if judge is not None:
             judge(element)
-    if judge is None:
-        notes.say("xml-not-understood", "the text is neither PMML nor OpenVINO IR")
+    if judge is None and acting:
+        notes.say("xml-not-understood", f"the text is neither PMML nor OpenVINO IR, and says {shown(acting)}")
     weights.finish()
-    return judge is not None
+    return judge is not None or not acting
+
+
+def _acting(element: Element) -> str:
+    """The name in an element of no known vocabulary by which some reader may act; "" where it only holds data."""
+    root = element.path[0].rpartition(":")[2].lower()
+    if root in _ACTING_ROOTS:
+        return element.path[0]
+    for name in () if root in _DATA_ROOTS else (element.tag, *element.attributes):
+        # Where a schema may be found is a hint for validators.
+        if name not in ("xsi:schemaLocation", "xsi:noNamespaceSchemaLocation") and _ACTING.search(
+            name.rpartition(":")[2]
+        ):
+            return name
+    for value in () if root in _DATA_ROOTS else element.attributes.values():
+        if _ACTING_VALUE.match(value):
+            return value
+    return ""
 
 
 def _script(element: Element, notes: Notes) -> None:

@@ -18,6 +18,7 @@ from typing import Final
 
 from weighbridge.core.finding import Coverage, Finding, Report, Severity
 from weighbridge.formats.bounded import read_whole
+from weighbridge.formats.kinds import is_legacy_text
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.steering_phrases import broken
 from weighbridge.inspectors.subject import Subject, report_of
@@ -219,6 +220,8 @@ class ModelCards:
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError as error:
+            if subject.kind.name == "text" and is_legacy_text(data):
+                return report_of(NAME, subject, _judge(subject.path, data.decode("latin-1")), subject.size_bytes)
             # The census has counted what is text; the rest is nobody's.
             return Report(NAME, subject.path, report_of(NAME, subject, (), 0).verdict, Coverage(error.start, len(data)))
         _say_facts(subject, text)

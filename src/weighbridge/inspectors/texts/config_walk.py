@@ -126,7 +126,8 @@ def _text(key: str, text: str, strict: bool) -> Iterator[Said]:
     key = key[:MAX_KEY]
     if not strict or len(text) < 4 or TEMPLATE_KEY.fullmatch(key):
         return
-    if not text.isascii() and _REORDERS.search(text):
+    # The spelling of a token is whatever the texts had that it was learned from.
+    if not text.isascii() and key != "token_str" and _REORDERS.search(text):
         yield Said("hidden-text", f"{shown(key)} holds characters that reorder or hide text: {shown(text)}")
     if "." in text and len(text) < 100 and is_dotted(text) and is_shell_or_loader(text):
         if judge_of(key) is None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from weighbridge.core.errors import LimitExceeded
@@ -24,6 +25,7 @@ from weighbridge.inspectors.template_copies import TEMPLATE_FACT, template_diges
 from weighbridge.inspectors.texts.config_findings import about_text, base_name, findings_of, not_understood
 from weighbridge.inspectors.texts.config_rules import NAME, RULES
 from weighbridge.inspectors.texts.config_walk import Template, judge, templates
+from weighbridge.inspectors.texts.plain_json import FROM_BYTES, says_nothing
 
 __all__ = ["NAME", "RULES", "Configurations"]
 
@@ -41,6 +43,9 @@ _RECORDS = re.compile(
     re.IGNORECASE,
 )
 """Names of records that tools write and no loader reads."""
+_READ_BY_LOADERS: Final = frozenset(
+    ("tokenizer.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "modules.json", "model_index.json")
+)
 
 
 class Configurations:
@@ -62,15 +67,22 @@ class Configurations:
             return None
         try:
             if subject.suffix == ".jsonl":
-                for _ in read_lines(read_whole(subject, MAX_TEXT_BYTES)):
+                for _ in read_lines(subject):
                     pass
                 return report_of(NAME, subject, (), subject.size_bytes, kind="json")
             base = base_name(subject.path)
             named = _CONFIGURATION.fullmatch(base[-MAX_NAME:]) is not None
+            strict = _RECORDS.fullmatch(base[-MAX_NAME:]) is None
+            large = not named and FROM_BYTES <= subject.size_bytes <= MAX_TEXT_BYTES
+            if large and says_nothing(subject, strict=strict, max_values=MAX_VALUES):
+                return report_of(NAME, subject, (), subject.size_bytes, kind="json")
             text = read_json(subject, max_values=MAX_CONFIGURED if named else MAX_VALUES)
         except JsonProblem as problem:
             return not_understood(NAME, subject, problem)
-        said = judge(text.value, strict=_RECORDS.fullmatch(base[-MAX_NAME:]) is None, name=base)
+        said = judge(text.value, strict=strict, name=base)
+        if not named and base not in _READ_BY_LOADERS:
+            # Readers that do not pass over the mark refuse the text; none reads another.
+            text = replace(text, marked=False)
         findings = [*about_text(subject, text), *findings_of(subject, said)]
         hand_on_templates(subject, templates(text.value))
         return report_of(NAME, subject, findings, subject.size_bytes, kind="json")

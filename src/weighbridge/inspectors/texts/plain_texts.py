@@ -1,8 +1,9 @@
 """Is this plain data, requirements or settings, and does anything in it make a tool fetch or run something?
 
-- tables (`.csv`, `.tsv`): text; cells that a spreadsheet would run as formulas that reach out are named;
+- tables (`.csv`, `.tsv`): text, read in blocks whatever their size; cells that a spreadsheet would run as formulas that reach out are named;
 - requirements: each line names a package; addresses, other indexes and options that change what is installed are named;
 - path files of Python (`.pth` that are text): each line is a folder to import from, or a program;
+- style sheets (`.css`): text; scripts in them, and what they load from elsewhere, are named;
 - settings (`.toml`, `.ini`, `.cfg`, `.conf`, `.env`): `key = value` and sections, with the few keys that make packaging
   and test tools run something named;
 - beside the inspectors that account for them: environments of conda (addresses and indexes), the manifest of TorchServe's
@@ -13,20 +14,24 @@ Every byte is read. Text that is none of these is not judged here.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Final
 
 from weighbridge.core.finding import Finding, Report, Severity
-from weighbridge.formats.bounded import read_whole
+from weighbridge.formats.bounded import blocks, read_whole
 from weighbridge.formats.json_text import parse
-from weighbridge.formats.kinds import is_text
+from weighbridge.formats.kinds import is_legacy_text, is_text
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Subject, report_of
 
 NAME: Final = "plain-texts"
 MAX_BYTES: Final = 64 * 1024 * 1024
+MAX_TABLE_BYTES: Final = 1024 * 1024 * 1024
+MAX_LINE_BYTES: Final = 4 * 1024 * 1024
+"""What of one line of a table is looked at together."""
 MAX_FOUND: Final = 50
 
 _LEAVE_OUT = "Leave the file out with --exclude; install what the model needs from your own index."
@@ -74,6 +79,18 @@ RULES: Final[tuple[Rule, ...]] = (
         Severity.MEDIUM,
         "Opened in a spreadsheet, the cell starts a program or sends data away.",
         "Open the table as text.",
+    ),
+    _rule(
+        "style-script",
+        "Style sheet with a script",
+        Severity.HIGH,
+        "A browser that shows the page may run it, with the rights of the page.",
+    ),
+    _rule(
+        "style-external",
+        "Style sheet that loads from elsewhere",
+        Severity.LOW,
+        "Showing the page tells the other side who looks.",
     ),
     _rule(
         "path-file-import",
@@ -124,19 +141,35 @@ _FORMULA = re.compile(
     r"(?im)(?:^|[,;\t\"])[ \t]{0,40}[=+@-][ \t]{0,40}(?:cmd|powershell|msexcel|rundll32)[ \t]{0,40}\|"
     r"|(?:^|[,;\t\"])[ \t]{0,40}[=+@-][ \t]{0,40}(?:HYPERLINK|WEBSERVICE|IMPORT(?:XML|DATA|HTML|FEED|RANGE)|FILTERXML|DDE|EXEC|CALL|REGISTER)[ \t]{0,40}\("
 )
+_FORMULA_WORDS = (
+    *("cmd", "powershell", "msexcel", "rundll32", "hyperlink", "webservice", "importxml", "importdata", "importhtml"),
+    *("importfeed", "importrange", "filterxml", "dde", "exec", "call", "register"),
+)
 _SETTINGS_INDEX = re.compile(
     r"(?im)^[ \t]{0,40}(?:extra[-_])?index[-_]url[ \t]{0,40}=[ \t]{0,40}\S|^[ \t]{0,40}find[-_]links[ \t]{0,40}=[ \t]{0,40}\S|^[ \t]{0,40}trusted[-_]host[ \t]{0,40}="
 )
 _SETTINGS_ADDRESS = re.compile(
     r"(?im)^(?![ \t]{0,40}[#;])[^\n]{0,300}[\w\])][ \t]{0,20}@[ \t]{0,20}(?:(?:git|hg|svn|bzr)\+|https?://|ftp://|file:)[^\n]{0,100}"
-    r"|^[ \t]{0,40}dependency_links[ \t]{0,40}=[ \t]{0,40}\S"
+    r"|^[ \t]{0,40}dependency_links[ \t]{0,40}=[ \t]{0,40}(?:\S|\r?\n[ \t]{1,40}\S)"
 )
 _SETTINGS_RUN = re.compile(
     r"(?im)^[ \t]{0,40}(?:build-backend(?![ \t]{0,9}=[ \t]{0,9}[\"'](?:setuptools\.build_meta|hatchling\.build|flit_core\.buildapi|mesonpy|maturin"
     r"|poetry\.core\.masonry\.api|scikit_build_core\.build|pdm\.backend|uv_build)[\"'])|backend-path|cmdclass|script_launcher|commands|commands_pre|install_command|entry_points"
-    r"|setup_hooks|before-build|before-all|python_files|hooksPath|sshCommand|fsmonitor|pager|editor)[ \t]{0,40}=[ \t]{0,40}\S"
+    r"|setup_hooks|before-build|before-all|python_files|hooksPath|sshCommand|fsmonitor|pager|editor)[ \t]{0,40}=[ \t]{0,40}(?:\S|\r?\n[ \t]{1,40}\S)"
     r"|^[ \t]{0,40}\[(?:project\.(?:scripts|entry-points[^\]]*)|tool\.(?:poetry|pdm)\.scripts|options\.entry_points|alias|filter[^\]]*"
     r"|testenv[^\]]*)\]"
+)
+
+
+_CSS_ESCAPE: Final = re.compile(r"\\([0-9A-Fa-f]{1,6})[ \t\n]?")
+_CSS_COMMENT: Final = re.compile(r"/\*[^*]*\*+(?:[^/*][^*]*\*+)*/")
+_STYLE_SCRIPT: Final = re.compile(
+    r"(?i)(?:url\(|@import)[ \t\"']{0,20}(?:java|vb)script[ \t]{0,20}:|[:\s,(]expression\s{0,20}\(|-moz-binding\s{0,20}:|[;{\s]behavior\s{0,20}:\s{0,20}url(?!\(\s{0,9}[\"']?#)"
+    r"|data:\s{0,20}text/html|</style|<\s{0,20}script"
+)
+_STYLE_EXTERNAL: Final = re.compile(
+    r"(?i)@import\s{1,20}(?:url\(\s{0,20})?[\"']?\s{0,20}(?:https?:|ftp:|file:|//)"
+    r"|(?:url|image|image-set|src)\(\s{0,20}[\"']?\s{0,20}(?:https?:|ftp:|file:|//)"
 )
 
 
@@ -157,7 +190,9 @@ class PlainTexts:
             return _beside(subject)
         if subject.suffix == ".pth" and subject.kind.family == "text":
             kind = "path-file"
-        elif kind not in ("requirements", "table", "settings"):
+        elif kind == "table":
+            return _table(subject)
+        elif kind not in ("requirements", "settings", "stylesheet"):
             return None
         data = read_whole(subject, MAX_BYTES)
         if not is_text(data, whole=True):
@@ -251,11 +286,47 @@ def _line(line: str) -> str:
     return "" if named.group("version") else "requirements-unpinned"
 
 
-def _table(path: str, text: str) -> Iterator[Finding]:
-    for match in _FORMULA.finditer(text):
-        line = text.count("\n", 0, match.start()) + 1
-        yield _BY_ID["table-formula"].finding(path, f"a cell is {_shown(match.group())}", location=f"line {line}")
-        return
+def _table(subject: Subject) -> Report:
+    """A table, block by block: the first cell that a spreadsheet would run is said."""
+    findings: list[Finding] = []
+    legacy = not is_text(subject.head, whole=subject.size_bytes <= len(subject.head))
+    decoder = codecs.getincrementaldecoder("latin-1" if legacy else "utf-8")()
+    if subject.size_bytes > MAX_TABLE_BYTES:
+        return report_of(NAME, subject, (), 0, kind=subject.kind.name)
+    line, rest, position = 1, "", 0
+    for block in blocks(subject):
+        try:
+            text = rest + decoder.decode(block, final=position + len(block) == subject.size_bytes)
+        except UnicodeDecodeError:
+            return report_of(NAME, subject, findings, position, kind=subject.kind.name)
+        if not is_legacy_text(block):
+            return report_of(NAME, subject, findings, position, kind=subject.kind.name)
+        position += len(block)
+        cut = text.rfind("\n") + 1 if position < subject.size_bytes else len(text)
+        looked = text if len(text) - cut > MAX_LINE_BYTES else text[:cut]
+        # Looking for the words and what follows them takes a tenth of the time.
+        small = "" if findings else looked.lower()
+        match = _FORMULA.search(looked) if _names_formula(small) else None
+        if match and not findings:
+            place = f"line {line + text.count(chr(10), 0, match.start())}"
+            findings.append(
+                _BY_ID["table-formula"].finding(subject.path, f"a cell is {_shown(match.group())}", location=place)
+            )
+        line += text.count("\n", 0, cut)
+        rest = text[max(cut, len(text) - MAX_LINE_BYTES) :]
+    return report_of(NAME, subject, findings, subject.size_bytes, kind=subject.kind.name)
+
+
+def _names_formula(small: str) -> bool:
+    return any(word in small and re.search(rf"{word}[ \t]{{0,40}}[(|]", small) for word in _FORMULA_WORDS)
+
+
+def _style(path: str, text: str) -> Iterator[Finding]:
+    spelled = _CSS_ESCAPE.sub(lambda code: chr(min(int(code[1], 16), 0x10FFFF)), _CSS_COMMENT.sub("", text))
+    for rule, pattern in (("style-script", _STYLE_SCRIPT), ("style-external", _STYLE_EXTERNAL)):
+        match = pattern.search(text) or pattern.search(spelled)
+        if match:
+            yield _BY_ID[rule].finding(path, f"the style sheet has {_shown(match.group())}")
 
 
 def _settings(path: str, text: str) -> Iterator[Finding]:
@@ -280,7 +351,7 @@ def _path_file(path: str, text: str) -> Iterator[Finding]:
 
 _READERS: Final[Mapping[str, Callable[[str, str], Iterator[Finding]]]] = {
     "requirements": _requirements,
-    "table": _table,
+    "stylesheet": _style,
     "settings": _settings,
     "path-file": _path_file,
 }

@@ -122,6 +122,9 @@ class SafetensorsStructure:
         named = reader.suffix == ".safetensors"
         if kind.name != KIND and not named:
             return None
+        if kind.name == "apple-double" and reader.path.rpartition("/")[2].startswith("._"):
+            # What a Mac keeps of the file beside it: no reader of weights gets past its first bytes.
+            return None
         if kind.name not in (KIND, "unrecognised", "empty"):
             finding = _BY_ID["safetensors-not-safetensors"].finding(
                 reader.path, f"the file is named safetensors and its content is {kind.name}"

@@ -37,6 +37,9 @@ _LISTS: Final[Mapping[str, str]] = {
     "lightgbm": "boosters.txt",
     "transformers": "transformers.txt",
     "accelerate": "transformers.txt",
+    **dict.fromkeys(
+        ("imblearn", "category_encoders", "feature_engine", "hmmlearn", "mlxtend", "networkx"), "companions.txt"
+    ),
 }
 REVIEWED: Final[Mapping[str, Allowed]] = {
     **standard.REVIEWED,

@@ -1,4 +1,8 @@
-"""pandas: frames, series, indexes, arrays, types, offsets; built from blocks of numpy arrays."""
+"""pandas: frames, series, indexes, arrays, types, offsets; built from blocks of numpy arrays.
+
+Texts are arrays of Arrow where pyarrow is installed. pyarrow restores one from numbers and buffers and does not check what
+the numbers say of the buffers, no more than it does for a file of Arrow's own.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,18 @@ from weighbridge.inspectors.pickles.checks import (
     NO_ARGUMENTS,
     Allowed,
     a_dict,
+    a_list,
+    a_tuple,
     args,
+    data_bytes,
     either,
     global_in,
     integer,
+    made_by,
     mapping_state,
     nothing,
     plain,
+    text,
     under,
 )
 
@@ -69,7 +78,16 @@ _INDEX_MAKERS: Final = (
     "pandas.core.indexes.timedeltas._new_TimedeltaIndex",
 )  # fmt: skip
 
+_ARROW: Final[Mapping[str, Allowed]] = {
+    "pandas.arrays.ArrowStringArray": Allowed(state=mapping_state, new=NO_ARGUMENTS),
+    "pandas.arrays.ArrowExtensionArray": Allowed(state=mapping_state, new=NO_ARGUMENTS),
+    "pyarrow.lib.type_for_alias": Allowed(args(text)),
+    "pyarrow.lib.py_buffer": Allowed(args(either(data_bytes, made_by("builtins.bytearray")))),
+    "pyarrow.lib._restore_array": Allowed(args(a_tuple)),
+    "pyarrow.lib.chunked_array": Allowed(args(a_list, made_by("pyarrow.lib.type_for_alias"), optional=1)),
+}
 REVIEWED: Final[Mapping[str, Allowed]] = {
+    **_ARROW,
     **dict.fromkeys(_INDEXES, Allowed(state=plain, new=NO_ARGUMENTS)),
     **dict.fromkeys(_ARRAYS, Allowed(state=plain, new=NO_ARGUMENTS)),
     **dict.fromkeys(_DTYPES, Allowed(ANY_DATA, plain)),
