@@ -18,10 +18,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
+from tests.conftest import Command
 from tests.support.cases import each
-from weighbridge.core.errors import LimitExceeded, NothingCollected, Revoked, StoreUnreachable
+from tests.support.gateway import running
+from weighbridge.core.errors import ConfigError, LimitExceeded, NothingCollected, Revoked, StoreUnreachable
 from weighbridge.core.names import ModelName
-from weighbridge.serve.admission_webhook import MAX_REVIEW_BYTES, AdmissionWebhook, Review, Rules, judge
+from weighbridge.serve.admission_webhook import (
+    MAX_REVIEW_BYTES,
+    AdmissionWebhook,
+    Review,
+    Rules,
+    judge,
+    review_of,
+)
 from weighbridge.serve.metrics import Metrics
 from weighbridge.serve.workloads import Claim, claims_of
 
@@ -165,6 +174,120 @@ def test_a_storage_initializer_that_is_known_to_use_the_gateway_may_take_hub_uri
     assert verdict(service, cluster_endpoint=True).allowed
     service["spec"]["predictor"]["model"]["storageUri"] = f"hf://acme/tiny@{REVOKED}"  # type: ignore[index]
     assert not verdict(service, cluster_endpoint=True).allowed
+
+
+IMAGES = ("vllm/vllm-openai", "lmsysorg/*", "registry.example:5000/serving/*", "nginx")
+
+
+@each(
+    "image, serves",
+    [
+        ("vllm/vllm-openai:v0.11", True),
+        ("docker.io/vllm/vllm-openai@sha256:" + "d" * 64, True),
+        ("vllm/vllm-openai:v1@sha256:" + "d" * 64, True),
+        ("registry.example:5000/serving/tgi:3", True),
+        ("lmsysorg/sglang:v1", True),
+        ("docker.io/lmsysorg/sglang", True),
+        ("lmsysorg", False),
+        ("evil.example/lmsysorg/sglang", False),
+        ("registry.example:5000/serving/deep/tgi", True),
+        ("docker.io/library/nginx", True),
+        ("nginx:1.27", True),
+        ("vllm/vllm-openai-evil", False),
+        ("evil/vllm/vllm-openai", False),
+        ("quay.io/vllm/vllm-openai", False),
+        ("registry.example:5000/serving", False),
+        ("registry.example:5000/serving/../evil/tgi", False),
+        ("registry.example:5000/servingevil/tgi", False),
+        ("registry.example/serving/tgi", False),
+        ("evil.example/registry.example:5000/serving/tgi", False),
+        ("localhost/nginx", False),
+        ("nginx\n", False),
+        (" nginx", False),
+        ("", False),
+    ],
+)
+def test_rules_can_name_the_images_that_serve_models(image: str, serves: bool) -> None:
+    assert Rules(images=IMAGES).may_serve(image) is serves
+    pod = {
+        "kind": "Pod",
+        "spec": {
+            "containers": [
+                {
+                    "image": image,
+                    "command": ["vllm", "serve", "acme/tiny"],
+                    "env": [{"name": "HF_ENDPOINT", "value": NAMES["endpoint"]}],
+                }
+            ]
+        },
+    }
+    found = verdict(pod, images=IMAGES, images_by_digest=False)
+    assert found.allowed is serves
+    assert serves or "may not serve models. Take one of vllm/vllm-openai" in found.message
+
+
+@each(
+    "rules",
+    [
+        {"images": ("*",)},
+        {"images": ("reg*/x",)},
+        {"images": ("a/*/b",)},
+        {"exempt_namespaces": ("kube-*",)},
+        {"unknown": "allow"},
+    ],
+)
+def test_rules_that_would_mean_more_than_they_say_are_refused(rules: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        Rules(**rules)
+
+
+def test_an_exempt_namespace_is_one_that_the_api_server_names() -> None:
+    rules = Rules(exempt_namespaces=("kube-system",))
+
+    def allowed(**request: Any) -> bool:
+        asked = review(named("public-id") | {"metadata": {"name": "x", "namespace": "kube-system"}})
+        asked["request"].update(request)
+        return review_of(json.dumps(asked).encode(), rules, revision_of)[1].allowed
+
+    assert allowed(namespace="kube-system")
+    for namespace in ("default", "kube-system-2", "", None, ["kube-system"], 7):
+        assert not allowed(namespace=namespace)
+    assert not allowed()
+
+
+def test_the_settings_of_a_home_are_what_its_webhook_goes_by(tmp_path: Path) -> None:
+    command = Command(tmp_path / "home")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "config.toml").write_text(
+        '[admission]\nexempt_namespaces = "tools, kube-system"\nimages = "vllm/*"\nimages_by_digest = false\nunknown = "warn"\n'
+        'endpoints = "https://models.example"\n'
+    )
+
+    def pod(image: str, **container: Any) -> dict[str, Any]:
+        endpoint = [{"name": "HF_ENDPOINT", "value": "https://models.example"}]
+        return {"kind": "Pod", "spec": {"containers": [{"image": image, "env": endpoint, **container}]}}
+
+    with running(command) as gateway:
+
+        def answer(workload: Any, **request: Any) -> dict[str, Any]:
+            asked = review(workload)
+            asked["request"].update(request)
+            json_ = {"Content-Type": "application/json"}
+            return gateway.ask("/admission/v1", method="POST", headers=json_, body=json.dumps(asked).encode()).json[
+                "response"
+            ]
+
+        unknown = pod("vllm/vllm-openai:v1", args=["--model", "/models/x"])
+        assert answer(unknown)["allowed"], answer(unknown)
+        assert "cannot be known here" in answer(unknown)["warnings"][0]
+        # There is no index yet, so that nothing can be said to be approved.
+        missing = pod("vllm/vllm-openai:v1", args=["--model", "acme/none"])
+        assert answer(missing)["status"]["code"] == 503
+        assert answer(missing, namespace="tools")["allowed"]
+        other = pod("evil/vllm:v1", args=["--model", "/models/x"])
+        assert "may not serve models" in answer(other)["status"]["message"]
+    (tmp_path / "home" / "config.toml").write_text('[admission]\nunknown = "allow"\n')
+    assert "'admission.unknown' must be refuse, warn" in command("config", code=2).err
 
 
 def test_what_runs_a_revoked_revision_can_still_be_deleted_and_labelled_but_not_changed(url: str) -> None:

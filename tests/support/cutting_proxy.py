@@ -35,6 +35,8 @@ class CuttingProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._lock = threading.Lock()
         self.cues: list[Cue] = []
+        self.heads: list[str] = []
+        """Of every request that came through, in order."""
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -59,6 +61,7 @@ class CuttingProxy:
         if not re.match(r"(GET|PUT|POST|HEAD|DELETE) ", line):
             return None
         with self._lock:
+            self.heads.append(head.partition(b"\r\n\r\n")[0].decode("latin-1"))
             for cue in self.cues:
                 if cue.struck < cue.times and re.search(cue.request, line):
                     cue.struck += 1

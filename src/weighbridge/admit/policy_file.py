@@ -292,6 +292,7 @@ def _build(document: Document, *, extends: str) -> p.Policy:
             keys["approvals"].flag("self_approval"),
         ),
         exceptions=tuple(_exception(one) for one in top.tables("exception")),
+        serve=p.ServeTerms(keys["serve"].flag("redirects")),
     )
 
 

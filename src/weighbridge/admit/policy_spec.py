@@ -357,6 +357,13 @@ POLICY: Final = Table(
             critical=_approvals("critical"),
             self_approval=Flag("Whether whoever asks for a revision may approve it."),
         ),
+        "serve": _section(
+            "How what is approved may reach clients.",
+            redirects=Flag(
+                "Whether a gateway with `gateway.redirects` may send clients to the store for large files; nobody but "
+                "they then prove the bytes."
+            ),
+        ),
         "exception": Several(
             "What is taken although a rule objects, until a day.",
             Table(

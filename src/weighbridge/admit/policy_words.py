@@ -41,8 +41,14 @@ def meaning(policy: Policy) -> Iterator[str]:
     numbers = ", ".join(f"{severity.label} {policy.approvals.needed(severity)}" for severity in Severity)
     own = "may be one of them" if policy.approvals.self_approval else "may not be one of them"
     yield f"Approvals, by the worst finding: {numbers}; whoever asked {own}."
+    yield from _served(policy)
     for one in policy.exceptions:
         yield f"Exception '{one.id}': {', '.join(one.rules)}{_narrowed(one)}, by {one.person} until {one.expires}: {one.reason}"
+
+
+def _served(policy: Policy) -> Iterator[str]:
+    if policy.serve.redirects:
+        yield "A gateway may send clients to the store for large files; nobody but they then prove the bytes."
 
 
 def _from(severity: Severity | None, word: str) -> str:

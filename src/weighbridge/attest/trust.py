@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,6 +106,11 @@ class TrustedKeys:
         """
         public = parse_public(pem, "the given public key")
         return TrustedKeys({**self._trusted, key_id_of(pem_of(public)): public}, self._revoked, self._revocations)
+
+    def without(self, revocations: Iterable[Revocation]) -> TrustedKeys:
+        """These keys with more of them revoked."""
+        more = {one.key_id: one for one in revocations}
+        return TrustedKeys(self._trusted, self._revoked, {**more, **self._revocations})
 
     def despite_revocation(self, folder: Path) -> TrustedKeys:
         """These keys with the revoked ones of `folder` trusted again, to read what is proven by other means.

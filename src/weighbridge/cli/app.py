@@ -24,9 +24,11 @@ _SECTIONS = {
         "bom": "bom:bom_command",
         "export": "export:export_command",
         "rules": "rules:rules_command",
+        "request": "requests:request_command",
     },
     "Judge and let pass": {
         "decide": "decide:decide_command",
+        "requests": "requests:requests_command",
         "policy": "policy:policy_command",
         "remediate": "remediate:remediate_command",
         "approve": "approve:approve_command",
@@ -40,6 +42,11 @@ _SECTIONS = {
     "Serve": {
         "serve": "serve:serve_command",
         "token": "token:token_command",
+    },
+    "Load on an inference node": {
+        "fetch": "fetch:fetch_command",
+        "run": "fetch:run_command",
+        "trust": "trust:trust_command",
     },
     "Prove and keep": {
         "verify": "verify:verify_command",
@@ -117,7 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Imports make many objects and no garbage: fewer collections take a tenth off the start of every command.
     gc.set_threshold(50_000)
     given = list(sys.argv[1:] if arguments is None else arguments)
-    output = Output(as_json="--json" in given, colour="--no-color" not in given and "NO_COLOR" not in os.environ)
+    own = given[: given.index("--")] if "--" in given else given
+    output = Output(as_json="--json" in own, colour="--no-color" not in own and "NO_COLOR" not in os.environ)
     try:
         code = cli.main(args=given, prog_name="weighbridge", standalone_mode=False)
         sys.stdout.flush()

@@ -76,6 +76,11 @@ class Home:
         return self.keys / "gateway-session.key"
 
     @property
+    def ended_sessions(self) -> Path:
+        """Sessions of the gateway's catalog that people logged out of."""
+        return self.path / "gateway-ended-sessions"
+
+    @property
     def downloads(self) -> Path:
         """Downloads from the gateway that are not yet in the ledger."""
         return self.path / "downloads"

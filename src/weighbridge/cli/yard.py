@@ -118,14 +118,19 @@ class OpenYard:
             TrustError: its certificate does not hold, or what holds the key does not answer.
         """
         from weighbridge.attest.keys import LocalKey
-        from weighbridge.attest.signers import open_signer, read_password, remember
 
-        signing = self.config.signing
-        if not signing.key and not self.key_path.exists():
+        if not self.config.signing.key and not self.key_path.exists():
             self.home.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
             key = LocalKey.create(self.key_path)
             self.output.say(f"made a signing key: {self.key_path}")
             return key
+        return self.read_key()
+
+    def read_key(self) -> SigningKey:
+        """The signing key as it is now; a command that runs for long sees that it was exchanged. Raises as `key`."""
+        from weighbridge.attest.signers import open_signer, read_password, remember
+
+        signing = self.config.signing
         opened = open_signer(
             signing.key or str(self.key_path),
             password=read_password(signing.password_file),
@@ -137,6 +142,14 @@ class OpenYard:
     @cached_property
     def trusted(self) -> TrustedKeys:
         """The keys whose signatures count: those in `keys/trusted`, and our own."""
+        return self.read_trusted()
+
+    def read_trusted(self) -> TrustedKeys:
+        """As `trusted`, as they are now.
+
+        Raises:
+            ConfigError: one cannot be read.
+        """
         from weighbridge.attest.keys import TrustedKeys
 
         folder = self.home.trusted_keys

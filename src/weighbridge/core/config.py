@@ -135,7 +135,7 @@ class ChannelSettings:
 
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
-    """Who may log in to the gateway's catalog by OpenID Connect."""
+    """Who may log in to the gateway's catalog by OpenID Connect, how downloads go, and what a miss does."""
 
     oidc_issuer: str = ""
     """The provider's issuer, an https URL; empty: people look with tokens, and act on the command line."""
@@ -145,6 +145,39 @@ class GatewaySettings:
     """File that holds the gateway's secret at the provider; empty: a public client."""
     oidc_name: str = "single sign-on"
     """What the login page calls the provider."""
+    redirects: bool = False
+    """Whether large downloads go straight to an approved store in S3, by a redirect to a short-lived address, where the policy
+    allows it (`serve.redirects`). The gateway then proves nothing of these bytes; the client must."""
+    redirect_min_bytes: int = 64 * MIB
+    """Downloads and ranges of fewer bytes always come through the gateway, proven."""
+    redirect_seconds: int = 300
+    """How long such an address can be used, 1 to 3600; a revocation does not call back those that are out."""
+    requests: bool = False
+    """Whether asking for what is not approved files a request for a reviewer; else the answer only says how to ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionSettings:
+    """What the gateway's webhook wants of objects that a Kubernetes cluster is to admit. Lists are separated by commas."""
+
+    unknown: str = "refuse"
+    """`refuse` or `warn`: what is done about a model that cannot be known from the object."""
+    pinned: bool = False
+    """Whether a model must be named by its commit; else a channel will do."""
+    remote_code: bool = False
+    """Whether a server may be told to run a repository's code."""
+    images_by_digest: bool = True
+    """Whether what serves a model must be an image by digest."""
+    images: str = ""
+    """Images that may serve a model, `registry.example/team/name` or `registry.example/team/*`; empty: any."""
+    exempt_namespaces: str = ""
+    """Namespaces in which everything is admitted, by their exact names."""
+    cluster_endpoint: bool = False
+    """Whether KServe's storage initializer is known to have `HF_ENDPOINT` set to this gateway."""
+    endpoints: str = ""
+    """More addresses of this gateway that `HF_ENDPOINT` may name, beside the one it is started with."""
+    stores: str = ""
+    """More addresses of the approved store that a storage URI may begin with, as `s3://bucket/prefix`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +218,7 @@ class Config:
     identity: IdentitySettings = IdentitySettings()
     channels: ChannelSettings = ChannelSettings()
     gateway: GatewaySettings = GatewaySettings()
+    admission: AdmissionSettings = AdmissionSettings()
     inspection: InspectionSettings = InspectionSettings()
 
 
@@ -245,6 +279,7 @@ def resolve(layers: list[Layer]) -> tuple[Config, Origins]:
         identity=_section(IdentitySettings, "identity", chosen),
         channels=_section(ChannelSettings, "channels", chosen),
         gateway=_section(GatewaySettings, "gateway", chosen),
+        admission=_section(AdmissionSettings, "admission", chosen),
         inspection=_section(InspectionSettings, "inspection", chosen),
     )
     _check(config)
@@ -301,9 +336,12 @@ def _check(config: Config) -> None:
         raise ConfigError(f"'inspection.memory_bytes' must be at least {128 * MIB}")
     if not (1 <= config.channels.expires_days <= 3_650 and 1 <= config.channels.timestamp_expires_hours <= 87_600):
         raise ConfigError("'channels.expires_days' must lie between 1 and 3650, 'timestamp_expires_hours' up to 87600")
+    if not (config.gateway.redirect_min_bytes >= 0 and 1 <= config.gateway.redirect_seconds <= 3_600):
+        raise ConfigError("'gateway.redirect_seconds' must lie between 1 and 3600, 'redirect_min_bytes' from 0 on")
     for name, value, allowed in (
         ("inspection.fail_on", config.inspection.fail_on, ("low", "medium", "high", "critical", "never")),
         ("inspection.preflight", config.inspection.preflight, ("auto", "always", "never")),
+        ("admission.unknown", config.admission.unknown, ("refuse", "warn")),
         ("policy.preset", config.policy.preset, ("strict", "balanced", "research")),
         ("store.s3_encryption", store.s3_encryption, ("", "aws:kms", "AES256")),
         ("store.object_lock_mode", store.object_lock_mode, ("", "GOVERNANCE", "COMPLIANCE")),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from weighbridge.core.snapshot import Entry, Snapshot
 
@@ -169,6 +169,30 @@ class ObjectStore(Protocol):
 
     def close(self) -> None:
         """Lets go of connections."""
+        ...
+
+
+@runtime_checkable
+class Presigning(Protocol):
+    """What a store offers besides that can hand out short-lived addresses of single versions of its objects."""
+
+    @property
+    def presign_origin(self) -> str:
+        """`scheme://host[:port]`, with which every such address begins."""
+        ...
+
+    def presign(
+        self, key: str, *, version_id: str, seconds: int, content_type: str = "", content_disposition: str = ""
+    ) -> str:
+        """An address that GETs this version, and no other, without further authentication, for at most `seconds`.
+
+        It ends earlier where the credentials that sign it do. Whoever has it can read the object: it must not be logged.
+        The last two are the headers that the store's answer shall have.
+
+        Raises:
+            ObjectMissing: `version_id` is empty: the address would name whatever lies there later.
+            StoreError, ConfigError: there are no credentials that live long enough now; `seconds` is not 1 to 3600.
+        """
         ...
 
 

@@ -31,7 +31,7 @@ from starlette.types import Scope as HttpScope
 
 from weighbridge.core.errors import ConfigError, UnsafePath, WeighbridgeError
 from weighbridge.core.names import ModelName
-from weighbridge.serve.hub_paths import Asked, Kind, asked, asked_by
+from weighbridge.serve.hub_paths import OF_ANY_CHANNEL, Asked, Kind, asked, asked_by
 from weighbridge.serve.token_store import Tokens
 from weighbridge.serve.tokens import Action, Scope, Token
 
@@ -78,6 +78,7 @@ class Exposure:
     words: tuple[str, ...]
 
 
+@functools.lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a socket bound to `host`."""
     if host.lower() == "localhost":
@@ -145,6 +146,7 @@ class Target:
 
 OTHER: Final = Target("other")
 _OF_MODELS: Final = frozenset(Kind) - {Kind.LISTING, Kind.WHOAMI}
+_OF_ANY_CHANNEL: Final = frozenset(kind.value for kind in OF_ANY_CHANNEL)
 
 
 def target_of(scope: HttpScope) -> Target:
@@ -185,7 +187,7 @@ def _meant(found: Asked | None) -> Target:
         return OTHER
     if found.kind in _OF_MODELS:
         # Of no model, where none can have that name: then there is nothing to be read.
-        ref = "" if found.kind is Kind.REFS else found.ref
+        ref = "" if found.kind in OF_ANY_CHANNEL else found.ref
         return Target(found.kind.value, Action.READ, found.model_name, ref, found.path)
     return Target(found.kind.value, Action.LIST if found.kind is Kind.LISTING else None)
 
@@ -217,7 +219,12 @@ class Permit:
 
 def address_key(scope: HttpScope) -> str:
     """Whoever cannot be told apart: an IPv4 address, or the /64 network of an IPv6 one."""
-    host = str((scope.get("client") or ("unknown", 0))[0])
+    return _network_of(str((scope.get("client") or ("unknown", 0))[0]))
+
+
+@functools.lru_cache(maxsize=4_096)
+def _network_of(host: str) -> str:
+    """Asked several times for each request, and reading an address takes as long as much else there."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -276,6 +283,8 @@ class Refusal:
         ]
         if self.code:
             headers.append((b"x-error-code", self.code.encode("ascii")))
+            # Newer command lines of the Hub replace the message by words of their own; a warning they print as it is.
+            headers.append((b"x-hf-warning", b"weighbridge; " + header_text(self.message)))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
@@ -312,6 +321,12 @@ def _forbidden(permit: Permit, target: Target) -> Refusal:
 
 _UNPROVEN: Final = Refusal(503, "", "The gateway cannot check tokens now; try again.", ((b"retry-after", b"5"),))
 _EVERYTHING: Final = Scope()
+
+
+@functools.lru_cache(maxsize=4_096)
+def _visitor(key: str) -> Permit:
+    """Who asks without a token where everybody may read."""
+    return Permit("anonymous", key, _EVERYTHING)
 
 
 class Access:
@@ -384,7 +399,7 @@ class Access:
 
     def _anonymous(self, scope: HttpScope) -> Permit | None:
         allowed = is_open(scope, self._tokens, self._exposure)
-        return Permit("anonymous", address_key(scope), _EVERYTHING) if allowed else None
+        return _visitor(address_key(scope)) if allowed else None
 
     async def _judge(self, permit: Permit, target: Target) -> Refusal | None:
         """None when the permit covers the target."""
@@ -399,7 +414,7 @@ class Access:
             return None if permit.may(target.action) else _forbidden(permit, target)
         if not permit.may(Action.READ, target.model_name):
             return _forbidden(permit, target)
-        if scope.everywhere or target.route == Kind.REFS.value:
+        if scope.everywhere or target.route in _OF_ANY_CHANNEL:
             return None
         channels: Mapping[str, str] = {}
         if "*" not in scope.channels:
@@ -411,11 +426,12 @@ class Access:
 def is_open(scope: Mapping[str, Any], tokens: Tokens, exposure: Exposure) -> bool:
     """Whether whoever asks may read without a token, as things stand now; the first token may exist by then."""
     return exposure.anonymous is Anonymous.ALWAYS or (
-        exposure.anonymous is Anonymous.UNTIL_TOKENS and not tokens.exist and _host_is_here(scope)
+        exposure.anonymous is Anonymous.UNTIL_TOKENS and not tokens.exist and host_is_here(scope)
     )
 
 
-def _host_is_here(scope: Mapping[str, Any]) -> bool:
+def host_is_here(scope: Mapping[str, Any]) -> bool:
+    """Whether a request names this machine by a loopback name or address, or by none."""
     hosts = [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"host"]
     if len(hosts) != 1:
         return not hosts

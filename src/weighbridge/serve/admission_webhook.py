@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -47,6 +48,11 @@ MAX_PROBLEMS: Final = 10
 MAX_SHOWN: Final = 200
 JUDGE_SECONDS: Final = 8.0
 """Under the 10 s that an API server waits by default."""
+_IMAGE_PATTERN = re.compile(r"[a-z0-9](?:[a-z0-9._/:-]{0,250}[a-z0-9])?(?:/\*)?")
+_IMAGE = re.compile(
+    r"([a-z0-9][a-z0-9._/:-]{0,250}?)(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(?:@[a-z0-9+._-]+:[0-9a-fA-F]+)?"
+)
+_NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _log = logging.getLogger(__name__)
 RevisionOf = Callable[[ModelName, str], str]
 """The approved revision that a ref names. Raises as `Approved.resolve` does."""
@@ -70,6 +76,37 @@ class Rules:
     """Whether what serves a model must be an image by digest."""
     cluster_endpoint: bool = False
     """Whether the cluster's storage initializer is known to have `HF_ENDPOINT` set to this gateway."""
+    images: tuple[str, ...] = ()
+    """Images that may serve a model, `registry.example/team/name` or `registry.example/team/*`; empty: any."""
+    exempt_namespaces: tuple[str, ...] = ()
+    """Namespaces in which everything is admitted, by their exact names."""
+
+    def __post_init__(self) -> None:
+        """Refuses what would match nothing, or more than it says.
+
+        Raises:
+            ConfigError: `unknown` is another word, an image pattern or a namespace cannot be one.
+        """
+        if self.unknown not in ("refuse", "warn"):
+            raise ConfigError("what is unknown is 'refuse' or 'warn'")
+        for pattern in self.images:
+            if not _IMAGE_PATTERN.fullmatch(pattern):
+                raise ConfigError(
+                    f"'{pattern:.200}' names no images", hint="Write registry/team/name or registry/team/*"
+                )
+        for name in self.exempt_namespaces:
+            if not _NAMESPACE.fullmatch(name):
+                raise ConfigError(f"'{name:.100}' is no namespace", hint="Write its exact name; there are no patterns.")
+
+    def may_serve(self, image: str) -> bool:
+        """Whether an image is one of those that may serve models."""
+        if not self.images:
+            return True
+        name = _image_name(image)
+        return bool(name) and any(
+            name.startswith(_image_name(one[:-1] + "x")[:-1]) if one.endswith("/*") else name == _image_name(one)
+            for one in self.images
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +171,9 @@ def _problems(said: Said, models: list[Said], rules: Rules, revision_of: Revisio
         return [Problem(said.field, f"{_shown(said.value)} fetches models from another hub", "Leave it out")]
     if said.claim is Claim.ENDPOINT and said.value.rstrip("/") not in _endpoints(rules):
         return [Problem(said.field, f"{_shown(said.value)} is not this gateway", f"Write {_an_endpoint(rules)}")]
+    if said.claim is Claim.IMAGE and not rules.may_serve(said.value):
+        allowed = ", ".join(rules.images[:5]) + ", …" * (len(rules.images) > 5)
+        return [Problem(said.field, f"the image {_shown(said.value)} may not serve models", f"Take one of {allowed}")]
     if said.claim is Claim.IMAGE and rules.images_by_digest and not _by_digest(said.value):
         return [
             Problem(
@@ -151,6 +191,17 @@ def _endpoints(rules: Rules) -> frozenset[str]:
 
 def _an_endpoint(rules: Rules) -> str:
     return f"HF_ENDPOINT={rules.endpoints[0]}" if rules.endpoints else "the address of the gateway"
+
+
+def _image_name(image: str) -> str:
+    """An image's registry and name, as a container runtime reads them, without tag and digest; "" where it is no image."""
+    found = _IMAGE.fullmatch(image)
+    if found is None or ".." in image or "//" in image:
+        return ""
+    first, slash, rest = found[1].partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return found[1]
+    return f"docker.io/{found[1]}" if slash else f"docker.io/library/{first}{rest}"
 
 
 def _by_digest(image: str) -> bool:
@@ -269,6 +320,9 @@ def review_of(body: bytes, rules: Rules, revision_of: RevisionOf) -> tuple[str, 
         raise Malformed("the review has no uid")
     workload = request.get("object")
     if request.get("operation") == "DELETE" or workload is None:
+        return uid, Review(allowed=True)
+    # The API server says where the object is; what the object says of itself is not asked.
+    if request.get("namespace") in rules.exempt_namespaces:
         return uid, Review(allowed=True)
     if not isinstance(workload, Mapping):
         raise Malformed("the object of the review is no object")

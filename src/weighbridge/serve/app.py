@@ -21,7 +21,10 @@ from weighbridge.core.errors import WeighbridgeError
 from weighbridge.serve.approved import POLL_SECONDS, Approved
 from weighbridge.serve.chunk_cache import ChunkCache
 from weighbridge.serve.hub_api import ASKING, Hub, Told, log_trouble
+from weighbridge.serve.hub_paths import is_always_the_hubs
 from weighbridge.serve.metrics import Metrics
+from weighbridge.serve.redirects import Redirects
+from weighbridge.serve.requesting import Requesting
 from weighbridge.serve.streaming import MEMORY_BYTES, ProvenBytes
 
 if TYPE_CHECKING:
@@ -31,7 +34,6 @@ QUIET_SECONDS: Final = 5.0
 """How long after the last request the index is still asked ahead of time."""
 Layer = Callable[["ASGIApp"], "ASGIApp"]
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
-_HUB_PREFIXES: Final = ("/api/models", "/api/whoami-v2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,10 @@ class GatewayOptions:
     told: Told = log_trouble
     metrics: Metrics | None = None
     """Where chunks and the index are counted; None counts nowhere."""
+    redirects: Redirects | None = None
+    """What sends clients to the store for large downloads; None sends nobody."""
+    requesting: Requesting | None = None
+    """What files a request for whatever is missed; None files nothing."""
 
 
 class Gateway:
@@ -66,7 +72,15 @@ class Gateway:
         self.proven = ProvenBytes(approved.store, cache=cache, memory_bytes=options.memory_bytes, metrics=metrics)
         self._lifespans = options.lifespans
         self._asked_at = float("-inf")
-        self.hub = Hub(approved, self.proven, public_url=options.public_url, asking=options.asking, told=options.told)
+        self.hub = Hub(
+            approved,
+            self.proven,
+            public_url=options.public_url,
+            asking=options.asking,
+            told=options.told,
+            redirects=options.redirects,
+            requesting=options.requesting,
+        )
         # What is handed in comes first: it may know more of health than this.
         routes = [*options.routes]
         self._routed = Starlette(routes=routes, lifespan=self._lifespan)
@@ -88,9 +102,8 @@ class Gateway:
 
     async def _inner(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        direct = path.startswith(_HUB_PREFIXES) or "/resolve/" in path
         scope["app"] = self._routed
-        await (self.hub if direct else self._routed)(scope, receive, send)
+        await (self.hub if is_always_the_hubs(path) else self._routed)(scope, receive, send)
 
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:

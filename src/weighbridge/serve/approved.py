@@ -5,6 +5,7 @@
   a signed summary that policy admitted it: a seal alone also exists in quarantine.
 - A revoked revision is refused, by whatever name it is asked for, at most `POLL_SECONDS` and one reading later.
 - What cannot be proven now is refused; an older answer is never given in its place.
+- When the trusted keys change, what was proven by the earlier ones is proven again before it is served further.
 - Opened revisions are kept, as many as `MAX_KEPT_CHUNKS` chunk digests; the least recently asked for goes first.
 """
 
@@ -38,6 +39,7 @@ MAX_KEPT_CHUNKS: Final = 250_000
 """Some 30 MB of digests: three revisions of the size of DeepSeek-R1, or thousands of small ones."""
 MAX_KEPT: Final = 1_024
 MAX_SUMMARIES: Final = 64
+MAX_PROVEN: Final = 16_384
 _Key = tuple[ModelName, str]
 
 
@@ -51,7 +53,11 @@ class _Seen:
 
 
 class Approved:
-    """See above. Thread-safe; its methods block on the store, but for `peek`."""
+    """See above. Thread-safe; its methods block on the store, but for `peek`.
+
+    `keys_now` has the trusted keys of `verifier` read again and returns a number that changes whenever they do; it is asked
+    with the index. What it raises refuses everything.
+    """
 
     def __init__(
         self,
@@ -59,9 +65,12 @@ class Approved:
         reader: IndexReader,
         verifier: SignatureVerifier,
         *,
+        keys_now: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.store = store
+        self._keys_now = keys_now
+        self._keys = 0
         self._reader = reader
         self._verifier = verifier
         self._clock = clock
@@ -74,6 +83,8 @@ class Approved:
         self._digests: dict[_Key, str] = {}
         """Of the manifests that are kept: computing one anew costs as much as reading it."""
         self._admitted: set[_Key] = set()
+        self._proven: set[_Key] = set()
+        """Opened by the keys that are trusted now, and perhaps not kept any more."""
         self._opening: dict[_Key, Future[SealedRevision]] = {}
 
     # --- what the index says
@@ -107,6 +118,7 @@ class Approved:
     def _poll(self) -> Index:
         at = self._clock()
         try:
+            self._follow_keys(self._keys_now())
             index = self._reader.current()
         except WeighbridgeError as error:
             self._seen = _Seen(at, None, error)
@@ -114,6 +126,20 @@ class Approved:
         self._seen = _Seen(at, index, None)
         self._proven_at = at
         return index
+
+    def _follow_keys(self, keys: int) -> None:
+        """Forgets what other keys than those of now have proven."""
+        if keys == self._keys:
+            return
+        with self._lock:
+            self._keys = keys
+            self._kept.clear()
+            self._kept_chunks = 0
+            self._digests.clear()
+            self._admitted.clear()
+            self._proven.clear()
+            # Whoever waits for one gets it; whoever comes from now on does not wait with them.
+            self._opening.clear()
 
     def _fresh(self) -> Index | None:
         seen = self._seen
@@ -133,12 +159,14 @@ class Approved:
         return _open_channels(self.index(), model_name)
 
     def check(self, model_name: ModelName, revision: str) -> None:
-        """Returns when the revision is not revoked.
+        """Returns when the revision is not revoked, and the keys that are trusted now prove it.
 
         Raises:
-            Revoked: it is; or as `index`.
+            Revoked: it is, or the key that sealed it is; or as `resolve`.
         """
         self.index().check(model_name, revision)
+        if (model_name, revision) not in self._proven:
+            self._open(model_name, revision, named=True)
 
     # --- revisions
 
@@ -208,10 +236,12 @@ class Approved:
             raise NothingCollected(f"{model_name}@{revision} is not approved here") from error
 
     def _open_now(self, key: _Key, opening: Future[SealedRevision]) -> None:
+        keys = self._keys
         try:
             sealed = open_revision(self.store, *key, self._verifier)
             with self._lock:
-                self._keep(key, sealed)
+                if keys == self._keys:
+                    self._keep(key, sealed)
             opening.set_result(sealed)
         except WeighbridgeError as error:
             opening.set_exception(error)
@@ -220,9 +250,13 @@ class Approved:
             raise
         finally:
             with self._lock:
-                del self._opening[key]
+                if self._opening.get(key) is opening:
+                    del self._opening[key]
 
     def _keep(self, key: _Key, sealed: SealedRevision) -> None:
+        if len(self._proven) >= MAX_PROVEN:
+            self._proven.clear()
+        self._proven.add(key)
         self._kept[key] = sealed
         self._digests[key] = sealed.manifest.digest
         self._kept_chunks += _chunks(sealed)
@@ -237,6 +271,7 @@ class Approved:
         key = (manifest.model_name, manifest.revision)
         if key in self._admitted:
             return
+        keys = self._keys
         fresh = Freshness(datetime.now(UTC))
         prefix = record_key(manifest.model_name, manifest.revision, f"attestations/{Kind.SUMMARY.value}.")
         for count, stored in enumerate(self.store.list(prefix)):
@@ -248,7 +283,7 @@ class Approved:
                 continue
             if said.passed:
                 with self._lock:
-                    if key in self._kept:
+                    if keys == self._keys and key in self._kept:
                         self._admitted.add(key)
                 return
         raise NothingCollected(f"{manifest.reference} is not approved here")

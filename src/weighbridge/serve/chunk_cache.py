@@ -1,6 +1,7 @@
 """Keeps chunks of a distant store on the local disk, under their BLAKE3 digest; nothing in it is believed.
 
-- Every hit is read whole and held against its digest; what does not fit is removed and counts as a miss.
+- Every hit is held against its digest, read whole, or a piece of it against a digest of that piece; what does not fit is
+  removed and counts as a miss.
 - A file appears whole, by renaming; only regular files of the right size are read, links are not followed.
 - The bytes stay under `size_bytes`; what was used least recently goes first. What lies in the folder at the start is taken
   over by size and time of use, at most `MAX_FILES` of it; everything else that is found there is removed.
@@ -57,20 +58,34 @@ class ChunkCache:
         """Fills `view` with the chunk when it is here, whole and unaltered."""
         with self._lock:
             known = self._sizes.get(digest) == len(view)
-        if not known or not self._read(digest, view):
-            self.misses += 1
+        return self._counted(known and self._proven(digest, 0, view, proof=bytes.fromhex(digest)))
+
+    def read_piece(self, digest: str, start: int, view: memoryview, *, proof: bytes) -> bool:
+        """Fills `view` with the chunk's bytes from `start` on when it is here, and they have the BLAKE3 digest `proof`."""
+        with self._lock:
+            known = start + len(view) <= self._sizes.get(digest, -1)
+        return self._counted(known and self._proven(digest, start, view, proof=proof))
+
+    def _counted(self, hit: bool) -> bool:
+        self.hits += hit
+        self.misses += not hit
+        return hit
+
+    def _proven(self, digest: str, start: int, view: memoryview, *, proof: bytes) -> bool:
+        if not self._read(digest, start, view):
             return False
-        if blake3(view).hexdigest() != digest:
+        if blake3(view).digest() != proof:
             self.rejected += 1
             self._drop(digest)
             return False
-        self.hits += 1
         with self._lock:
             if digest in self._sizes:
                 self._sizes.move_to_end(digest)
         return True
 
-    def _read(self, digest: str, view: memoryview) -> bool:
+    def _read(self, digest: str, start: int, view: memoryview) -> bool:
+        with self._lock:
+            size = self._sizes.get(digest, -1)
         filled = 0
         try:
             descriptor = os.open(self._path(digest), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -79,8 +94,8 @@ class ChunkCache:
             return False
         try:
             found = os.fstat(descriptor)
-            if stat.S_ISREG(found.st_mode) and found.st_size == len(view):
-                while filled < len(view) and (count := os.readv(descriptor, [view[filled:]])):
+            if stat.S_ISREG(found.st_mode) and found.st_size == size:
+                while filled < len(view) and (count := os.preadv(descriptor, [view[filled:]], start + filled)):
                     filled += count
                 os.utime(descriptor)
         except OSError:

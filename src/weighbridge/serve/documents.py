@@ -1,7 +1,8 @@
 """Words a sealed revision as the Hub words a repository: model info, trees, paths, refs, commits.
 
-Every fact is from the signed manifest. A file that upstream keeps in Git itself has Git's blob id; any other is presented as
-kept by Git LFS, with its SHA-256. The ids of folders, which a manifest does not hold, are digests of what lies below them.
+Every fact is from the signed manifest and the sealed inspection, or claimed by the model's own files (`serve.claims`). A file
+that upstream keeps in Git itself has Git's blob id; any other is presented as kept by Git LFS, with its SHA-256. The ids of
+folders, which a manifest does not hold, are digests of what lies below them.
 Pure functions; what they return is JSON.
 """
 
@@ -15,8 +16,10 @@ from typing import Final
 
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.digests import git_blob_header
+from weighbridge.core.finding import Severity, Verdict
 from weighbridge.core.manifest import Artifact, Manifest
 from weighbridge.core.names import ModelName
+from weighbridge.serve.claims import NOTHING, Claims
 from weighbridge.vault.records import SealedRevision
 
 Record = dict[str, JsonValue]
@@ -68,10 +71,17 @@ def hub_time(text: str) -> str:
     return f"{found:%Y-%m-%dT%H:%M:%S}.{found.microsecond // 1000:03d}Z"
 
 
-def model_info(served: Served, *, blobs: bool, expand: Sequence[str] = ()) -> Record:
+def date_of(manifest: Manifest) -> str:
+    """When the revision was published upstream, else when it came in."""
+    return hub_time(manifest.origin.published_at or manifest.created_at)
+
+
+def model_info(
+    served: Served, claims: Claims = NOTHING, *, blobs: bool, expand: Sequence[str] = (), security: bool = False
+) -> Record:
     """`GET /api/models/{id}[/revision/{ref}]`; with `expand` only the properties that it names."""
     manifest = served.manifest
-    said = hub_time(manifest.origin.published_at or manifest.created_at)
+    said = date_of(manifest)
     name = str(manifest.model_name)
     record: Record = {
         "_id": manifest.revision[:24],
@@ -86,17 +96,40 @@ def model_info(served: Served, *, blobs: bool, expand: Sequence[str] = ()) -> Re
         "disabled": False,
         "downloads": 0,
         "likes": 0,
-        "tags": [],
+        **claims.to_record(),
         "usedStorage": manifest.total_bytes,
         "siblings": [_sibling(artifact, blobs=blobs) for artifact in manifest.artifacts],
     }
+    if security:
+        record["securityRepoStatus"] = _security(served)
     if expand:
         return {key: value for key, value in record.items() if key in ALWAYS or key in expand}
     return record
 
 
-def listed(model_name: ModelName, revision: str) -> Record:
+def _standing(served: Served) -> dict[str, str]:
+    """What the sealed inspection made of each file, in the Hub's words; a file that is not named was not understood."""
+    found: dict[str, str] = {}
+    for report in served.sealed.inspection.reports:
+        worst = max((finding.severity for finding in report.findings), default=None)
+        said = "safe" if report.settled_verdict is Verdict.CLEAN else ""
+        if worst is not None and worst >= Severity.MEDIUM:
+            said = "suspicious" if worst is Severity.MEDIUM else "unsafe"
+        order = ("", "safe", "suspicious", "unsafe")
+        found[report.path] = max(found.get(report.path, ""), said, key=order.index)
+    return found
+
+
+def _security(served: Served) -> Record:
+    issues = [
+        {"path": path, "level": said} for path, said in _standing(served).items() if said in ("suspicious", "unsafe")
+    ]
+    return {"scansDone": True, "filesWithIssues": list(issues)}
+
+
+def listed(model_name: ModelName, revision: str, claims: Claims = NOTHING) -> Record:
     """One model in `GET /api/models`."""
+    said = claims.to_record()
     return {
         "_id": revision[:24],
         "id": str(model_name),
@@ -107,7 +140,7 @@ def listed(model_name: ModelName, revision: str) -> Record:
         "gated": False,
         "downloads": 0,
         "likes": 0,
-        "tags": [],
+        **{name: said[name] for name in ("tags", "pipeline_tag", "library_name") if name in said},
     }
 
 
@@ -151,6 +184,7 @@ def tree(served: Served, folder: str, *, recursive: bool, expand: bool) -> list[
 
 def paths_info(served: Served, paths: Iterable[str], *, expand: bool) -> Iterable[Record]:
     """`POST /api/models/{id}/paths-info/{ref}`: those of the paths that exist."""
+    standing = _standing(served) if expand else {}
     for path in paths:
         record: Record = {}
         if (artifact := served.by_path.get(path)) is not None:
@@ -165,18 +199,28 @@ def paths_info(served: Served, paths: Iterable[str], *, expand: bool) -> Iterabl
             record = {"type": "directory", "oid": oid, "size": 0, "path": path}
         if record and expand:
             record["lastCommit"] = _commit(served.manifest)
+            if record["type"] == "file":
+                said = standing.get(path, "") or "unscanned"
+                record["securityFileStatus"] = {"status": said, "avScan": None, "pickleImportScan": None}
         if record:
             yield record
 
 
 def _commit(manifest: Manifest) -> Record:
-    said = hub_time(manifest.origin.published_at or manifest.created_at)
+    said = date_of(manifest)
     return {"id": manifest.revision, "title": "Approved revision", "date": said}
 
 
 def commits(served: Served) -> list[Record]:
     """`GET /api/models/{id}/commits/{ref}`: the one revision; what was before it is not here."""
     return [{**_commit(served.manifest), "message": "", "authors": []}]
+
+
+def nobody(kind: str) -> JsonValue:
+    """What people of the public Hub did with a model: nothing, here. `kind` is `likers`, `discussions` or `auth-check`."""
+    if kind == "discussions":
+        return {"discussions": [], "count": 0, "start": 0}
+    return [] if kind == "likers" else {}
 
 
 def refs(channels: dict[str, str], *, main: str) -> Record:

@@ -16,7 +16,6 @@ import json
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import parse_qs, parse_qsl
@@ -28,12 +27,24 @@ from weighbridge.core.names import ModelName, is_revision
 from weighbridge.serve import documents
 from weighbridge.serve.access import PERMIT, Permit
 from weighbridge.serve.approved import PRODUCTION, Approved
+from weighbridge.serve.claims import NOTHING, Claims, ClaimsOf
 from weighbridge.serve.conditions import Conditions, Plan, file_headers, plan
 from weighbridge.serve.documents import Served
-from weighbridge.serve.hub_paths import Asked, Kind, asked_by
+from weighbridge.serve.hub_paths import OF_ANY_CHANNEL, Asked, Kind, asked_by
+from weighbridge.serve.listing import Wanted
 from weighbridge.serve.paging import after, cursor_of, next_link
-from weighbridge.serve.refusals import ENTRY_NOT_FOUND, REPO_NOT_FOUND, Headers, Refusal, refusal_of
+from weighbridge.serve.redirects import Redirects, redirect_headers
+from weighbridge.serve.refusals import (
+    ENTRY_NOT_FOUND,
+    REPO_NOT_FOUND,
+    REVISION_NOT_FOUND,
+    Headers,
+    Refusal,
+    refusal_of,
+)
+from weighbridge.serve.requesting import Requesting
 from weighbridge.serve.streaming import ProvenBytes
+from weighbridge.serve.threads import Threads
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -45,11 +56,9 @@ PAGE: Final = 1_000
 MAX_DOCUMENT_BYTES: Final = 8 * 1024 * 1024
 MAX_SERVED: Final = 64
 THREADS: Final = 8
+READ_ONLY: Final = "This gateway is read-only. A model comes in by: weighbridge ingest hf://org/name"
 ASKING: Final = "It was not approved for use here. Ask for it: weighbridge ingest hf://{name}, then have it reviewed."
-_NARROWING: Final = frozenset(
-    {"filter", "pipeline_tag", "gated", "inference", "inference_provider", "apps", "num_parameters"}
-)
-"""Ways to narrow a listing by facts that are not kept here: nothing fits them."""
+_OTHER_KINDS: Final = ("/api/datasets/", "/api/spaces/", "/datasets/", "/spaces/")
 _log = logging.getLogger("weighbridge.gateway")
 T = TypeVar("T")
 Told = Callable[[str, str, str], None]
@@ -92,13 +101,18 @@ class Hub:
         public_url: str = "",
         asking: str = ASKING,
         told: Told = log_trouble,
+        redirects: Redirects | None = None,
+        requesting: Requesting | None = None,
     ) -> None:
         self._approved = approved
         self._proven = proven
         self._public_url = public_url.rstrip("/")
         self._asking = asking
         self._told = told
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="approved")
+        self._redirects = redirects
+        self._requesting = requesting
+        self._claims = ClaimsOf(approved.store, told)
+        self._threads = Threads(THREADS, thread_name_prefix="approved")
         self._served: OrderedDict[tuple[ModelName, str], Served] = OrderedDict()
         self._documents: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
         self._document_bytes = 0
@@ -112,17 +126,30 @@ class Hub:
         asked: Asked | None = None
         try:
             asked = asked_by(scope)
+            if asked is None and scope["method"] not in ("GET", "HEAD"):
+                raise Refusal(403, READ_ONLY)
             if asked is None:
-                raise Refusal(404, "there is nothing here under this address; models only")
+                code = REPO_NOT_FOUND if scope["path"].startswith(_OTHER_KINDS) else ""
+                raise Refusal(404, "there is nothing here under this address; models only", code)
             await self._answer(self._request(asked, scope), receive, send)
         except Refusal as refusal:
+            await self._request_it(refusal, asked, scope)
             await _refuse(send, refusal, head=scope["method"] == "HEAD")
         except WeighbridgeError as error:
             name = asked.name if asked is not None else ""
             answered = refusal_of(error, asking=self._asking.format(name=name))
             if answered.status in (409, 500, 503):
                 self._told("refused", name or "-", error.message)
+            await self._request_it(answered, asked, scope)
             await _refuse(send, answered, head=scope["method"] == "HEAD")
+
+    async def _request_it(self, refusal: Refusal, asked: Asked | None, scope: Scope) -> None:
+        """Files a request for what was missed, and has the refusal say how it stands."""
+        if self._requesting is None or asked is None or asked.model_name is None:
+            return
+        if refusal.status == 404 and refusal.code in (REPO_NOT_FOUND, REVISION_NOT_FOUND):
+            words = await self._requesting.words(asked.model_name, asked.ref, scope)
+            refusal.message = f"{words.rstrip('.')}." if words else refusal.message
 
     def _request(self, asked: Asked, scope: Scope) -> Request:
         permit = scope.get(PERMIT)
@@ -155,8 +182,8 @@ class Hub:
             body = _encoded(_whoami(request.permit))
         elif asked.kind is Kind.LISTING:
             body, headers = await self._listing(request)
-        elif asked.kind is Kind.REFS:
-            body = _encoded(await self._refs(request))
+        elif asked.kind in OF_ANY_CHANNEL:
+            body = _encoded(await self._as_a_whole(request))
         else:
             body, headers = await self._document(request, receive)
         await _send_json(send, body, headers, head=request.method == "HEAD")
@@ -189,7 +216,7 @@ class Hub:
                 raise
             channels = await self._call(self._approved.channels, asked.model_name)
             if channels:
-                refusal.message += f" Channels of {asked.name}: {', '.join(sorted(channels))}."
+                refusal.instead = f"Channels of {asked.name}: {', '.join(sorted(channels))}."
             elif not is_revision(asked.ref):
                 refusal.code = REPO_NOT_FOUND
             raise refusal from error
@@ -202,16 +229,63 @@ class Hub:
     # --- metadata
 
     async def _listing(self, request: Request) -> tuple[bytes, Headers]:
-        shown = await self._call(self._shown, request.permit)
-        search, author = request.text("search").lower(), request.text("author")
-        if _NARROWING & request.query.keys():
-            shown = []
-        found = [
-            documents.listed(model_name, channels.get(PRODUCTION) or next(iter(channels.values())))
-            for model_name, channels in shown
-            if search in str(model_name).lower() and author in ("", model_name.organisation)
-        ]
-        return self._page(request, "/api/models", found, "id")
+        wanted = Wanted.of(request.query)
+        found = await self._call(self._wanted, wanted, request.permit)
+        cut, headers = self._cut(request, "/api/models", found, "rank" if wanted.dated else "id")
+        return _encoded(await self._call(self._told_of, request, cut)), headers
+
+    def _wanted(self, wanted: Wanted, permit: Permit | None) -> list[documents.Record]:
+        """Name and revision of the models that fit, in order of name or as dates want it; it blocks."""
+        found: list[tuple[str, documents.Record]] = []
+        for model_name, channels in self._shown(permit):
+            if not wanted.names(model_name):
+                continue
+            revision = channels.get(PRODUCTION) or next(iter(channels.values()))
+            date = ""
+            if wanted.by_claims or wanted.dated:
+                claims = self._claimed(model_name, revision)
+                if claims is None or not wanted.fits(claims):
+                    continue
+                date = documents.hub_time(claims.dated)
+            found.append((date, {"id": str(model_name), "sha": revision}))
+        if wanted.dated:
+            found.sort(key=lambda one: one[0], reverse=wanted.newest_first)
+            return [{**record, "rank": f"{rank:09}"} for rank, (_, record) in enumerate(found)]
+        return [record for _, record in found]
+
+    def _told_of(self, request: Request, cut: list[documents.Record]) -> list[JsonValue]:
+        """What is said of each model of a page; it blocks."""
+        expand = tuple(request.query.get("expand", ()))
+        more = [name for flag, name in (("cardData", "cardData"), ("config", "config")) if request.flag(flag)]
+        said: list[JsonValue] = []
+        for one in cut:
+            model_name, revision = ModelName.parse(str(one["id"])), str(one["sha"])
+            claims = self._claimed(model_name, revision)
+            record = documents.listed(model_name, revision, claims or NOTHING)
+            wanted = claims is not None and (expand or more or request.flag("full"))
+            served = self._served_now(model_name, revision) if wanted else None
+            if claims is not None and served is not None:
+                whole = documents.model_info(served, claims, blobs=False, expand=expand)
+                known = more if more and not request.flag("full") else list(whole)
+                record = whole if expand else {**record, **{name: whole[name] for name in known if name in whole}}
+            said.append(record)
+        return said
+
+    def _served_now(self, model_name: ModelName, revision: str) -> Served | None:
+        try:
+            return Served.of(self._approved.resolve(model_name, revision))
+        except WeighbridgeError:
+            return None
+
+    def _claimed(self, model_name: ModelName, revision: str) -> Claims | None:
+        """The claims of a revision; None of one that cannot be proven now: it is listed without, and refused when asked for."""
+        known = self._claims.named(model_name, revision)
+        if known is not None:
+            return known
+        try:
+            return self._claims.of(self._approved.resolve(model_name, revision))
+        except WeighbridgeError:
+            return None
 
     def _shown(self, permit: Permit | None) -> list[tuple[ModelName, dict[str, str]]]:
         shown = []
@@ -223,13 +297,15 @@ class Hub:
                 shown.append((model_name, channels))
         return shown
 
-    async def _refs(self, request: Request) -> JsonValue:
+    async def _as_a_whole(self, request: Request) -> JsonValue:
         model_name = _known(request.asked, self._asking)
         channels = await self._call(self._approved.channels, model_name)
         if request.permit is not None:
             channels = request.permit.shown(model_name, channels)
         if not channels:
             raise Refusal(404, self._asking.format(name=request.asked.name), REPO_NOT_FOUND)
+        if request.asked.kind is not Kind.REFS:
+            return documents.nobody(request.asked.kind.value)
         return documents.refs(channels, main=channels.get(PRODUCTION, ""))
 
     async def _document(self, request: Request, receive: Receive) -> tuple[bytes, Headers]:
@@ -238,8 +314,13 @@ class Hub:
         served = await self._found(asked)
         if asked.kind is Kind.INFO:
             expand, blobs = tuple(request.query.get("expand", ())), request.flag("blobs")
+            security = request.flag("securityStatus")
+            known = self._claims.peek(served.sealed)
+            claims: Claims = known if known is not None else await self._call(self._claims.of, served.sealed)
             return self._kept(
-                served, ("info", blobs, expand), lambda: documents.model_info(served, blobs=blobs, expand=expand)
+                served,
+                ("info", blobs, expand, security),
+                lambda: documents.model_info(served, claims, blobs=blobs, expand=expand, security=security),
             ), []
         if asked.kind is Kind.TREE:
             return self._tree(request, served)
@@ -257,6 +338,12 @@ class Hub:
         return self._page(request, f"/api/models/{model_name}/tree/{ref}{inside}", found, "path")
 
     def _page(self, request: Request, path: str, found: list[documents.Record], key: str) -> tuple[bytes, Headers]:
+        cut, headers = self._cut(request, path, found, key)
+        return _encoded(list(cut)), headers
+
+    def _cut(
+        self, request: Request, path: str, found: list[documents.Record], key: str
+    ) -> tuple[list[documents.Record], Headers]:
         """One page of records in order of `key`, and where the next one is."""
         text = request.text("limit")
         limit = min(PAGE, max(1, int(text))) if text.isdecimal() and len(text) < 6 else PAGE
@@ -267,7 +354,7 @@ class Hub:
             headers.append(
                 (b"link", next_link(self._public_url or _base(request.scope), path, request.query, cursor, limit))
             )
-        return _encoded(list(rest[:limit])), headers
+        return rest[:limit], headers
 
     def _kept(self, served: Served, what: tuple[object, ...], make: Callable[[], JsonValue]) -> bytes:
         """A document of an immutable revision, encoded once."""
@@ -292,7 +379,8 @@ class Hub:
         if artifact is None:
             raise _no_entry(request.asked, served)
         raw = request.asked.kind is Kind.RAW
-        planned = plan(artifact, Conditions.of(request.headers, ranges=request.method == "GET"))
+        conditions = Conditions.of(request.headers, ranges=request.method == "GET")
+        planned = plan(artifact, conditions)
         headers = [*file_headers(artifact, served.manifest.revision, raw=raw), *planned.headers]
         start = {"type": "http.response.start", "status": planned.status, "headers": headers}
         if planned.span is None or request.method == "HEAD":
@@ -300,6 +388,14 @@ class Hub:
             await send({"type": "http.response.body", "body": b""})
             return
         self._proven.check(artifact, planned.span)
+        if not raw and self._redirects is not None and self._redirects.wanted(planned, conditions):
+            location = await self._call(self._redirects.location, served.sealed.placed[artifact.path], headers)
+            if location is not None:
+                await self._gate(served)
+                headers = redirect_headers(location, headers)
+                await send({"type": "http.response.start", "status": 302, "headers": headers})
+                await send({"type": "http.response.body", "body": b""})
+                return
         await self._stream(served, artifact, planned, (start, receive, send))
 
     async def _stream(

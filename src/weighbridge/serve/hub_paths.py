@@ -35,9 +35,24 @@ class Kind(Enum):
     TREE = "tree"
     PATHS_INFO = "paths-info"
     REFS = "refs"
+    AUTH_CHECK = "auth-check"
+    LIKERS = "likers"
+    DISCUSSIONS = "discussions"
     COMMITS = "commits"
     RESOLVE = "resolve"
     RAW = "raw"
+
+
+OF_ANY_CHANNEL: Final = frozenset({Kind.REFS, Kind.AUTH_CHECK, Kind.LIKERS, Kind.DISCUSSIONS})
+"""What is asked of a model as a whole, under no ref: open to who may read any channel of it."""
+
+
+_API: Final = ("/api/models", "/api/whoami-v2")
+
+
+def is_always_the_hubs(path: str) -> bool:
+    """Whether a decoded path is the protocol's whatever else is served: no page and no other route ever gets it."""
+    return path.startswith(_API) or "/resolve/" in path
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +111,8 @@ def _of_api(parts: list[bytes]) -> Asked | None:
     if len(parts) == 3:
         return Asked(Kind.INFO, name, model_name)
     word, rest = parts[3], parts[4:]
-    if word == b"refs" and not rest:
-        return Asked(Kind.REFS, name, model_name)
+    if word in (b"refs", b"auth-check", b"likers", b"discussions") and not rest:
+        return Asked(Kind(word.decode()), name, model_name)
     if word == b"revision" and len(rest) == 1:
         return Asked(Kind.INFO, name, model_name, _ref(rest[0]))
     if word == b"tree" and rest:

@@ -15,6 +15,7 @@ from weighbridge.serve.access import Access, ChannelsOf, Exposure
 from weighbridge.serve.downloads import Audited, Downloads
 from weighbridge.serve.limits import Bounds, Fair, Rates, Sizes
 from weighbridge.serve.metrics import Measured, Metrics
+from weighbridge.serve.telemetry import Tracing
 from weighbridge.serve.token_store import Tokens
 
 Layer = Callable[[ASGIApp], ASGIApp]
@@ -33,13 +34,15 @@ class Layering:
     sizes: Sizes = field(default_factory=Sizes)
     rates: Rates = field(default_factory=Rates)
     log_requests: bool = False
+    tracing: Tracing | None = None
+    """What sends traces; None sends none."""
 
 
 def layers_of(made: Layering) -> list[Layer]:
     """The layers, outermost first."""
     hit = made.metrics.limit_hit
     return [
-        lambda app: Measured(app, made.metrics, log=made.log_requests),
+        lambda app: Measured(app, made.metrics, log=made.log_requests, tracing=made.tracing),
         lambda app: Bounds(app, made.sizes, hit=hit),
         lambda app: Access(app, made.tokens, made.exposure, channels_of=made.channels_of, elsewhere=made.elsewhere),
         lambda app: Fair(app, made.rates, hit=hit),

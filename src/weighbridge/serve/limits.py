@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import math
 import time
 from collections import Counter, OrderedDict
@@ -115,16 +116,17 @@ class Bounds:
     def _judge(self, scope: HttpScope) -> tuple[str, Refusal | None]:
         sizes = self._sizes
         headers = scope["headers"]
-        if (
-            len(headers) > sizes.header_count
-            or sum(len(name) + len(value) for name, value in headers) > sizes.header_bytes
-        ):
+        header_bytes, length = 0, b"0"
+        for name, value in headers:
+            header_bytes += len(name) + len(value)
+            if name == b"content-length":
+                length = value
+        if len(headers) > sizes.header_count or header_bytes > sizes.header_bytes:
             return "headers", Refusal(431, "", "The headers of this request are too large.")
         raw = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
         if len(raw) + len(scope.get("query_string", b"")) > sizes.target_bytes:
             return "target", Refusal(414, "", "The address of this request is too long.")
-        length = next((value for name, value in headers if name == b"content-length"), b"0")
-        if not length.isdigit() or len(length) > 18 or int(length) > self._most(scope):
+        if length != b"0" and (not length.isdigit() or len(length) > 18 or int(length) > self._most(scope)):
             return "body", Refusal(413, "", "The body of this request is too large.")
         if self._running >= sizes.requests and scope["path"] != NEVER_LIMITED:
             refusal = _full("requests", 1, "The gateway is busy; try again.", status=503)
@@ -290,55 +292,58 @@ class Connections:
 
 
 class _Open:
-    """The connections of one process, counted by address."""
+    """The connections of one process: counted by address, and those whose request's head is not here yet.
+
+    One timer looks after all of them: a timer for each request costs more than all else that is counted here.
+    """
 
     def __init__(self, limits: Connections, hit: Hit) -> None:
-        self.limits = limits
-        self.hit = hit
+        self._limits = limits
+        self._hit = hit
         self._count = 0
         self._from: Counter[str] = Counter()
+        self._heads: dict[asyncio.Transport, float] = {}
+        """Since when each is waited for, the oldest first."""
+        self._looking = False
 
     def enter(self, address: str) -> bool:
         """Counts a connection; False when it is one too many."""
-        if self._count >= self.limits.most or self._from[address] >= self.limits.per_address:
-            self.hit("connections")
+        if self._count >= self._limits.most or self._from[address] >= self._limits.per_address:
+            self._hit("connections")
             return False
         self._count += 1
         self._from[address] += 1
         return True
 
-    def leave(self, address: str) -> None:
+    def leave(self, address: str, transport: asyncio.Transport) -> None:
         """Counts it no more."""
+        self._heads.pop(transport, None)
         self._count -= 1
         self._from[address] -= 1
         if not self._from[address]:
             del self._from[address]
 
+    def head_begins(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        """A head is waited for, unless one is already."""
+        self._heads.setdefault(transport, loop.time())
+        if not self._looking:
+            self._looking = True
+            loop.call_later(self._limits.head_seconds / 8, self._look, loop)
 
-class _HeadTimer:
-    """Ends a connection whose request's head takes too long."""
+    def head_is_here(self, transport: asyncio.Transport) -> None:
+        """It is waited for no more."""
+        self._heads.pop(transport, None)
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, open_: _Open) -> None:
-        self._loop = loop
-        self._transport = transport
-        self._open = open_
-        self._timer: asyncio.TimerHandle | None = None
-
-    def begin(self) -> None:
-        """Starts, unless it runs already."""
-        if self._timer is None:
-            self._timer = self._loop.call_later(self._open.limits.head_seconds, self._late)
-
-    def end(self) -> None:
-        """The head is here, or the connection gone."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _late(self) -> None:
-        self._timer = None
-        self._open.hit("slow-head")
-        self._transport.abort()
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        latest = loop.time() - self._limits.head_seconds
+        late = list(itertools.takewhile(lambda transport: self._heads[transport] <= latest, self._heads))
+        for transport in late:
+            del self._heads[transport]
+            self._hit("slow-head")
+            transport.abort()
+        self._looking = bool(self._heads)
+        if self._looking:
+            loop.call_later(self._limits.head_seconds / 8, self._look, loop)
 
 
 def guarded(limits: Connections = Connections(), *, hit: Hit = _nothing) -> type[HttpToolsProtocol]:
@@ -350,7 +355,6 @@ def guarded(limits: Connections = Connections(), *, hit: Hit = _nothing) -> type
     class Guarded(HttpToolsProtocol):
         """uvicorn's protocol with limits on connections and on the time of a request's head."""
 
-        _timer: _HeadTimer | None = None
         _address = ""
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -360,24 +364,21 @@ def guarded(limits: Connections = Connections(), *, hit: Hit = _nothing) -> type
                 transport.abort()
                 return
             self._address = address
-            self._timer = _HeadTimer(self.loop, transport, open_)
-            self._timer.begin()
+            open_.head_begins(transport, self.loop)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            if self._timer is not None:
-                self._timer.end()
-                open_.leave(self._address)
-                self._timer = None
+            if self._address:
+                open_.leave(self._address, self.transport)
+                self._address = ""
             super().connection_lost(exc)
 
         def on_message_begin(self) -> None:
-            if self._timer is not None:
-                self._timer.begin()
+            if self._address:
+                open_.head_begins(self.transport, self.loop)
             super().on_message_begin()
 
         def on_headers_complete(self) -> None:
-            if self._timer is not None:
-                self._timer.end()
+            open_.head_is_here(self.transport)
             super().on_headers_complete()
 
     return Guarded

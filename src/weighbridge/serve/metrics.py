@@ -5,13 +5,12 @@ Rules:
 - every label has few values, known beforehand: routes of `access.target_of`, statuses, limits. Nothing that a client wrote
   becomes a label, so hostile requests cannot make the exposition grow;
 - counting is a few additions under one lock; numbers are this process's own and begin with it;
-- traces are W3C Trace Context: a valid `traceparent` goes into the log and on to whoever asks `traceparent_of`. With the
-  package `opentelemetry-api` installed and an SDK configured each request is a span; without it nothing is done.
+- traces are W3C Trace Context: a valid `traceparent` goes into the log and on to whoever asks `traceparent_of`; where traces
+  are sent (`serve.telemetry`) each request is a span.
 """
 
 from __future__ import annotations
 
-import importlib
 import logging
 import re
 import threading
@@ -19,8 +18,7 @@ import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from typing import Final, Protocol, cast
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -29,6 +27,7 @@ from starlette.types import Scope as HttpScope
 
 from weighbridge.core.errors import WeighbridgeError
 from weighbridge.serve.access import target_of
+from weighbridge.serve.telemetry import Answer, Tracing
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
@@ -48,6 +47,10 @@ HELP: Final = {
     "weighbridge_chunks_total": ("counter", "Chunks of artifacts compared with the manifest, by result."),
     "weighbridge_chunk_cache_total": ("counter", "Lookups in the chunk cache, by result."),
     "weighbridge_limits_total": ("counter", "Requests and connections refused by a limit, by limit."),
+    "weighbridge_model_requests_total": (
+        "counter",
+        "Misses of who may file a request, by result: filed, known, refused.",
+    ),
     "weighbridge_admission_total": ("counter", "Objects of Kubernetes judged, by result."),
     "weighbridge_downloads_waiting": ("gauge", "Downloads journalled, and not yet in the ledger."),
     "weighbridge_index_age_seconds": ("gauge", "Time since the index of channels was last proven."),
@@ -76,13 +79,26 @@ class _Histogram:
         yield _line(f"{name}_count", labels, sum_of)
 
 
+class _Route:
+    """What is counted of one route."""
+
+    __slots__ = ("answered", "first", "sent", "whole")
+
+    def __init__(self) -> None:
+        self.answered: defaultdict[tuple[str, int], int] = defaultdict(int)
+        """By method and status."""
+        self.first = _Histogram()
+        self.whole = _Histogram()
+        self.sent = 0
+
+
 class Metrics:
     """The counts of one process. Thread-safe. Each method is a hook for whoever does the thing."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: defaultdict[tuple[str, Labels], float] = defaultdict(float)
-        self._times: defaultdict[tuple[str, Labels], _Histogram] = defaultdict(_Histogram)
+        self._routes: defaultdict[str, _Route] = defaultdict(_Route)
         self._gauges: dict[str, Callable[[], float]] = {}
 
     def add(self, name: str, value: float = 1, **labels: str) -> None:
@@ -111,13 +127,12 @@ class Metrics:
     def request(self, labels: tuple[str, str, int], *, first: float, whole: float, sent: int) -> None:
         """A request ended: route, method and status; seconds to its head and end; bytes of its body."""
         route, method, status = labels
-        by_route = (("route", route),)
         with self._lock:
-            all_labels = (*by_route, ("method", method), ("status", str(status)))
-            self._counts["weighbridge_requests_total", all_labels] += 1
-            self._counts["weighbridge_sent_bytes_total", by_route] += sent
-            self._times["weighbridge_request_seconds", by_route].add(whole)
-            self._times["weighbridge_first_byte_seconds", by_route].add(first)
+            counted = self._routes[route]
+            counted.answered[method, status] += 1
+            counted.sent += sent
+            counted.whole.add(whole)
+            counted.first.add(first)
 
     def exposition(self) -> bytes:
         """Everything, as Prometheus reads it."""
@@ -125,8 +140,17 @@ class Metrics:
             lines = {name: [f"# HELP {name} {text}", f"# TYPE {name} {kind}"] for name, (kind, text) in HELP.items()}
             for (name, labels), value in sorted(self._counts.items()):
                 lines[name].append(_line(name, labels, value))
-            for (name, labels), histogram in sorted(self._times.items(), key=lambda item: item[0]):
-                lines[name].extend(histogram.lines(name, labels))
+            for route, counted in sorted(self._routes.items()):
+                by_route = (("route", route),)
+                for (method, status), count in sorted(counted.answered.items()):
+                    labels = (*by_route, ("method", method), ("status", str(status)))
+                    lines["weighbridge_requests_total"].append(_line("weighbridge_requests_total", labels, count))
+                lines["weighbridge_sent_bytes_total"].append(
+                    _line("weighbridge_sent_bytes_total", by_route, counted.sent)
+                )
+                for name, histogram in (("request", counted.whole), ("first_byte", counted.first)):
+                    name = f"weighbridge_{name}_seconds"
+                    lines[name].extend(histogram.lines(name, by_route))
         for name, read in self._gauges.items():
             try:
                 lines[name].append(_line(name, (), read()))
@@ -149,11 +173,13 @@ def _line(name: str, labels: Labels, value: float) -> str:
 class Measured:
     """The middleware that counts requests and follows traces; outermost, so that it sees refusals as well."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, *, log: bool = False) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, *, log: bool = False, tracing: Tracing | None = None) -> None:
         self._app = app
         self._metrics = metrics
         self._log = log
-        self._tracing = _tracing()
+        self._tracing = tracing
+        self._running = 0
+        metrics.gauge("weighbridge_requests_running", lambda: self._running)
 
     async def __call__(self, scope: HttpScope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -161,27 +187,32 @@ class Measured:
             await self._app(scope, receive, send)
             return
         begun = time.perf_counter()
-        status, first, sent = 0, 0.0, 0
+        answer, first = Answer(), 0.0
 
         async def counting(message: Message) -> None:
-            nonlocal status, first, sent
+            nonlocal first
             if message["type"] == "http.response.start":
-                status = message["status"]
+                answer.status = message["status"]
                 first = time.perf_counter() - begun
             await send(message)
-            sent += len(message.get("body", b""))
+            answer.sent += len(message.get("body", b""))
 
-        route = target_of(scope).route
+        target = target_of(scope)
+        route = target.route
         scope[TRACEPARENT] = trace = _traceparent(scope)
-        self._metrics.add("weighbridge_requests_running", 1)
+        self._running += 1
         try:
-            with self._tracing(route, trace):
+            if self._tracing is None:
                 await self._app(scope, receive, counting)
+            else:
+                with self._tracing.request(scope["method"], target, trace, answer):
+                    await self._app(scope, receive, counting)
         finally:
             whole = time.perf_counter() - begun
-            self._metrics.add("weighbridge_requests_running", -1)
+            self._running -= 1
             method = scope["method"] if scope["method"] in METHODS else "other"
             # 0: the connection or the program broke before there was an answer.
+            status, sent = answer.status, answer.sent
             self._metrics.request((route, method, status), first=first or whole, whole=whole, sent=sent)
             if self._log:
                 _access_log.info("%s %s %d %d bytes %.4f s trace=%s", method, route, status, sent, whole, trace or "-")
@@ -197,30 +228,3 @@ def _traceparent(scope: HttpScope) -> str:
     found = [value for name, value in scope["headers"] if name == b"traceparent"]
     text = found[0].decode("latin-1") if len(found) == 1 else ""
     return text if _TRACEPARENT.fullmatch(text) else ""
-
-
-class _Tracer(Protocol):
-    def start_as_current_span(
-        self, name: str, *, context: object, attributes: dict[str, str]
-    ) -> AbstractContextManager[object]: ...
-
-
-class _Propagator(Protocol):
-    def extract(self, carrier: dict[str, str]) -> object: ...
-
-
-def _tracing() -> Callable[[str, str], AbstractContextManager[object]]:
-    """What makes a span of a route and its parent; where OpenTelemetry is not installed, nothing."""
-    try:
-        trace = importlib.import_module("opentelemetry.trace")
-        carried = importlib.import_module("opentelemetry.trace.propagation.tracecontext")
-    except ImportError:
-        return lambda _route, _parent: nullcontext()
-    tracer = cast("_Tracer", trace.get_tracer("weighbridge.serve"))
-    propagator = cast("_Propagator", carried.TraceContextTextMapPropagator())
-
-    def span(route: str, parent: str) -> AbstractContextManager[object]:
-        context = propagator.extract({"traceparent": parent} if parent else {})
-        return tracer.start_as_current_span(f"gateway {route}", context=context, attributes={"http.route": route})
-
-    return span

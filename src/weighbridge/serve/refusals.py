@@ -25,6 +25,8 @@ from weighbridge.core.errors import (
 REPO_NOT_FOUND: Final = "RepoNotFound"
 REVISION_NOT_FOUND: Final = "RevisionNotFound"
 ENTRY_NOT_FOUND: Final = "EntryNotFound"
+WARNED: Final = frozenset({REPO_NOT_FOUND, REVISION_NOT_FOUND})
+"""Errors whose message newer command lines of the Hub replace by words of their own; a warning they print as it is."""
 MAX_MESSAGE: Final = 600
 Headers = list[tuple[bytes, bytes]]
 
@@ -40,18 +42,23 @@ class Refusal(Exception):
         self.message = message
         self.code = code
         self.headers = tuple(headers)
+        self.instead = ""
+        """What there is instead, a sentence at the end of the message."""
 
     def answer(self) -> tuple[Headers, bytes]:
         """Headers and body."""
-        body = json.dumps({"error": self.message[:MAX_MESSAGE]}).encode("ascii")
+        message = f"{self.message} {self.instead}".rstrip()
+        body = json.dumps({"error": message[:MAX_MESSAGE]}).encode("ascii")
         headers = [
             (b"content-type", b"application/json; charset=utf-8"),
             (b"content-length", str(len(body)).encode("ascii")),
             (b"cache-control", b"no-store"),
-            (b"x-error-message", one_line(self.message)),
+            (b"x-error-message", one_line(message)),
         ]
         if self.code:
             headers.append((b"x-error-code", self.code.encode("ascii")))
+        if self.code in WARNED:
+            headers.append((b"x-hf-warning", b"weighbridge; " + one_line(message)))
         return [*headers, *self.headers], body
 
 

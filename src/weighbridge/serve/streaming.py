@@ -4,7 +4,8 @@
   time, in a thread of a bounded pool. Proven chunks are shared; a budget of memory bounds them, however many clients there are.
 - A client gets copies of `SEND_BYTES`: what waits in a slow client's socket never holds a chunk in memory.
 - When more clients read than chunks fit in memory, digests of 1 MiB pieces are taken from the proven chunk. Whoever is slower
-  than the memory is then served piece by piece, each held against its own digest: some 1.3 MiB for each such client.
+  than the memory is then served piece by piece, each held against its own digest: some 1.3 MiB for each such client. Pieces
+  come from the cache on disk where there is one, and else from the store, once for each such client.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -26,6 +26,7 @@ from weighbridge.core.manifest import Artifact
 from weighbridge.core.ports import ObjectStore, StoredObject
 from weighbridge.serve.chunk_cache import ChunkCache
 from weighbridge.serve.metrics import Metrics
+from weighbridge.serve.threads import Threads
 from weighbridge.vault.chunks import read_chunks
 from weighbridge.vault.reading import read_range
 
@@ -82,7 +83,7 @@ class ProvenBytes:
         self._metrics = metrics or Metrics()
         self._loads = chunks // 2
         self._slots = chunks - self._loads
-        self._threads = ThreadPoolExecutor(self._loads, thread_name_prefix="chunks")
+        self._threads = Threads(self._loads, thread_name_prefix="chunks")
         self._few = asyncio.Semaphore(self._loads)
         self._proven: OrderedDict[str, _Proven] = OrderedDict()
         self._free: list[bytearray] = []
@@ -224,6 +225,12 @@ class ProvenBytes:
     def _read_piece(self, wanted: _Wanted, piece: int, digest: bytes) -> bytes:
         start = wanted.number * CHUNK_BYTES + piece * PIECE_BYTES
         end = min(start + PIECE_BYTES, wanted.number * CHUNK_BYTES + wanted.size_bytes)
+        if self._cache is not None:
+            kept = bytearray(end - start)
+            hit = self._cache.read_piece(wanted.digest, piece * PIECE_BYTES, memoryview(kept), proof=digest)
+            self._metrics.cache(hit=hit)
+            if hit:
+                return bytes(kept)
         data = read_range(self._store, wanted.stored.key, start, end, version_id=wanted.stored.version_id)
         if blake3(data).digest() != digest:
             raise DigestMismatch(

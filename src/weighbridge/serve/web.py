@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources import files
@@ -40,9 +41,11 @@ from weighbridge.core.errors import (
 )
 from weighbridge.core.layout import record_key
 from weighbridge.core.names import ModelName, is_revision
+from weighbridge.serve.hub_paths import is_always_the_hubs
 from weighbridge.serve.web_acts import ACTS, Movements, Order, perform, visitor_of_login
 from weighbridge.serve.web_data import Shelf, WebSources
 from weighbridge.serve.web_oidc import Authenticator
+from weighbridge.serve.web_requests import Desk
 from weighbridge.serve.web_session import (
     BY_ACCESS,
     BY_LOGIN,
@@ -107,15 +110,20 @@ class _Commit(StringConvertor):
 register_url_convertor("commit", _Commit())
 
 
-def routes(sources: WebSources, settings: WebSettings) -> list[Route]:
-    """The catalog's routes, to stand before those of the protocol."""
-    return _Web(sources, settings).routes()
+def routes(sources: WebSources, settings: WebSettings, *, closing: ExitStack | None = None) -> list[Route]:
+    """The catalog's routes, to stand before those of the protocol; `closing` is given what is to be let go of at the end."""
+    web = _Web(sources, settings)
+    if closing is not None:
+        closing.callback(web.close)
+    return web.routes()
 
 
 def is_catalog(found: Sequence[Route]) -> Callable[[Mapping[str, Any]], bool]:
     """Whether a request is one of the catalog's, which knows its own visitors: `Access.elsewhere` of these routes."""
 
     def matches(scope: Mapping[str, Any]) -> bool:
+        if is_always_the_hubs(scope["path"]):
+            return False
         return any(route.matches(dict(scope))[0] is Match.FULL for route in found)
 
     return matches
@@ -129,8 +137,13 @@ class _Web:
         self._settings = settings
         self._sessions = settings.sessions
         self._shelf = Shelf(sources)
-        self._views = Views(sources, self._shelf, movements=settings.movements)
+        self._desk = Desk(sources, self._shelf)
+        self._views = Views(sources, self._shelf, movements=settings.movements, asked_for=self._desk.waiting)
         self._limiter: anyio.CapacityLimiter | None = None
+
+    def close(self) -> None:
+        """Compares no more revisions."""
+        self._views.comparisons.close()
 
     def routes(self) -> list[Route]:
         """See `routes`."""
@@ -141,6 +154,7 @@ class _Web:
             "/models/{org}/{name}/{revision:commit}": views.revision,
             "/models/{org}/{name}/{revision:commit}/diff": views.difference,
             "/queue": views.queue,
+            "/requests": self._desk.page,
             "/audit": views.audit,
             "/ingests": views.ingests,
             "/rules": views.rules,
@@ -154,6 +168,7 @@ class _Web:
                 "/records/{org}/{name}/{revision:commit}/{record:path}", self._guarded(self._record), methods=["GET"]
             ),
             Route("/acts/{act}", self._guarded(self._act), methods=["POST"]),
+            Route("/requests/{act}", self._guarded(self._request_act), methods=["POST"]),
             Route("/login", self._guarded(self._login_page), methods=["GET"]),
             Route("/login", self._guarded(self._login), methods=["POST"]),
             Route("/login/oidc", self._guarded(self._oidc), methods=["GET"]),
@@ -215,6 +230,14 @@ class _Web:
             partial(perform, self._shelf, self._sources, self._settings.movements, visitor, order)
         )
         return _redirect(f"/models/{model}/{revision}?{urlencode({'done': act, 'said': self._said(session, done)})}")
+
+    async def _request_act(self, request: Request) -> Response:
+        session, visitor = await self._visitor(request)
+        form = await self._form(request, session)
+        act = str(request.path_params.get("act", ""))
+        done = await self._thread(partial(self._desk.perform, act, visitor, form))
+        target = "/queue" if form.get("back") == "queue" else "/requests"
+        return _redirect(f"{target}?{urlencode({'said': self._said(session, done)})}")
 
     def _said(self, session: Session | None, text: str) -> str:
         """A message of our own for the next page, signed, so that no link can put words on it."""

@@ -54,7 +54,7 @@ class WebSources:
 
     `clock` gives RFC 3339 in UTC. `policy` judges revisions as they stand now (None: only recorded decisions are shown).
     `gateway_signer` passes on people's words; None leaves approving to the command line. `journals` is the home's folder of
-    interrupted and running ingests, None where there is none.
+    interrupted and running ingests, None where there is none. `keys_now` is as for `Approved`.
     """
 
     ledger: Ledger
@@ -66,6 +66,7 @@ class WebSources:
     clock: Callable[[], str]
     gateway_signer: Signer | None = None
     journals: Path | None = None
+    keys_now: Callable[[], int] = lambda: 0
 
     def store_of(self, address: str) -> ObjectStore:
         """The store at an address.
@@ -120,7 +121,7 @@ class Shelf:
     def __init__(self, sources: WebSources) -> None:
         self._sources = sources
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[str, str, str, str], SealedRevision] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, str, str, int], SealedRevision] = OrderedDict()
         self._roster: tuple[int, Roster] = (-1, Roster())
 
     def open(self, row: CataloguedRevision) -> Opened:
@@ -133,7 +134,7 @@ class Shelf:
             return Opened(row, None, None, error.message)
 
     def _sealed(self, store: ObjectStore, row: CataloguedRevision) -> SealedRevision:
-        key = (row.store, str(row.model_name), row.revision, row.seal_digest)
+        key = (row.store, str(row.model_name), row.revision, row.seal_digest, self._sources.keys_now())
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)

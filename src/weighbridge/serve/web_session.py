@@ -4,6 +4,7 @@ Rules:
 
 - the cookie holds an identity and a random id, signed by HMAC-SHA256 for one purpose, and ends after `SESSION_SECONDS`; it is
   never a token. Whoever the identity stands for is asked again on every request, so that what was revoked ends now;
+- a logout holds in every process of a home and after a restart (`web_ended`);
 - logging in makes a new random id, so that a cookie from before is worth nothing afterwards;
 - every form carries a code that is bound to the random id (login forms too, against login CSRF), and a request that names
   another origin is refused before that;
@@ -18,20 +19,18 @@ import hashlib
 import hmac
 import json
 import secrets
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from weighbridge.core.names import ModelName
+from weighbridge.serve.web_ended import EndedSessions
 
 SESSION_SECONDS: Final = 8 * 3600
 PENDING_SECONDS: Final = 600
 MAX_COOKIE: Final = 4_096
-MAX_ENDED: Final = 100_000
 MIN_KEY_BYTES: Final = 32
 BY_ACCESS: Final = "token"
 BY_LOGIN: Final = "oidc"
@@ -100,19 +99,22 @@ class Sessions:
     """Makes and reads the cookies of one gateway. Thread-safe.
 
     `key` is at least 32 random bytes, the same for all processes of a gateway; `secure` says whether browsers come by TLS.
+    `ended` keeps what was ended; None: this process, as long as it runs.
 
     Raises:
         ValueError: the key is too short.
     """
 
-    def __init__(self, key: bytes, *, secure: bool, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, key: bytes, *, secure: bool, clock: Callable[[], float] = time.time, ended: EndedSessions | None = None
+    ) -> None:
         if len(key) < MIN_KEY_BYTES:
             raise ValueError("a session key has at least 32 bytes")
         self._key = key
         self._secure = secure
         self._clock = clock
-        self._lock = threading.Lock()
-        self._ended: OrderedDict[str, None] = OrderedDict()
+        # A minute more, which clocks of machines may differ by.
+        self._ended = ended or EndedSessions(lifetime_seconds=SESSION_SECONDS + 60)
 
     # --- the session
 
@@ -127,7 +129,11 @@ class Sessions:
         return f"{self.cookie}-login"
 
     def read(self, cookies: Mapping[str, str]) -> Session | None:
-        """The session of a browser; None without one that is good."""
+        """The session of a browser; None without one that is good.
+
+        Raises:
+            StoreUnreachable: nobody knows which sessions were ended.
+        """
         said = self._open("session", cookies.get(self.cookie, ""))
         if said is None or set(said) != {"sid", "kind", "identity", "name", "at"}:
             return None
@@ -135,7 +141,7 @@ class Sessions:
             str(said["sid"]), str(said["kind"]), str(said["identity"]), str(said["name"]), _whole(said["at"])
         )
         age = self._clock() - session.at
-        if not -60 <= age < SESSION_SECONDS or session.sid in self._ended:
+        if not -60 <= age < SESSION_SECONDS or self._ended.has(session.sid, session.at, now=int(self._clock())):
             return None
         return session
 
@@ -144,11 +150,13 @@ class Sessions:
         return Session(secrets.token_urlsafe(24), kind, identity, name[:200], int(self._clock()))
 
     def end(self, session: Session) -> None:
-        """Ends a session also for whoever kept its cookie (in this process, as long as it runs)."""
-        with self._lock:
-            self._ended[session.sid] = None
-            while len(self._ended) > MAX_ENDED:
-                self._ended.popitem(last=False)
+        """Ends a session also for whoever kept its cookie; one of nobody opens nothing, and need not be ended.
+
+        Raises:
+            StoreUnreachable: that cannot be written down.
+        """
+        if session.kind != NOBODY:
+            self._ended.end(session.sid, session.at, now=int(self._clock()))
 
     def header(self, session: Session) -> str:
         """The `Set-Cookie` of a session."""

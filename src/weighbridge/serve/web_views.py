@@ -6,7 +6,7 @@ changes beyond a page's share are counted and said to be.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -43,6 +43,7 @@ MAX_CHANGES: Final = 200
 MAX_WORDS: Final = 200
 OPENING_AT_ONCE: Final = 8
 _Item = TypeVar("_Item")
+Context = Mapping[str, object]
 KINDS: Final = (
     "revision.ingested",
     "revision.rescanned",
@@ -57,6 +58,9 @@ KINDS: Final = (
     "channel.set",
     "person.added",
     "person.removed",
+    "request.filed",
+    "request.accepted",
+    "request.declined",
     "token.created",
     "token.revoked",
 )
@@ -128,11 +132,15 @@ class Group:
 class Views:
     """The pages of one gateway. Thread-safe.
 
-    Every method raises `NothingCollected` for what is not there, and `WeighbridgeError` for what cannot be read.
+    Every method raises `NothingCollected` for what is not there, and `WeighbridgeError` for what cannot be read. `asked_for`
+    is what the queue says of requests.
     """
 
-    def __init__(self, sources: WebSources, shelf: Shelf, *, movements: Movements | None) -> None:
+    def __init__(
+        self, sources: WebSources, shelf: Shelf, *, movements: Movements | None, asked_for: Callable[[Visitor], Context]
+    ) -> None:
         self._sources = sources
+        self._asked_for = asked_for
         self._shelf = shelf
         self._movements = movements
         self.comparisons = Comparisons(sources)
@@ -155,7 +163,7 @@ class Views:
             if _fits(found, asked):
                 lines.append(found)
         lines.sort(key=lambda line: str(line.name).lower())
-        number, shown = _paged(lines, words, MODELS_A_PAGE)
+        number, shown = paged(lines, words, MODELS_A_PAGE)
         opened = self._open_all([line.row for line in shown])
         shown = [
             Line(one.name, one.row, found, one.revisions, one.channels, one.stage)
@@ -173,7 +181,7 @@ class Views:
             "total": total,
             "counts": counts,
             "problem": problem,
-            **_pager(number, len(lines), MODELS_A_PAGE, asked),
+            **pager(number, len(lines), MODELS_A_PAGE, asked),
         }
         return Page("web_models", context)
 
@@ -189,14 +197,14 @@ class Views:
             pointing = tuple(sorted(channel for channel, target in pointed.items() if target == revision))
             history.append(Past(row, tuple(sorted(stages)), pointing, self._revoked(name, revision)))
         history.sort(key=lambda past: past.row.sequence, reverse=True)
-        number, shown = _paged(history, words, MODELS_A_PAGE)
+        number, shown = paged(history, words, MODELS_A_PAGE)
         context = {
             "name": name,
             "history": shown,
             "channels": dict(sorted(pointed.items())),
             "problem": problem,
             **self._rights(visitor),
-            **_pager(number, len(history), MODELS_A_PAGE, {}),
+            **pager(number, len(history), MODELS_A_PAGE, {}),
         }
         return Page("web_model", context)
 
@@ -270,7 +278,7 @@ class Views:
         chosen = [
             one for one in waiting if shown_states == "all" or (one.state in stopped) == (shown_states == "stopped")
         ]
-        number, shown = _paged(chosen, words, QUEUE_A_PAGE)
+        number, shown = paged(chosen, words, QUEUE_A_PAGE)
         channels, _ = self._channels()
         context = {
             "waiting": shown,
@@ -282,8 +290,9 @@ class Views:
             },
             "beyond": max(0, len(found) - QUEUE_A_PAGE * 10),
             "known_channels": sorted({"production", *(one for pointed in channels.values() for one in pointed)}),
+            **self._asked_for(visitor),
             **self._rights(visitor),
-            **_pager(number, len(chosen), QUEUE_A_PAGE, {"show": shown_states}),
+            **pager(number, len(chosen), QUEUE_A_PAGE, {"show": shown_states}),
         }
         return Page("web_queue", context)
 
@@ -477,14 +486,16 @@ def _files(opened: Opened) -> list[FileLine]:
     ]
 
 
-def _paged(items: list[_Item], words: Mapping[str, str], each: int) -> tuple[int, list[_Item]]:
+def paged(items: list[_Item], words: Mapping[str, str], each: int) -> tuple[int, list[_Item]]:
+    """The number of the page that is asked for, and its items."""
     text = words.get("page", "1")
     asked = int(text) if text.isascii() and text.isdecimal() and len(text) < 7 else 1
     number = max(1, min(asked, -(-len(items) // each) or 1))
     return number, items[(number - 1) * each : number * each]
 
 
-def _pager(number: int, count: int, each: int, asked: Mapping[str, str]) -> dict[str, object]:
+def pager(number: int, count: int, each: int, asked: Mapping[str, str]) -> dict[str, object]:
+    """What a template needs to lead to the other pages."""
     return {"page": number, "pages": -(-count // each) or 1, "kept": {k: v for k, v in asked.items() if v}}
 
 

@@ -128,6 +128,10 @@ class Ledger:
         """Lets go of connections."""
         self._database.close()
 
+    def sign_with(self, signer: Signer) -> None:
+        """Has another key sign the head from the next event on, where the key was exchanged meanwhile."""
+        self._signer = signer
+
     def append(self, kind: str, subject: str, payload: JsonObject, *, actor: str) -> Event:
         """Records that something happened; durable, signed for and in the catalog when it returns.
 
@@ -200,6 +204,15 @@ class Ledger:
             LedgerError: the first event was altered, or the database cannot be read.
         """
         return next((event.digest for event in self.events(limit=1)), "")
+
+    def last_sequence(self) -> int:
+        """The number of the last event, 0 while there is none; nothing of the event is looked at.
+
+        Raises:
+            LedgerError, Busy, StoreError: the database cannot be read now.
+        """
+        with self._database.reading() as connection:
+            return last_event(connection)[0]
 
     def verify(self, verifier: SignatureVerifier | None) -> LedgerState:
         """Walks the whole chain and compares it with the head; without a verifier the signature is not judged.

@@ -6,15 +6,21 @@ second SHA-256, and chunks, unlike a whole-file hash, can be proven in any order
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from blake3 import blake3
 
 from weighbridge.core.digests import CHUNK_BYTES
 from weighbridge.core.errors import DigestMismatch, StoreError, Truncated
 from weighbridge.core.manifest import Artifact
-from weighbridge.core.ports import ObjectStore, StoredObject
-from weighbridge.vault.patience import brief_patience
+from weighbridge.core.ports import ByteStream, ObjectStore, StoredObject
+from weighbridge.vault.patience import Patience, brief_patience
+
+HASH_BYTES = 1024 * 1024
+"""What is hashed at a time: while it is still in the processor's cache, and enough of it to hash with all lanes."""
+
+Place = Callable[[int, int], memoryview]
+"""Where a chunk goes, by its number and its size."""
 
 
 def read_chunks(
@@ -28,10 +34,26 @@ def read_chunks(
         DigestMismatch: a chunk is not what the manifest says.
         Truncated, LengthMismatch, ObjectMissing, StoreError: it cannot be read.
     """
-    done, patience = 0, brief_patience()
+    yield from read_chunks_into(store, stored, artifact, numbers, lambda _number, size: memoryview(buffer)[:size])
+
+
+def read_chunks_into(
+    store: ObjectStore,
+    stored: StoredObject,
+    artifact: Artifact,
+    numbers: Sequence[int],
+    place: Place,
+    *,
+    patience: Patience | None = None,
+) -> Iterator[tuple[int, memoryview]]:
+    """As `read_chunks`, each chunk into memory that `place` names: what is there before it is yielded is not proven.
+
+    `patience` says how often what fails is tried again; by default a few times within some seconds.
+    """
+    done, patience = 0, patience or brief_patience()
     while done < len(numbers):
         try:
-            for number, view in _stream_chunks(store, stored, artifact, numbers[done:], buffer):
+            for number, view in _stream_chunks(store, stored, artifact, numbers[done:], place):
                 yield number, view
                 done += 1
                 patience.moved(len(view))
@@ -40,7 +62,7 @@ def read_chunks(
 
 
 def _stream_chunks(
-    store: ObjectStore, stored: StoredObject, artifact: Artifact, numbers: Sequence[int], buffer: bytearray
+    store: ObjectStore, stored: StoredObject, artifact: Artifact, numbers: Sequence[int], place: Place
 ) -> Iterator[tuple[int, memoryview]]:
     """One request for consecutive chunks."""
     start = numbers[0] * CHUNK_BYTES
@@ -48,20 +70,29 @@ def _stream_chunks(
     with store.open(stored.key, start, end, version_id=stored.version_id) as stream:
         for number in numbers:
             size = min(CHUNK_BYTES, artifact.size_bytes - number * CHUNK_BYTES)
-            view = memoryview(buffer)[:size]
-            filled = 0
-            while filled < size:
-                count = stream.readinto(view[filled:])
-                if not count:
-                    raise Truncated(f"'{stored.key}' in {store.address} ended early")
-                filled += count
-            if blake3(view).hexdigest() != artifact.chunks[number]:
+            view = place(number, size)
+            if _filled(stream, view, stored, store) != artifact.chunks[number]:
                 raise DigestMismatch(
                     f"'{artifact.path}' is not what was ingested: bytes {number * CHUNK_BYTES} to "
                     f"{number * CHUNK_BYTES + size} of '{stored.key}' in {store.address} differ from the manifest",
                     hint="Do not use it. Restore the object from a version or backup, or ingest the revision again.",
                 )
             yield number, view
+
+
+def _filled(stream: ByteStream, view: memoryview, stored: StoredObject, store: ObjectStore) -> str:
+    """Fills the view from the stream, and returns the digest of what it then holds."""
+    hasher = blake3()
+    filled = hashed = 0
+    while filled < len(view):
+        count = stream.readinto(view[filled:])
+        if not count:
+            raise Truncated(f"'{stored.key}' in {store.address} ended early")
+        filled += count
+        if filled - hashed >= HASH_BYTES or filled == len(view):
+            hasher.update(view[hashed:filled])
+            hashed = filled
+    return hasher.hexdigest()
 
 
 def prove_object(store: ObjectStore, stored: StoredObject, artifact: Artifact) -> None:

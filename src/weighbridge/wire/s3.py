@@ -31,6 +31,7 @@ from weighbridge.core.errors import (
 from weighbridge.wire.http import MAX_ERROR_BODY_BYTES, Http, Response, place
 
 if TYPE_CHECKING:
+    from botocore.credentials import ReadOnlyCredentials
     from mypy_boto3_s3 import S3Client
 
 _ERRORS: Mapping[str, type[StoreError | DigestMismatch]] = {
@@ -69,6 +70,9 @@ _ERRORS: Mapping[str, type[StoreError | DigestMismatch]] = {
 
 _WAITS_SECONDS = (0.1, 0.3, 0.9)
 """Waits before a request that found no answer is sent again. Every request here may be: writes are conditional or by part."""
+
+
+MAX_PRESIGNED_SECONDS = 3_600
 
 
 def crc64nvme_text(value: int) -> str:
@@ -129,6 +133,12 @@ class Bucket:
         """The server, without the bucket."""
         return place(self._base)
 
+    @property
+    def origin(self) -> str:
+        """`scheme://host[:port]` of every request for bytes."""
+        parts = urlsplit(self._base)
+        return f"{parts.scheme}://{parts.netloc}"
+
     def request(
         self,
         method: str,
@@ -175,13 +185,52 @@ class Bucket:
         import botocore.auth
         import botocore.awsrequest
 
-        frozen = self._credentials.get_frozen_credentials()
+        frozen = self._frozen()
         request = botocore.awsrequest.AWSRequest(method=method, url=url, headers=dict(headers))
         request.headers["X-Amz-Content-SHA256"] = "UNSIGNED-PAYLOAD"
         request.context["payload_signing_enabled"] = False
         signer = _unsigned_payload_auth()(frozen, "s3", self._region)
         signer.add_auth(request)
         return dict(request.headers.items())
+
+    def presigned(self, key: str, *, query: Mapping[str, str], seconds: int) -> str:
+        """A URL that GETs an object with exactly this query for so long, at most as long as the credentials live.
+
+        Raises:
+            ConfigError: `seconds` is not 1 to `MAX_PRESIGNED_SECONDS`.
+            StoreError: there are no credentials, or they end now.
+        """
+        import botocore.auth
+        import botocore.awsrequest
+
+        if not 1 <= seconds <= MAX_PRESIGNED_SECONDS:
+            raise ConfigError(f"an address is signed for 1 to {MAX_PRESIGNED_SECONDS} seconds, not {seconds}")
+        frozen, life = self._lasting(seconds)
+        request = botocore.awsrequest.AWSRequest(
+            method="GET", url=f"{self._base}/{quote(key, safe='/~-._')}", params=dict(query)
+        )
+        botocore.auth.S3SigV4QueryAuth(frozen, "s3", self._region, expires=life).add_auth(request)
+        return str(request.url)
+
+    def _lasting(self, seconds: int) -> tuple[ReadOnlyCredentials, int]:
+        """Credentials, and up to `seconds` for which they are good without being refreshed."""
+        self._frozen()
+        expires_within = getattr(self._credentials, "refresh_needed", None)
+        life = seconds
+        while life and expires_within is not None and expires_within(refresh_in=life):
+            life //= 2
+        if not life:
+            raise StoreUnreachable(f"the credentials for s3://{self.name} expire now and were not refreshed")
+        # Taken after the measuring: they are those that were measured, or newer ones, which last longer.
+        return self._frozen(), life
+
+    def _frozen(self) -> ReadOnlyCredentials:
+        """Credentials that are good now. Raises StoreError where they cannot be had."""
+        with self.translated(f"the credentials for s3://{self.name}"):
+            try:
+                return self._credentials.get_frozen_credentials()
+            except RuntimeError as error:  # botocore's word for refreshed credentials that are expired already
+                raise StoreUnreachable(f"the credentials for s3://{self.name}: {error}") from error
 
     def _error(self, response: Response, what: str) -> StoreError | DigestMismatch:
         body = response.read(MAX_ERROR_BODY_BYTES)

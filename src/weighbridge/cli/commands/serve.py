@@ -37,6 +37,12 @@ MEGABYTE = 1024 * 1024
 @click.option("--allow-plain-http", is_flag=True, help="Go without TLS, for example behind a proxy that ends it.")
 @click.option("--open-operations", is_flag=True, help="Ask for no token at /healthz, /readyz and /metrics.")
 @click.option("--open-admission", is_flag=True, help="Ask for no token at /admission/v1 (Kubernetes).")
+@click.option(
+    "--requests",
+    type=click.Choice(["on", "off"]),
+    default=None,
+    help="File a request for a reviewer when a client asks for what is not approved (default: gateway.requests).",
+)
 @click.option("--drain-seconds", type=click.IntRange(min=0), default=30, show_default=True, help="For running answers.")
 @common
 def serve_command(home: Home, output: Output, /, **options: object) -> int:
@@ -73,6 +79,7 @@ def serve_command(home: Home, output: Output, /, **options: object) -> int:
             public_url=str(options["public_url"]),
             cache=_path(options["cache"]),
             cache_bytes=int(str(options["cache_bytes"])),
+            requests=None if options["requests"] is None else options["requests"] == "on",
         )
         opened = closing.enter_context(open_gateway(yard, chosen))
         drain = int(str(options["drain_seconds"]))

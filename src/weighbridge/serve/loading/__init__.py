@@ -1,0 +1,1 @@
+"""What an inference node needs: what it trusts, verified folders, and verified tensors in memory."""
