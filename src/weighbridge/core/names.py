@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from weighbridge.core.errors import ConfigError, UnsafePath
@@ -50,6 +50,8 @@ class ModelName:
 
     organisation: str
     name: str
+    _hash: int = field(init=False, repr=False, compare=False)
+    """Taken once: a name is the key of most of what is kept in memory."""
 
     def __post_init__(self) -> None:
         for part in (self.organisation, self.name):
@@ -58,6 +60,10 @@ class ModelName:
                     f"'{self.organisation}/{self.name}' is not a model name",
                     hint="Write org/name with letters, digits, '-', '_' and '.'.",
                 )
+        object.__setattr__(self, "_hash", hash((self.organisation, self.name)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @classmethod
     def parse(cls, text: str) -> ModelName:

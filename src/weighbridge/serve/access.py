@@ -238,7 +238,7 @@ def _network_of(host: str) -> str:
 
 def presented_token(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     """The token of an `Authorization` header; None without one, "" when what is there cannot be a token."""
-    found = [value for name, value in headers if name.lower() == b"authorization"]
+    found = [value for name, value in headers if name == b"authorization"]
     if not found:
         return None
     if len(found) > 1 or len(found[0]) > MAX_CREDENTIALS:
@@ -369,7 +369,9 @@ class Access:
         target = target_of(scope)
         try:
             found = self._who(scope, target)
-            refusal = found if isinstance(found, Refusal) else await self._judge(found, target)
+            refusal = found if isinstance(found, Refusal) else self._judge(found, target)
+            if refusal is None and isinstance(found, Permit) and _is_of_channels(found.scope, target):
+                refusal = await self._judge_channels(found, target)
         except WeighbridgeError as error:
             _log.warning("access cannot be judged: %s", error.message)
             refusal = _UNPROVEN
@@ -401,26 +403,31 @@ class Access:
         allowed = is_open(scope, self._tokens, self._exposure)
         return _visitor(address_key(scope)) if allowed else None
 
-    async def _judge(self, permit: Permit, target: Target) -> Refusal | None:
-        """None when the permit covers the target."""
-        scope = permit.scope
+    def _judge(self, permit: Permit, target: Target) -> Refusal | None:
+        """None when the permit covers the target, as far as that does not depend on where channels point."""
         if target.route == OTHER.route:
-            return (
-                None if scope.everywhere and scope.actions & {Action.READ, Action.LIST} else _forbidden(permit, target)
-            )
+            scope = permit.scope
+            wide = scope.everywhere and scope.actions & {Action.READ, Action.LIST}
+            return None if wide else _forbidden(permit, target)
         if target.action is None:
             return None
         if target.model_name is None:
             return None if permit.may(target.action) else _forbidden(permit, target)
-        if not permit.may(Action.READ, target.model_name):
-            return _forbidden(permit, target)
-        if scope.everywhere or target.route in _OF_ANY_CHANNEL:
-            return None
+        return None if permit.may(Action.READ, target.model_name) else _forbidden(permit, target)
+
+    async def _judge_channels(self, permit: Permit, target: Target) -> Refusal | None:
+        assert target.model_name is not None
         channels: Mapping[str, str] = {}
-        if "*" not in scope.channels:
+        if "*" not in permit.scope.channels:
             channels = await asyncio.to_thread(self._channels_of, target.model_name)
         allowed = permit.may_read(target.model_name, target.ref, channels)
         return None if allowed else _forbidden(permit, target)
+
+
+def _is_of_channels(scope: Scope, target: Target) -> bool:
+    """Whether what may be read depends on where channels point."""
+    of_a_ref = target.model_name is not None and target.action is not None and target.route not in _OF_ANY_CHANNEL
+    return of_a_ref and not scope.everywhere
 
 
 def is_open(scope: Mapping[str, Any], tokens: Tokens, exposure: Exposure) -> bool:
@@ -432,8 +439,11 @@ def is_open(scope: Mapping[str, Any], tokens: Tokens, exposure: Exposure) -> boo
 
 def host_is_here(scope: Mapping[str, Any]) -> bool:
     """Whether a request names this machine by a loopback name or address, or by none."""
-    hosts = [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"host"]
-    if len(hosts) != 1:
-        return not hosts
-    host = hosts[0]
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    return _is_here(hosts[0]) if len(hosts) == 1 else not hosts
+
+
+@functools.lru_cache(maxsize=256)
+def _is_here(value: bytes) -> bool:
+    host = value.decode("latin-1")
     return is_loopback(host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0])
