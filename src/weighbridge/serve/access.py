@@ -405,8 +405,10 @@ class Access:
 
     def _judge(self, permit: Permit, target: Target) -> Refusal | None:
         """None when the permit covers the target, as far as that does not depend on where channels point."""
+        scope = permit.scope
+        if scope.everywhere and target.action in scope.actions:
+            return None
         if target.route == OTHER.route:
-            scope = permit.scope
             wide = scope.everywhere and scope.actions & {Action.READ, Action.LIST}
             return None if wide else _forbidden(permit, target)
         if target.action is None:
@@ -426,8 +428,9 @@ class Access:
 
 def _is_of_channels(scope: Scope, target: Target) -> bool:
     """Whether what may be read depends on where channels point."""
-    of_a_ref = target.model_name is not None and target.action is not None and target.route not in _OF_ANY_CHANNEL
-    return of_a_ref and not scope.everywhere
+    if scope.everywhere or target.model_name is None or target.action is None:
+        return False
+    return target.route not in _OF_ANY_CHANNEL
 
 
 def is_open(scope: Mapping[str, Any], tokens: Tokens, exposure: Exposure) -> bool:

@@ -91,6 +91,12 @@ class _Route:
         self.whole = _Histogram()
         self.sent = 0
 
+    def add(self, method: str, status: int, *, first: float, whole: float, sent: int) -> None:
+        self.answered[method, status] += 1
+        self.sent += sent
+        self.whole.add(whole)
+        self.first.add(first)
+
 
 class Metrics:
     """The counts of one process. Thread-safe. Each method is a hook for whoever does the thing."""
@@ -128,11 +134,7 @@ class Metrics:
         """A request ended: route, method and status; seconds to its head and end; bytes of its body."""
         route, method, status = labels
         with self._lock:
-            counted = self._routes[route]
-            counted.answered[method, status] += 1
-            counted.sent += sent
-            counted.whole.add(whole)
-            counted.first.add(first)
+            self._routes[route].add(method, status, first=first, whole=whole, sent=sent)
 
     def exposition(self) -> bytes:
         """Everything, as Prometheus reads it."""
@@ -194,6 +196,8 @@ class Measured:
             if message["type"] == "http.response.start":
                 answer.status = message["status"]
                 first = time.perf_counter() - begun
+                await send(message)
+                return
             await send(message)
             answer.sent += len(message.get("body", b""))
 
@@ -226,5 +230,7 @@ def traceparent_of(scope: HttpScope) -> str:
 
 def _traceparent(scope: HttpScope) -> str:
     found = [value for name, value in scope["headers"] if name == b"traceparent"]
-    text = found[0].decode("latin-1") if len(found) == 1 else ""
+    if len(found) != 1:
+        return ""
+    text = found[0].decode("latin-1")
     return text if _TRACEPARENT.fullmatch(text) else ""
