@@ -155,10 +155,10 @@ class Bounds:
 
 
 def _has_body(scope: HttpScope) -> bool:
-    return any(
-        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
-        for name, value in scope["headers"]
-    )
+    for name, value in scope["headers"]:  # without a generator: every request comes here
+        if name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
+            return True
+    return False
 
 
 class _BodyGuard:

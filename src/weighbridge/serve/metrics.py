@@ -16,7 +16,7 @@ import re
 import threading
 import time
 from bisect import bisect_left
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -32,6 +32,8 @@ from weighbridge.serve.telemetry import Answer, Tracing
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 """Upper bounds of latencies, seconds."""
+MAX_ENDED: Final = 256
+"""Requests that ended and are not counted yet."""
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 TRACEPARENT: Final = "weighbridge.traceparent"
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -105,6 +107,7 @@ class Metrics:
         self._lock = threading.Lock()
         self._counts: defaultdict[tuple[str, Labels], float] = defaultdict(float)
         self._routes: defaultdict[str, _Route] = defaultdict(_Route)
+        self._ended: deque[tuple[tuple[str, str, int], float, float, int]] = deque()
         self._gauges: dict[str, Callable[[], float]] = {}
 
     def add(self, name: str, value: float = 1, **labels: str) -> None:
@@ -132,12 +135,20 @@ class Metrics:
 
     def request(self, labels: tuple[str, str, int], *, first: float, whole: float, sent: int) -> None:
         """A request ended: route, method and status; seconds to its head and end; bytes of its body."""
-        route, method, status = labels
+        self._ended.append((labels, first, whole, sent))
+        if len(self._ended) >= MAX_ENDED:
+            self._count_ended()
+
+    def _count_ended(self) -> None:
+        """Counts the requests that ended since the last time, together: that costs each of them less."""
         with self._lock:
-            self._routes[route].add(method, status, first=first, whole=whole, sent=sent)
+            while self._ended:
+                (route, method, status), first, whole, sent = self._ended.popleft()
+                self._routes[route].add(method, status, first=first, whole=whole, sent=sent)
 
     def exposition(self) -> bytes:
         """Everything, as Prometheus reads it."""
+        self._count_ended()
         with self._lock:
             lines = {name: [f"# HELP {name} {text}", f"# TYPE {name} {kind}"] for name, (kind, text) in HELP.items()}
             for (name, labels), value in sorted(self._counts.items()):
@@ -229,8 +240,9 @@ def traceparent_of(scope: HttpScope) -> str:
 
 
 def _traceparent(scope: HttpScope) -> str:
-    found = [value for name, value in scope["headers"] if name == b"traceparent"]
-    if len(found) != 1:
-        return ""
-    text = found[0].decode("latin-1")
-    return text if _TRACEPARENT.fullmatch(text) else ""
+    found: list[bytes] = []
+    for name, value in scope["headers"]:
+        if name == b"traceparent":
+            found.append(value)
+    text = found[0].decode("latin-1") if len(found) == 1 else ""
+    return text if text and _TRACEPARENT.fullmatch(text) else ""
