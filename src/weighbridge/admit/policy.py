@@ -39,14 +39,14 @@ KINDS_BY_FAMILY: Final[Mapping[str, frozenset[str]]] = {
     family: frozenset(kinds.split())
     for family, kinds in {
         "weights": "caffe-model catboost coreml coreml-weights crfsuite executorch fasttext ggml gguf graph-def hdf5 kenlm "
-        "keras-metadata msgpack mxnet-params onnx onnx-tensor paddle-model paddle-params safetensors saved-model tensorrt "
+        "keras-metadata msgpack mxnet-params onnx onnx-tensor openfst paddle-model paddle-params safetensors saved-model tensorrt "
         "tflite ubjson word2vec xgboost-binary",
         "serialised": "arrow avro java-serialization matlab npy orc parquet pickle r-data",
         "archive": "7z ar bzip2 cab cabinet cpio gzip lz4 lzip lzma ole-document rar sqlite tar xz zip zlib zstd",
-        "text": "markdown other-text text",
+        "text": "markdown other-text stylesheet text",
         "config": "jinja json requirements sentencepiece settings structured-text table vocabulary yaml",
         "code": "notebook python source",
-        "media": "avi flac font gif jpeg matroska mp3 mp4 ogg pdf png svg wav webp",
+        "media": "apple-double avi bmp fits flac font gif ico jpeg matroska mp3 mp4 nifti ogg pdf png svg tiff wav webp",
         "executable": "ape dex elf java-class llvm-bitcode lua-bytecode mach-o pe python-bytecode script wasm "
         "windows-shortcut",
         "pointer": "lfs-pointer",

@@ -42,7 +42,10 @@ class Unordinary(FormatError):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Members of one object, or elements of one list; `key` is that under which it stands, `level` 1 for the outermost."""
+    """Members of one object, or elements of one list; `key` is that under which it stands, `level` 1 for the outermost.
+
+    A large container begins with a part without members.
+    """
 
     value: dict[str, Json] | list[Json]
     key: str
@@ -199,6 +202,7 @@ def _parts(text: _Text, outermost: _Open) -> Iterator[Part]:
                 first = True
                 if len(stack) > MAX_OPEN:
                     raise Unordinary("large values lie deep within each other")
+                yield Part({} if stack[-1].is_object else [], key, len(stack))
                 continue
             assert isinstance(taken, dict | list)
             yield Part(taken, current.key, len(stack))

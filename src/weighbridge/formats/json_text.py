@@ -28,6 +28,7 @@ MAX_TEXT_BYTES: Final = 64 * 1024 * 1024
 """The largest tokenizers of public models take 35 MB."""
 MAX_LINES_BYTES: Final = 1024 * 1024 * 1024
 """Of a text of one value a line."""
+MAX_LINE_VALUES: Final = 400_000
 MAX_VALUES: Final = 4_000_000
 """Values, estimated from commas and brackets: 1.4 million in the largest public tokenizers."""
 MAX_DEPTH: Final = 100
@@ -151,7 +152,7 @@ def read_lines(reader: RangeReader) -> Iterator[JsonText]:
     for number, line in enumerate(lines(reader, MAX_TEXT_BYTES), start=1):
         if line.strip():
             try:
-                yield parse(line)
+                yield parse(line, max_values=MAX_LINE_VALUES)
             except JsonProblem as error:
                 raise JsonProblem(error.rule, f"line {number}: {error.message}") from error
 

@@ -403,7 +403,9 @@ def is_legacy_text(data: bytes) -> bool:
 def _legacy_text(name: str, head: bytes) -> Kind | None:
     suffix = suffix_of(name)
     kind = Kind("text", "text") if suffix == ".dic" else _TEXT_BY_SUFFIX.get(suffix)
-    return kind if kind is not None and kind.name in _LEGACY and is_legacy_text(head) else None
+    # Readers of PDF look for its mark in all of the first kilobyte.
+    plain = is_legacy_text(head) and b"%PDF-" not in head
+    return kind if kind is not None and kind.name in _LEGACY and plain else None
 
 
 def _binary(name: str, head: bytes) -> Kind | None:

@@ -2,8 +2,8 @@
 
 Knows words with quotes, variables and substitutions, comments, pipes, lists, redirections, `if`, `for`, `while`, `case`,
 functions, `[[ ]]`, and here-documents of text. Nothing is expanded and nothing is run. Written after the POSIX
-shell's grammar (XCU 2); whatever else a script has (process substitution, `eval`-like nesting of quotes, arithmetic
-with side effects) ends the reading: what is not followed is not known.
+shell's grammar (XCU 2); whatever else a script has ends the reading: process substitution, commands written as text,
+arithmetic on variables, which shells evaluate as far as the commands in it. What is not followed is not known.
 """
 
 from __future__ import annotations
@@ -19,10 +19,14 @@ MAX_DEPTH: Final = 8
 
 _PLAIN = re.compile(r"[^\s\"'\\$`;&|<>(){}#]+|[{}#]")
 _VARIABLE = re.compile(
-    r"\$(?:[A-Za-z_]\w*|[0-9@*#?$!-]|\{[#!]?[\w@*]+(?:\[[\w@*]{1,40}\])?(?:[:#%/^,+=?-][^{}$`\"'\\]*|:?[-=+]\$\w+)?\})"
+    r"\$(?:[A-Za-z_]\w*|[0-9@*#?$!-]|\{#?(?:\w+|[@*#])(?:\[(?:\d{1,6}|[@*])\])?"
+    r"(?::?[-=+?][^{}$`\"'\\\n]*|:\s?-?\d{1,6}(?::-?\d{1,6})?|[#%/^,][^{}$`\"'\\\n]*|:?[-=+]\$\w+)?\})"
 )
-_ARITHMETIC = re.compile(r"\$\(\([\w\s+*/%<>=!&|$.-]{0,200}\)\)")
-_HERE = re.compile(r"<<-?\s*([\"']?)(\w+)\1")
+_ARITHMETIC = re.compile(r"\$\(\((?:[\d\s+*/%-]|\$#|\$?RANDOM\b){0,60}\)\)")
+_HERE = re.compile(r"<<(-?)[ \t]*([\"']?)(\w+)\2(?=[\s;|&>)]|\Z)")
+_TABS: Final = "\t*"
+_TESTS: Final = ("&&", "||", "=~", "==", "!=", "<", ">", "(", ")", "!")
+_ARITHMETIC_TESTS: Final = frozenset(("-eq", "-ne", "-lt", "-le", "-gt", "-ge"))
 _REDIRECTION = re.compile(r"(?:\d|&)?(?:>>|>\||>&|<&|>|<)")
 _SEPARATORS = ("&&", "||", ";;", ";", "|&", "|", "&", "\n")
 _OPENERS: Final = frozenset(("if", "then", "else", "elif", "do", "while", "until", "!", "{", "time"))
@@ -52,11 +56,14 @@ class _Reading:
     def __init__(self, text: str, found: list[Command], depth: int) -> None:
         if depth > MAX_DEPTH:
             raise LimitExceeded("commands are nested too deeply")
-        self.text = text.replace("\\\r\n", " ").replace("\\\n", " ").replace("\r\n", "\n")
+        if "\\\r" in text:
+            raise Malformed("a line is continued as on another system")
+        self.text = text.replace("\r\n", "\n")
         self.at = 0
         self.found = found
         self.depth = depth
-        self.waiting: list[tuple[str, bool]] = []
+        self.waiting: list[tuple[str, bool, bool]] = []
+        self.comments: list[tuple[int, int]] = []
 
     def read(self) -> None:
         piped = False
@@ -66,27 +73,23 @@ class _Reading:
             piped = closed in ("|", "|&")
             if closed == "\n":
                 self._bodies()
+        if self.waiting:
+            raise Malformed("a here-document does not begin")
 
     def _words(self) -> tuple[list[Word], list[Word], str]:
         """The words up to the next separator, the redirections among them, and the separator."""
         words: list[Word] = []
         targets: list[Word] = []
         while self.at < len(self.text):
-            letter = self.text[self.at]
-            if letter in " \t":
-                self.at += 1
-                continue
-            if letter == "#":
-                end = self.text.find("\n", self.at)
-                self.at = len(self.text) if end < 0 else end
+            if self._blank():
                 continue
             here = _HERE.match(self.text, self.at)
             if here:
-                self.waiting.append((here.group(2), bool(here.group(1))))
+                self.waiting.append((here.group(3), bool(here.group(2)), bool(here.group(1))))
                 self.at = here.end()
                 continue
-            if any(one.text == "[[" for one in words) and words[-1].text != "]]":
-                words.append(self._tested())
+            if re.compile(r"\[\[\s").match(self.text, self.at) and all(one.text in _OPENERS for one in words):
+                words += self._tested()
                 continue
             closed = next((one for one in _SEPARATORS if self.text.startswith(one, self.at)), None)
             redirected = _REDIRECTION.match(self.text, self.at)
@@ -96,19 +99,43 @@ class _Reading:
             if closed is not None:
                 self.at += len(closed)
                 return words, targets, closed
-            if letter in "()":
+            if self.text[self.at] in "()":
                 words.append(self._bracket(words))
                 continue
             words.append(self._word())
         return words, targets, ""
 
-    def _tested(self) -> Word:
-        """Inside `[[ ]]` brackets, pipes and angles compare."""
-        for sign in ("&&", "||", "=~", "==", "!=", "<", ">", "(", ")", "!", "\n"):
-            if self.text.startswith(sign, self.at):
-                self.at += len(sign)
-                return Word(sign)
-        return self._word()
+    def _blank(self) -> bool:
+        """Goes over blanks, a line's continuation or a comment, where one is."""
+        letter, at = self.text[self.at], self.at
+        if letter in " \t":
+            self.at += 1
+        elif self.text.startswith("\\\n", self.at):
+            self.at += 2
+        elif letter == "#":
+            end = self.text.find("\n", self.at)
+            self.at = len(self.text) if end < 0 else end
+            self.comments.append((at, self.at))
+        return self.at > at
+
+    def _tested(self) -> list[Word]:
+        """From `[[` to `]]`, where brackets, pipes and angles compare."""
+        self.at += 2
+        words = [Word("[[")]
+        while not re.compile(r"\]\](?=[\s;&|)]|\Z)").match(self.text, self.at):
+            if self.at >= len(self.text) or self.text[self.at] == "\n":
+                raise Malformed("a test does not end")
+            if self._blank():
+                continue
+            sign = next((one for one in _TESTS if self.text.startswith(one, self.at)), "")
+            self.at += len(sign)
+            words.append(Word(sign) if sign else self._word())
+        self.at += 2
+        for place, one in enumerate(words):
+            beside = (words[place - 1], *words[place + 1 : place + 2])
+            if one.text in _ARITHMETIC_TESTS and not all(_is_number(other) for other in beside):
+                raise Malformed("variables are compared as numbers")
+        return [*words, Word("]]")]
 
     def _bracket(self, words: list[Word]) -> Word:
         """`name()` begins a function, `name=(` a list; everything else in brackets is not followed."""
@@ -126,12 +153,16 @@ class _Reading:
     def _list(self, name: Word) -> Word:
         self.at += 1
         parts: list[str] = []
+        if self.waiting:
+            raise Malformed("a list behind a here-document")
         while True:
             blank = re.compile(r"(?:\s|(?<=\s)#[^\n]*)*").match(self.text, self.at)
             self.at = blank.end() if blank else self.at
             if self.text.startswith(")", self.at):
                 self.at += 1
                 return Word(name.text + " ".join(parts), fixed=False)
+            if self.text.startswith("[", self.at):
+                raise Malformed("a list with places")
             parts.append(self._word().text)
 
     def _in_case(self, words: list[Word]) -> bool:
@@ -141,8 +172,8 @@ class _Reading:
         self.at = match.end()
         while self.text[self.at : self.at + 1] in (" ", "\t"):
             self.at += 1
-        if self.text.startswith("(", self.at) or self.at >= len(self.text):
-            raise Malformed("a process is substituted")
+        if self.at >= len(self.text) or self.text[self.at] in "(\\<>&|;\n":
+            raise Malformed("what is redirected is not followed")
         target = self._word()
         if not (match.group().endswith("&") and re.fullmatch(r"\d|-", target.text)):
             targets.append(target)
@@ -157,14 +188,13 @@ class _Reading:
                 parts.append(plain.group())
                 self.at = plain.end()
             elif letter == "'":
-                parts.append(self._until("'"))
+                parts.append(_plain_text(self._until("'")))
             elif letter == '"':
                 text, same = self._double()
                 parts.append(text)
                 fixed = fixed and same
             elif letter == "\\":
-                parts.append(self.text[self.at + 1 : self.at + 2])
-                self.at += 2
+                parts.append(self._escaped())
             elif letter in "$`":
                 parts.append(self._substituted())
                 fixed = False
@@ -180,7 +210,17 @@ class _Reading:
             raise Malformed("a quote does not end")
         found = self.text[self.at + 1 : end]
         self.at = end + 1
+        if self.waiting and "\n" in found:
+            raise Malformed("a quote over lines behind a here-document")
         return found
+
+    def _escaped(self) -> str:
+        """What a backslash leaves: nothing of a line's end, the letter itself otherwise."""
+        found = self.text[self.at + 1 : self.at + 2]
+        if found == "`" or self.text.startswith("$(", self.at + 1):
+            raise Malformed("a command is written as text")
+        self.at += 2
+        return "" if found == "\n" else found
 
     def _double(self) -> tuple[str, bool]:
         self.at += 1
@@ -189,9 +229,10 @@ class _Reading:
             letter = self.text[self.at : self.at + 1]
             if not letter:
                 raise Malformed("a quote does not end")
+            if letter == "\n" and self.waiting:
+                raise Malformed("a quote over lines behind a here-document")
             if letter == "\\":
-                parts.append(self.text[self.at + 1 : self.at + 2])
-                self.at += 2
+                parts.append(self._escaped())
             elif letter in "$`" and (letter == "`" or self.text[self.at + 1 : self.at + 2] not in ("", " ", '"', "\n")):
                 parts.append(self._substituted())
                 fixed = False
@@ -209,6 +250,8 @@ class _Reading:
             return simple.group()
         if self.text.startswith("`", self.at):
             inner = self._until("`")
+            if "\\" in inner:
+                raise Malformed("a substitution that is not followed")
         elif self.text.startswith("$(", self.at):
             end = self._closing(self.at + 2)
             inner = self.text[self.at + 2 : end]
@@ -237,8 +280,9 @@ class _Reading:
 
     def _bodies(self) -> None:
         """Here-documents: text, in which nothing may be substituted but variables."""
-        for name, quoted in self.waiting:
-            end = re.compile(rf"^\t*{re.escape(name)}[ \t]*$", re.MULTILINE).search(self.text, self.at)
+        for name, quoted, tabs in self.waiting:
+            mark = f"^{_TABS if tabs else ''}{re.escape(name)}$"
+            end = re.compile(mark, re.MULTILINE).search(self.text, self.at)
             if end is None:
                 raise Malformed("a here-document does not end")
             if not quoted and re.search(r"`|\$\(", self.text[self.at : end.start()]):
@@ -265,6 +309,32 @@ class _Reading:
             self.found.append(Command(words, targets, assigned, piped))
         if len(self.found) > MAX_COMMANDS:
             raise LimitExceeded("the script has more commands than are read")
+
+
+def _is_number(word: Word) -> bool:
+    """Whether nothing but a number can come of a word."""
+    return re.fullmatch(r"-?\d{1,18}|\$[#?]", word.text) is not None
+
+
+def _plain_text(text: str) -> str:
+    if "$(" in text or "`" in text:
+        # Shells evaluate commands in the text of variables, where they take it for a number or a prompt.
+        raise Malformed("a command is written as text")
+    return text
+
+
+def without_comments(text: str) -> str:
+    """A script without its comments, as far as it can be read; all of it, where it cannot."""
+    reading = _Reading(text, [], 0)
+    try:
+        reading.read()
+    except (LimitExceeded, Malformed):
+        return text
+    parts, at = [], 0
+    for start, end in reading.comments:
+        parts.append(reading.text[at:start])
+        at = end
+    return "".join(parts) + reading.text[at:]
 
 
 def commands(text: str) -> list[Command]:

@@ -103,7 +103,7 @@ class HubSource:
                 f"{self._repository} is now {info.id!r} at {self._endpoint}",
                 hint="A name can be taken over by a stranger. Check who owns it and ingest the new name.",
             )
-        commit = info.sha or ""
+        commit = info.sha if isinstance(info.sha, str) else ""
         if not is_revision(commit):
             raise SourceError(f"{self._endpoint} answers no commit for {self._address}")
         if is_revision(self._address.ref) and commit != self._address.ref:
@@ -134,7 +134,8 @@ class HubSource:
             ) from error
         except _http_error() as error:
             raise self._explain(error) from error
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            # The library takes an answer's fields for what they should be, and stumbles over others.
             raise Unreachable(f"{self._endpoint} gave no usable answer ({type(error).__name__})") from error
 
     def _explain(self, error: Exception) -> SourceError:
@@ -199,12 +200,14 @@ class HubSource:
             sha256 = item.lfs.sha256 if item.lfs else ""
             git_sha1 = "" if item.lfs else item.blob_id
             size = int(item.lfs.size if item.lfs else item.size)
+            if size < 0 or not all(isinstance(text, str) for text in (item.path, sha256, git_sha1)):
+                raise SourceError(f"{self._endpoint} lists a file of {self._repository} in a form that cannot be read")
             entries.append(Entry(item.path, size, sha256, git_sha1, validator=sha256 or git_sha1))
         check_paths((entry.path for entry in entries), of=f"{self._repository}")
         return tuple(sorted(entries, key=lambda entry: entry.path))
 
     def _origin(self, api: HfApi, info: ModelInfo) -> Origin:
-        owner = info.author or self._repository.organisation
+        owner = info.author if info.author and isinstance(info.author, str) else self._repository.organisation
         owner_id, owner_kind = _owner(api, owner)
         published = info.last_modified.isoformat() if info.last_modified else ""
         return Origin(
@@ -324,7 +327,7 @@ def _owner(api: HfApi, owner: str) -> tuple[str, str]:
     for kind, ask in (("organization", api.get_organization_overview), ("user", api.get_user_overview)):
         try:
             found = getattr(ask(owner), "_id", "")
-        except (_http_error(), OSError, ValueError, TypeError, KeyError):
+        except (_http_error(), OSError, ValueError, TypeError, KeyError, AttributeError):
             continue
         if isinstance(found, str) and found:
             return found, kind

@@ -62,15 +62,18 @@ class Session:
             for reader, one in zip(readers, found, strict=True):
                 self._found[reader.path] = one
 
-    def finish(self, sizes: Mapping[str, int]) -> Inspection:
-        """Everything that was found; `sizes` are all files of the revision, also those that were not inspected."""
+    def finish(self, sizes: Mapping[str, int], *, alone: bool = False) -> Inspection:
+        """Everything that was found; `sizes` are all files of the revision, also those that were not inspected.
+
+        `alone`: what lies beside them is not known.
+        """
         reports: list[Report] = []
         facts: list[Fact] = []
         for path in sorted(self._found):
             reports += self._found[path].reports
             facts += self._found[path].facts
         files = [RepositoryFile(path, size) for path, size in sorted(sizes.items())]
-        reports += inspect_repository(files, facts)
+        reports += inspect_repository(files, facts, alone=alone)
         if self._content:
             reports += self._searched(self._pool.collect())
         return Inspection(tuple(_said_once(reports)), self._rules_version())

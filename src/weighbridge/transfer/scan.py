@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from weighbridge.core.config import TransferSettings
 from weighbridge.core.errors import Interrupted
@@ -97,7 +98,9 @@ class Scanner:
             _in_threads(inspect, groups, self.inspecting.workers if near else self.settings.streams or 16)
             if self.cancelled.is_set():
                 raise Interrupted("the scan was stopped")
-            inspection = session.finish({entry.path: entry.size_bytes for entry in whole.entries})
+            # One file that somebody names is no revision: what it asks for lies beside it, or does not.
+            alone = near and len(whole.entries) == 1 and Path(snapshot.source.location).is_file()
+            inspection = session.finish({entry.path: entry.size_bytes for entry in whole.entries}, alone=alone)
         return Scanned(snapshot, inspection, read.total)
 
     def digest(self, source: Source, entry: Entry) -> str:

@@ -18,6 +18,7 @@ from weighbridge.inspectors.subject import Subject
 
 NAME: Final = "scripts"
 MAX_SCRIPT_BYTES: Final = 4 * 1024 * 1024
+MAX_LINE: Final = 20_000
 MAX_FINDINGS: Final = 40
 _NEVER = "Do not run it. Report the repository."
 
@@ -97,13 +98,29 @@ def _in_path_file(subject: Subject) -> list[Finding]:
     return [_BY_ID["script-path-file"].finding(subject.path, "a line begins with import")] if found else []
 
 
+def _spoken_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Lines that are no comments, each with those that it goes on in, and their numbers. A comment ends with its line."""
+    held, first = "", 0
+    for number, line in enumerate(text.split("\n"), start=1):
+        line = line.removesuffix("\r")
+        if not held and _COMMENT.match(line):
+            continue
+        first = first if held else number
+        held += line
+        if line.endswith("\\") and len(held) < MAX_LINE:
+            held = held[:-1] + " "
+            continue
+        yield first, held
+        held = ""
+    if held:
+        yield first, held
+
+
 def _attacks(path: str, text: str) -> Iterator[Finding]:
     said: set[str] = set()
-    for number, line in enumerate(text.replace("\\\r\n", " ").replace("\\\n", " ").split("\n"), start=1):
-        if _COMMENT.match(line):
-            continue
+    for number, line in _spoken_lines(text):
         for rule, pattern in _PATTERNS:
-            found = pattern.search(line[:20_000])
+            found = pattern.search(line[:MAX_LINE])
             if found and rule not in said:
                 said.add(rule)
                 message = f"the line says {found.group()[:80]!a}"

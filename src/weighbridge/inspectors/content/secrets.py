@@ -129,7 +129,7 @@ _COMMON = frozenset(
 _NAME_LIKE = re.compile(rb"(?:[a-z]{1,16}(?:\d{1,2}[a-z]{0,10})?|\d{1,2})(?:[-_.:/](?:[a-z]{1,16}\d{0,2}|\d{1,2}))*")
 _SEVERAL_WORDS = re.compile(rb"[A-Za-z]{1,10}\d{0,2}(?:[-_.][A-Za-z]{1,10}\d{0,2}){2,6}")
 _STAND_IN = re.compile(
-    rb"(?i)x{4,}|\*{3,}|\.{3}|<[^>]*>|\$\{|\{\{|your[_-]|example|placeholder|redacted|changeme|dummy"
+    rb"(?i)x{4,}|([a-z0-9])\1{15,}|\*{3,}|\.{3}|<[^>]*>|\$\{|\{\{|your[_-]|example|placeholder|redacted|changeme|dummy"
 )
 
 

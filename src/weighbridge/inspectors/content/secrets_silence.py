@@ -49,29 +49,27 @@ _PRINTABLE: Final = frozenset((*range(0x20, 0x7F), 0x09, 0x0A, 0x0D))
 # What each of these keywords needs besides, in lower case; necessary for every rule that the keyword admits, unless another
 # keyword admits the rule as well.
 _NEEDS: Final = {
-    b"ey": re.compile(rb"ey[a-z0-9_-]{14}"),
-    b"eyj": re.compile(rb"ey[a-z0-9]{17}"),
-    b"://": re.compile(rb"://[^:/@\s]{0,80}:[^/@\s]{6,200}@"),
-    b":aa": re.compile(rb"\d:aa[a-z0-9_-]{33}"),
-    b"a3-": re.compile(rb"a3-[a-z0-9]{6}-"),
-    b"a3t": re.compile(rb"a3t[a-z0-9][a-z2-7]{16}"),
-    b"bsa": re.compile(rb"bsa[a-z0-9_-]{24}"),
-    b"cs_": re.compile(rb"cs_[a-f0-9]{40}"),
-    b"exo": re.compile(rb"exo[a-z0-9]{24}"),
-    b"glm": re.compile(rb"[a-f0-9]{32}\.[a-z0-9]{16}"),
-    b"zai": re.compile(rb"[a-f0-9]{32}\.[a-z0-9]{16}"),
-    b"zlm": re.compile(rb"[a-f0-9]{32}\.[a-z0-9]{16}"),
-    b"hf_": re.compile(rb"hf_[a-z]{34}"),
-    b"ibm": re.compile(rb"[a-z0-9_-]{42}"),
-    b"mux": re.compile(rb"token"),
-    b"ovh": re.compile(rb"key|secret"),
-    b"pwd": re.compile(rb"pwd[\s'\"\\\]]{0,4}[=:]"),
-    b"scw": re.compile(rb"secret|token"),
-    b"wiz": re.compile(rb"[a-z0-9]{53}"),
-    b"storage": re.compile(
-        rb"==|storage[_\s.-]{0,64}(?:account[_\s.-]{0,64})?name|storage[_\s.-]{64}|account[_\s.-]{64}"
-    ),
-    **{b"%dq~" % digit: re.compile(rb"\dq~[a-z0-9_~.-]{31}") for digit in range(10)},
+    b"ey": rb"ey[a-z0-9_-]{14}",
+    b"eyj": rb"ey[a-z0-9]{17}",
+    b"://": rb"://[^:/@\s]{0,80}:[^/@\s]{6,200}@",
+    b":aa": rb"\d:aa[a-z0-9_-]{33}",
+    b"a3-": rb"a3-[a-z0-9]{6}-",
+    b"a3t": rb"a3t[a-z0-9][a-z2-7]{16}",
+    b"bsa": rb"bsa[a-z0-9_-]{24}",
+    b"cs_": rb"cs_[a-f0-9]{40}",
+    b"exo": rb"exo[a-z0-9]{24}",
+    b"glm": rb"[a-f0-9]{32}\.[a-z0-9]{16}",
+    b"zai": rb"[a-f0-9]{32}\.[a-z0-9]{16}",
+    b"zlm": rb"[a-f0-9]{32}\.[a-z0-9]{16}",
+    b"hf_": rb"hf_[a-z]{34}",
+    b"ibm": rb"[a-z0-9_-]{42}",
+    b"mux": rb"token",
+    b"ovh": rb"key|secret",
+    b"pwd": rb"pwd[\s'\"\\\]]{0,4}[=:]",
+    b"scw": rb"secret|token",
+    b"wiz": rb"[a-z0-9]{53}",
+    b"storage": rb"==|storage[_\s.-]{0,64}(?:account[_\s.-]{0,64})?name|storage[_\s.-]{64}|account[_\s.-]{64}",
+    **{b"%dq~" % digit: rb"\dq~[a-z0-9_~.-]{31}" for digit in range(10)},
 }
 
 
@@ -107,7 +105,8 @@ def _has_keyword(text: bytes) -> bool:
 
 def _counts(word: bytes, text: bytes) -> bool:
     needs = _NEEDS.get(word)
-    return needs is None or needs.search(text) is not None
+    # Compiled when it is asked for: most scans ask for none.
+    return needs is None or re.search(needs, text) is not None
 
 
 def _decodes(text: bytes) -> bool:

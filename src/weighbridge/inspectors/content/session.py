@@ -83,15 +83,16 @@ class ContentSession:
             subject.fact(LABEL, str(number))
         look = self._malware.look(subject, wanted) if self._malware else None
         strings = Strings(pickled=subject.kind.name == "pickle")
+        single = len(spans) == 1 and wanted <= WINDOW_BYTES
         for window in windows(subject, spans):
             if look is not None:
                 look.see(window.data, window.offset)
             fresh, offset = window.data[window.seen :], window.offset + window.seen
             if self.text is not None:
-                _spool_lines(self.text, strings.feed(fresh, offset), len(fresh))
+                _spool_lines(self.text, (strings.whole if single else strings.feed)(fresh, offset), len(fresh))
             if self.raw is not None and self.raw.append(fresh, offset):
                 self.raw.labels[-1].looked_bytes += len(fresh)
-        if self.text is not None:
+        if self.text is not None and not single:
             _spool_lines(self.text, strings.end(), 0)
         return look.report() if look is not None else None
 

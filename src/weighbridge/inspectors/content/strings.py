@@ -39,8 +39,8 @@ _BACKWARDS = re.compile(rb"(?:\x00?[\t\x20-\x7e])*")
 _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _SECRET_NAME = re.compile(rb"passw|secret|token|api_?key|auth|credential|_key\Z|private_?key|pwd", re.IGNORECASE)
 _HINT = re.compile(rb"passw|secret|token|apikey|_key|auth|credential|privatekey|pwd")
-_HINTS: Final = tuple(_HINT.pattern.split(b"|"))
-"""One of these, in lower case, is in whatever `_SECRET_NAME` matches."""
+_HINTS: Final = (b"passw", b"cre", b"token", b"key", b"auth", b"pwd")
+"""One of these, in lower case, is in whatever `_SECRET_NAME` and `_HINT` match."""
 
 _CONTROL: Final = frozenset(range(0x20)) - frozenset(b"\t\n\r")
 _SHORT_TEXT_OPCODE, _TEXT_OPCODE, _PUT_OPCODE = 0x8C, 0x56, 0x71
@@ -96,6 +96,12 @@ class Strings:
         yield from self._lines(block[:cut])
         self.context = (self.context + block[:cut])[-CONTEXT_BYTES:]
         self.carried, self.origin = block[cut:], self.origin + cut
+
+    def whole(self, data: bytes, offset: int) -> Iterator[Line]:
+        """The lines of a window that nothing precedes or follows: as `feed` and `end`, at once."""
+        self.binary = self.pickled or _BINARY.search(data) is not None or not _is_utf8(data)
+        self.origin = offset
+        yield from self._lines(data)
 
     def end(self) -> Iterator[Line]:
         """What is left when nothing follows."""
@@ -186,8 +192,9 @@ def _runs(block: bytes, first: int, origin: int) -> Iterator[Line]:
     add, hints = gathered.add, _Hints(block)
     for start, end in _ascii(block.translate(_READABLE), first):
         before = block[start - 1] if start else 0
-        # Most runs have nothing in front that could be a length.
-        plain = before not in _LENGTHS and block[start] != _TEXT_OPCODE
+        # Most runs have nothing in front that could be a length, or just their own.
+        initial = block[start]
+        plain = (before not in _LENGTHS or before == end - start <= initial) and initial != _TEXT_OPCODE
         for at, stop in ((start, end),) if plain else _separated(block, start, end):
             if stop - at > MAX_LINE:
                 yield from gathered.taken()

@@ -19,6 +19,7 @@ from typing import Final
 from weighbridge.core.errors import LimitExceeded, Malformed
 from weighbridge.core.finding import Report, Severity
 from weighbridge.formats.kinds import is_text
+from weighbridge.formats.shell import without_comments
 from weighbridge.inspectors.families.shell_words import unjudged
 from weighbridge.inspectors.notes import Notes, shown
 from weighbridge.inspectors.rule import Rule
@@ -161,7 +162,8 @@ def _script(subject: Subject, notes: Notes) -> Report:
     data = subject.read_exactly(0, min(subject.size_bytes, MAX_SCRIPT_BYTES))
     first = data.split(b"\n", 1)[0].strip()
     said = f"begins with {shown(first)}" if first.startswith(b"#!") else "is a script by its name"
-    for found in _WEAPON.finditer(data):
+    # What a comment says nobody runs; where the script cannot be read, nothing counts as a comment.
+    for found in _WEAPON.finditer(_spoken(subject, data, first)):
         notes.say(
             "executable-script-weapon", f"the script says {shown(found.group())}", location=f"offset {found.start()}"
         )
@@ -174,10 +176,19 @@ def _script(subject: Subject, notes: Notes) -> Report:
     return notes.report(NAME, 0)
 
 
+def _is_read(subject: Subject, data: bytes, first: bytes) -> bool:
+    """Whether it is a whole shell script, by its first line or, without one, by its name."""
+    shell = bool(_SHELL.fullmatch(first)) if first.startswith(b"#!") else subject.suffix in (".sh", ".bash")
+    return shell and len(data) == subject.size_bytes and is_text(data, whole=True)
+
+
+def _spoken(subject: Subject, data: bytes, first: bytes) -> bytes:
+    return without_comments(data.decode("utf-8")).encode() if _is_read(subject, data, first) else data
+
+
 def _unjudged(subject: Subject, data: bytes, first: bytes) -> str:
     """Why nobody knows what a script does; "" for a shell script of commands that only show, move and launch."""
-    shell = _SHELL.fullmatch(first) if first.startswith(b"#!") else subject.suffix in (".sh", ".bash")
-    if not shell or len(data) < subject.size_bytes or not is_text(data, whole=True):
+    if not _is_read(subject, data, first):
         return "it is no shell script that is read"
     try:
         return unjudged(data.decode("utf-8"))

@@ -29,6 +29,7 @@ from weighbridge.inspectors.template_copies import TEMPLATE_FACT
 __all__ = ["NAME", "RULES", "RepositoryFile", "inspect_repository"]
 
 MAX_FINDINGS: Final = 2_000
+_MISSING: Final = frozenset(("repository-shard-missing", "repository-index-without-shards"))
 MAX_LISTED: Final = 5
 """Names that one message lists."""
 
@@ -50,10 +51,13 @@ class RepositoryFile:
     size_bytes: int
 
 
-def inspect_repository(paths: Sequence[RepositoryFile], facts: Sequence[Fact]) -> tuple[Report, ...]:
+def inspect_repository(
+    paths: Sequence[RepositoryFile], facts: Sequence[Fact], *, alone: bool = False
+) -> tuple[Report, ...]:
     """One report for each file that something is to be said of; none when all is in order.
 
-    `facts` are those of all files of the revision. Facts of other kinds than those judged here are passed by.
+    `facts` are those of all files of the revision. Facts of other kinds than those judged here are passed by. `alone`
+    says that the files are some of a revision whose others nobody looked for: no weights are said to be missing then.
     """
     sizes = {file.path: file.size_bytes for file in paths}
     by_kind: dict[str, list[Fact]] = defaultdict(list)
@@ -63,6 +67,8 @@ def inspect_repository(paths: Sequence[RepositoryFile], facts: Sequence[Fact]) -
     for count, finding in enumerate(_everything(sizes, by_kind)):
         if count >= MAX_FINDINGS:
             break
+        if alone and finding.rule in _MISSING:
+            continue
         found[finding.path].append(finding)
     return tuple(_report(path, tuple(findings)) for path, findings in found.items())
 

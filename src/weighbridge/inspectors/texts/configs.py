@@ -34,7 +34,7 @@ MAX_NAME: Final = 200
 """Characters of a file's name by which records are known."""
 
 MAX_CONFIGURED: Final = 400_000
-"""Values of a configuration by its name; the others (vocabularies, indexes, records) may hold more."""
+"""Values of a text in which something is judged; vocabularies and records, of which nothing is to be said, may hold more."""
 
 _CONFIGURATION = re.compile(r"(?:.*[_.-])?config(?:uration|s)?\.json", re.IGNORECASE)
 _RECORDS = re.compile(
@@ -76,7 +76,7 @@ class Configurations:
             large = not named and FROM_BYTES <= subject.size_bytes <= MAX_TEXT_BYTES
             if large and says_nothing(subject, strict=strict, max_values=MAX_VALUES):
                 return report_of(NAME, subject, (), subject.size_bytes, kind="json")
-            text = read_json(subject, max_values=MAX_CONFIGURED if named else MAX_VALUES)
+            text = read_json(subject, max_values=MAX_CONFIGURED if named or large else MAX_VALUES)
         except JsonProblem as problem:
             return not_understood(NAME, subject, problem)
         said = judge(text.value, strict=strict, name=base)

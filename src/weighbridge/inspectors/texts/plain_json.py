@@ -36,10 +36,12 @@ def says_nothing(reader: RangeReader, *, strict: bool, max_values: int) -> bool:
 
 def _is_plain(part: Part, strict: bool) -> bool:
     value: Json = part.value
-    if is_deeper(value, MAX_DEPTH - part.level):
+    if is_deeper(value, MAX_DEPTH - part.level) or _is_judged(part.key):
         return False
+    if not value:
+        return True
     if isinstance(value, dict):
-        if any(key in _OF_THE_WHOLE or judge_of(key) is not None or TEMPLATE_KEY.fullmatch(key) for key in value):
+        if any(map(_is_judged, value)):
             return False
     elif part.level == 1 and isinstance(value, list) and isinstance(value[0], dict) and "type" in value[0]:
         # Perhaps a list of modules, which is judged as one.
@@ -47,3 +49,7 @@ def _is_plain(part: Part, strict: bool) -> bool:
     else:
         value = {part.key: value}
     return not judge(value, strict=strict) and next(templates(value), None) is None
+
+
+def _is_judged(key: str) -> bool:
+    return key in _OF_THE_WHOLE or judge_of(key) is not None or TEMPLATE_KEY.fullmatch(key) is not None
