@@ -32,6 +32,7 @@ import sys
 import termios
 import threading
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -90,6 +91,8 @@ class Commit:
     message: str
     at: datetime
     parent: str = ""
+    body: bytes = b""
+    """The commit object itself."""
 
 
 def git_blob_id(body: bytes) -> str:
@@ -161,6 +164,13 @@ class Repository:
         self.gated = gated
         self.xet = xet
         self.tags: list[str] = ["safetensors", "text-generation"]
+        self.card: dict[str, object] = {}
+        self.downloads = 0
+        self.likes = 0
+        self.scans: dict[str, object] = {}
+        """What `securityFileStatus` of a path is; a word stands for that status, None for no answer. Others are safe."""
+        self.issues: list[dict[str, str]] = []
+        """`filesWithIssues` of the repository's own status."""
         self.generation = 0
         self.commits: dict[str, Commit] = {}
         self.refs: dict[str, str] = {}
@@ -174,11 +184,12 @@ class Repository:
         message: str = "Upload",
         committed_at: datetime | None = None,
         ref: str = "main",
+        signature: str = "",
     ) -> str:
         """Records `files` as the whole new content, moves `ref` to it, and returns the commit's id.
 
         `files` maps paths, hostile ones included, to bytes or to a file on disk that must not change afterwards.
-        `ref` is a branch, or a full name such as `refs/pr/1`.
+        `ref` is a branch, or a full name such as `refs/pr/1`. `signature` is the text of the commit's `gpgsig`.
         """
         with self._lock:
             parent = self.refs.get(_full_ref(ref), "")
@@ -188,9 +199,11 @@ class Repository:
             folders = _trees(blobs)
             lines = [f"tree {folders['']}", *([f"parent {parent}"] if parent else [])]
             who = f"Publisher <publisher@example.org> {int(at.timestamp())} +0000"
-            lines += [f"author {who}", f"committer {who}", "", message, ""]
-            commit_id = _git_object("commit", "\n".join(lines).encode())
-            self.commits[commit_id] = Commit(commit_id, blobs, folders, message, at, parent)
+            signed = ["gpgsig " + signature.strip().replace("\n", "\n ")] if signature else []
+            lines += [f"author {who}", f"committer {who}", *signed, "", message, ""]
+            body = "\n".join(lines).encode()
+            commit_id = _git_object("commit", body)
+            self.commits[commit_id] = Commit(commit_id, blobs, folders, message, at, parent, body)
             self.refs[_full_ref(ref)] = commit_id
             return commit_id
 
@@ -236,7 +249,7 @@ def _matching(patterns: tuple[str, ...]) -> Callable[[str, int], bool]:
 class Asked:
     """A request, and what it turned out to be about. Header names are lower-case.
 
-    `on` names the routes it took: `whoami`, `owner`, `info`, `tree`, `paths`, `refs`, `commits`, `xet`, `resolve`,
+    `on` names the routes it took: `whoami`, `owner`, `info`, `tree`, `paths`, `refs`, `commits`, `git`, `xet`, `resolve`,
     `cdn`, and `content` when its answer carries an artifact's bytes.
     """
 
@@ -681,6 +694,8 @@ class Owner:
     name: str
     owner_id: str
     kind: Literal["organization", "user"] = "organization"
+    verified: bool = False
+    created_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -741,9 +756,11 @@ class Hub:
         *,
         owner_id: str = "",
         kind: Literal["organization", "user"] = "organization",
+        verified: bool = False,
+        created_at: str = "",
     ) -> Owner:
         """Registers or replaces an account."""
-        owner = Owner(name, owner_id or _hex24(f"owner:{name}"), kind)
+        owner = Owner(name, owner_id or _hex24(f"owner:{name}"), kind, verified, created_at)
         self.owners[name] = owner
         return owner
 
@@ -833,6 +850,9 @@ class Hub:
             case [organisation, name, "resolve", *rest] if len(rest) > 1:
                 asked.repository = f"{organisation}/{name}"
                 return self._resolve(asked, token, rest, cached=False)
+            case [organisation, name, "info", "refs"] | [organisation, name, "git-upload-pack"]:
+                asked.repository = f"{organisation}/{name}"
+                return self._git(asked, token)
         return error_reply(404, "", "Sorry, we can't find the page you are looking for.")
 
     def _whoami(self, token: Token | None) -> Reply:
@@ -847,9 +867,11 @@ class Hub:
             return error_reply(404, "", "This organization or user does not exist")
         account: dict[str, object] = {"_id": owner.owner_id, "avatarUrl": "", "fullname": name}
         if owner.kind == "organization":
-            account |= {"name": name, "type": "org", "isVerified": False, "numUsers": 1}
+            account |= {"name": name, "type": "org", "isVerified": owner.verified, "numUsers": 1}
         else:
             account |= {"user": name, "type": "user", "isPro": False, "orgs": []}
+            if owner.created_at:
+                account["createdAt"] = owner.created_at
         owned = sum(known.partition("/")[0] == name for known in self.repositories)
         return json_reply({**account, "numModels": owned})
 
@@ -920,13 +942,14 @@ class Hub:
             "gated": "manual" if repository.gated else False,
             "disabled": False,
             "tags": repository.tags,
-            "downloads": 0,
-            "likes": 0,
+            "downloads": repository.downloads,
+            "likes": repository.likes,
+            **({"cardData": repository.card} if repository.card else {}),
             "usedStorage": sum(blob.size for blob in commit.files.values()),
             "siblings": siblings,
         }
         if asked.flag("securityStatus"):
-            info["securityRepoStatus"] = {"scansDone": True, "filesWithIssues": []}
+            info["securityRepoStatus"] = {"scansDone": True, "filesWithIssues": repository.issues}
         wanted = asked.query.get("expand", []) + asked.query.get("expand[]", [])
         if wanted:
             info = {key: info[key] for key in ("_id", "id", *wanted) if key in info}
@@ -1010,6 +1033,28 @@ class Hub:
             reply.headers["Link"] = self._next(asked, {"p": page + 1})
         return reply
 
+    def _git(self, asked: Asked, token: Token | None) -> Reply:
+        """Git's smart HTTP, version 2, as far as handing out single commits goes."""
+        asked.on.add("git")
+        opened = self._open(asked, token, for_bytes=False)
+        if isinstance(opened, Reply):
+            return opened
+        if asked.headers.get("git-protocol") != "version=2":
+            return error_reply(400, "", "only version 2 is spoken here")
+        if asked.method == "GET":
+            lines = [b"# service=git-upload-pack\n", b"", b"version 2\n", b"ls-refs\n", b"fetch=shallow filter\n", b""]
+            body = b"".join(map(_packet, lines))
+            return text_reply(200, body, Content_Type="application/x-git-upload-pack-advertisement")
+        wanted = re.search(rb"want ([0-9a-f]{40})\n", asked.body)
+        commit = opened.commits.get(wanted[1].decode()) if wanted else None
+        if commit is None:
+            body = _packet(b"ERR upload-pack: not our ref\n")
+        else:
+            lines = [b"shallow-info\n", f"shallow {commit.commit_id}\n".encode()]
+            pack = b"\1" + _pack_of(commit.body)
+            body = b"".join(map(_packet, lines)) + b"0001" + b"".join(map(_packet, (b"packfile\n", pack, b"")))
+        return text_reply(200, body, Content_Type="application/x-git-upload-pack-result")
+
     def _xet_read_token(self, asked: Asked, repository: Repository, tail: list[str]) -> Reply:
         expires = int(time.time()) + 3600
         value = {"accessToken": "xet", "exp": expires, "casUrl": f"{self.cdn}/cas"}
@@ -1056,6 +1101,22 @@ class Hub:
         return reply
 
 
+def _packet(text: bytes) -> bytes:
+    return b"%04x%s" % (len(text) + 4, text) if text else b"0000"
+
+
+def _pack_of(body: bytes) -> bytes:
+    """A pack of one commit object."""
+    size, head = len(body), bytearray()
+    byte, size = 1 << 4 | size & 15, size >> 4
+    while size:
+        head.append(byte | 0x80)
+        byte, size = size & 0x7F, size >> 7
+    head.append(byte)
+    pack = b"PACK" + (2).to_bytes(4, "big") + (1).to_bytes(4, "big") + bytes(head) + zlib.compress(body)
+    return pack + hashlib.sha1(pack, usedforsecurity=False).digest()
+
+
 def _row(repository: Repository, commit: Commit, name: str, expand: bool) -> dict[str, object]:
     """One entry of a tree listing."""
     blob = commit.files.get(name)
@@ -1071,7 +1132,11 @@ def _row(repository: Repository, commit: Commit, name: str, expand: bool) -> dic
                 row["xetHash"] = blob.xet_hash
         if expand:
             scan = {"virusFound": False, "virusNames": None}
-            row["securityFileStatus"] = {"status": "safe", "avScan": scan, "pickleImportScan": None}
+            status: object = {"status": "safe", "avScan": scan, "pickleImportScan": None}
+            if name in repository.scans:
+                status = repository.scans[name]
+                status = {"status": status, "avScan": {"status": status}} if isinstance(status, str) else status
+            row["securityFileStatus"] = status
     if expand:
         title = commit.message.partition("\n")[0]
         row["lastCommit"] = {"id": commit.commit_id, "title": title, "date": _iso(commit.at)}

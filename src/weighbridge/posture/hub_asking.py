@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit
 
 from weighbridge.core.errors import LimitExceeded, Malformed, NotFound, RateLimited, SourceError, Unreachable
 from weighbridge.core.names import ModelName
@@ -100,11 +100,11 @@ class HubAsking:
     def get_with(self, path: str, headers: Mapping[str, str], **query: str) -> Answer:
         """As `get`, with headers."""
         suffix = f"?{urlencode(query)}" if query else ""
-        return self._ask("GET", f"{self.endpoint}{quote(path)}{suffix}", f"GET {path}", headers, None)
+        return self._ask("GET", f"{self.endpoint}{quote(path, safe='/%')}{suffix}", f"GET {path}", headers, None)
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """One answer to a request with a body. Raises as `get`."""
-        return self._ask("POST", f"{self.endpoint}{quote(path)}", f"POST {path}", headers, body)
+        return self._ask("POST", f"{self.endpoint}{quote(path, safe='/%')}", f"POST {path}", headers, body)
 
     def pages(self, path: str, *, limit: int, **query: str) -> Iterator[tuple[Answer, list[dict[str, Json]]]]:
         """All pages of a list, each with the objects in it.
@@ -135,12 +135,12 @@ class HubAsking:
             return ""
         path = answer.asked.partition(" ")[2]
         try:
-            target = urlsplit(urljoin(self.endpoint + path, match[1]))
+            target = urlsplit(urljoin(self.endpoint, match[1]))
             ours = urlsplit(self.endpoint)
             same = (target.scheme, target.netloc) == (ours.scheme, ours.netloc)
         except ValueError:
             same = False
-        if not same or target.path != urlsplit(self.endpoint + quote(path)).path:
+        if not same or unquote(target.path) != unquote(ours.path + path):
             raise SourceError(f"{answer.asked} names a next page elsewhere, which is not asked for")
         return str(target.geturl())
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.errors import Malformed, NotFound, SourceError, WeighbridgeError
@@ -84,22 +84,23 @@ IDS: Final = (
 
 UNSAFE_ENDINGS: Final = frozenset(
     (
-        ".bin",
-        ".pt",
-        ".pth",
-        ".ckpt",
-        ".pkl",
-        ".pickle",
-        ".joblib",
-        ".dill",
-        ".h5",
-        ".hdf5",
-        ".keras",
-        ".pb",
-        ".npy",
-        ".npz",
+        *(
+            ".bin",
+            ".pt",
+            ".pth",
+            ".ckpt",
+            ".pkl",
+            ".pickle",
+            ".joblib",
+            ".dill",
+            ".h5",
+            ".hdf5",
+            ".keras",
+            ".pb",
+            ".npy",
+        ),
+        *(".npz", ".nemo", ".mar", ".tar", ".7z", ".zip", ".llamafile", ".skops", ".rds", ".rdata", ".onnx"),
     )
-    + (".nemo", ".mar", ".tar", ".7z", ".zip", ".msgpack_checkpoint", ".llamafile", ".skops", ".rds", ".rdata")
 )
 """Endings of formats that can run code when they are loaded, or hold such files."""
 
@@ -163,11 +164,15 @@ def collect(http: Http, question: HubQuestion, *, observed_at: str, token: str =
         info = found[0]
         yield from gathered(INFO_IDS, lambda: _info(notes, info, question))
         yield from gathered(OWNER_IDS, lambda: _owner(notes, hub, info, question))
-        yield from gathered(HISTORY_IDS, lambda: _history(notes, hub, info, question))
+        yield from gathered(HISTORY_IDS, lambda: _history(notes, hub, question))
         yield from gathered(COMMIT_IDS, lambda: _signature(notes, hub, info))
-        yield from gathered(TREE_IDS, lambda: _tree(notes, hub, info))
-        asked = FilesQuestion(http, question.endpoint, model_name, info.commit, _inspection(question, info))
-        yield from read_files(notes, asked, scanner=question.scanner, measure_bytes=question.measure_bytes)
+        tree = list(gathered(TREE_IDS, lambda: _tree(notes, hub, info)))
+        yield from tree
+        if any(isinstance(one, Evidence) for one in tree):
+            asked = FilesQuestion(http, question.endpoint, model_name, info.commit, _inspection(question, info))
+            yield from read_files(notes, asked, scanner=question.scanner, measure_bytes=question.measure_bytes)
+        else:
+            yield from (Unobtained(id_, "the commit's files could not be listed") for id_ in (*FILE_IDS, *LOAD_IDS))
     else:
         why = f"{plain(question.endpoint)} gave no answer about {model_name} that could be used"
         for id_ in (*INFO_IDS, *OWNER_IDS, *HISTORY_IDS, *COMMIT_IDS, *TREE_IDS, *FILE_IDS, *LOAD_IDS):
@@ -191,11 +196,12 @@ def _inspection(question: HubQuestion, info: _Info) -> Inspection | None:
 
 def _name(notes: Notes, hub: HubAsking, question: HubQuestion, found: list[_Info]) -> Iterator[Evidence]:
     """Whether the name still is this repository's; puts the model's description into `found` where it is."""
-    answer = hub.model(f"/revision/{question.ref}", securityStatus="true")
+    answer = hub.model(f"/revision/{_segment(question.ref)}", securityStatus="true")
     asked = answer.asked
     if answer.location:
+        new_name = _new_name(hub, answer)
         yield notes.saw("hub.history.renamed", True, asked, digest=answer.digest)
-        yield notes.saw("hub.history.renamed_to", _new_name(answer.location), asked, digest=answer.digest)
+        yield notes.saw("hub.history.renamed_to", new_name, asked, digest=answer.digest)
         return
     fields = answer.object()
     name = _text(fields, "id")
@@ -212,13 +218,21 @@ def _name(notes: Notes, hub: HubAsking, question: HubQuestion, found: list[_Info
     found.append(_Info(commit, fields, answer))
 
 
-def _new_name(location: str) -> str:
+def _new_name(hub: HubAsking, answer: Answer) -> str:
+    """The name of the model that a redirect leads to.
+
+    Raises:
+        SourceError: it leads to none on this Hub, which is no rename.
+    """
     try:
-        path = unquote(urlsplit(location).path)
+        target, ours = urlsplit(urljoin(hub.endpoint, answer.location)), urlsplit(hub.endpoint)
+        same = (target.scheme, target.netloc) == (ours.scheme, ours.netloc)
+        name = unquote(target.path).partition("/api/models/")[2].split("/")[:2]
     except ValueError:
-        return plain(location)
-    name = path.partition("/api/models/")[2].split("/")[:2]
-    return plain("/".join(name) if len(name) == 2 else location)
+        same, name = False, []
+    if not same or len(name) != 2 or not all(name):
+        raise SourceError(f"{answer.asked} redirects to {plain(answer.location)}, which is not followed")
+    return plain("/".join(name))
 
 
 def _info(notes: Notes, info: _Info, question: HubQuestion) -> Iterator[Evidence | Unobtained]:
@@ -240,6 +254,11 @@ def _info(notes: Notes, info: _Info, question: HubQuestion) -> Iterator[Evidence
             yield notes.saw(id_, value, asked, digest=digest)
     before = question.crossed.origin.repository_id if question.crossed else ""
     yield _same(notes, "hub.repository.id_unchanged", before, _text(fields, "_id"), info.answer)
+
+
+def _segment(ref: str) -> str:
+    """A ref as one segment of a path."""
+    return quote(ref, safe="")
 
 
 def _same(notes: Notes, id_: str, before: str, now: str, answer: Answer) -> Evidence | Unobtained:
@@ -305,7 +324,7 @@ def _account(hub: HubAsking, name: str) -> tuple[str, Answer]:
 # --- the history
 
 
-def _history(notes: Notes, hub: HubAsking, info: _Info, question: HubQuestion) -> Iterator[Evidence | Unobtained]:
+def _history(notes: Notes, hub: HubAsking, question: HubQuestion) -> Iterator[Evidence | Unobtained]:
     origin = question.crossed.origin if question.crossed else None
     if origin is None or not origin.commit:
         for id_ in HISTORY_IDS[:2]:
@@ -321,7 +340,7 @@ def _moved(notes: Notes, hub: HubAsking, origin: Origin, ref: str) -> Iterator[E
     if is_revision(ref):
         yield notes.saw("hub.revision.moved_since", False, "the signed manifest: it was ingested by its commit")
         return
-    answer = hub.model(f"/revision/{ref}")
+    answer = hub.model(f"/revision/{_segment(ref)}")
     try:
         now = _text(answer.object(), "sha")
     except WeighbridgeError as error:
@@ -333,7 +352,7 @@ def _moved(notes: Notes, hub: HubAsking, origin: Origin, ref: str) -> Iterator[E
 
 def _commits(notes: Notes, hub: HubAsking, wanted: str, ref: str) -> Iterator[Evidence]:
     count, there, asked = 0, False, ""
-    for answer, rows in hub.pages(f"/commits/{ref}", limit=MAX_COMMITS):
+    for answer, rows in hub.pages(f"/commits/{_segment(ref)}", limit=MAX_COMMITS):
         count += len(rows)
         there = there or any(row.get("id") == wanted for row in rows)
         asked = answer.asked

@@ -10,8 +10,9 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -22,10 +23,13 @@ from weighbridge.posture.report import Cell, Shown, Standing, Words
 
 MAX_NAMED: Final = 3
 """Things of a list that a sentence names."""
+_MODEL: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}")
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+_BUCKET: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,62}(?:/[A-Za-z0-9_./=-]{0,512})?")
 _WORSE: Final = {Standing.MET: 0, Standing.PARTLY: 1, Standing.NOT_MET: 2}
 
 
-class Unfit(Exception):  # noqa: N818 - no failure of a command, only of one fact
+class Unfit(Exception):
     """A fact is missing, or has not the form that it should have."""
 
     def __init__(self, id_: str) -> None:
@@ -33,7 +37,7 @@ class Unfit(Exception):  # noqa: N818 - no failure of a command, only of one fac
         self.id = id_
 
 
-class Silent(Exception):  # noqa: N818 - as above
+class Silent(Exception):
     """A record that does not hold says nothing of this."""
 
 
@@ -147,7 +151,7 @@ Values = Mapping[str, Shown]
 class Check:
     """One thing that may fail: then the cell is at best as `brings` says, because of `why`, and `step` is what to do.
 
-    `needs` are the facts that it reads. `shows` gives the values of `why`.
+    `needs` are the facts that it reads; a check without any says what is always so of the route. `shows` gives the values of `why`.
     """
 
     brings: Standing
@@ -180,36 +184,45 @@ class Judge:
             try:
                 own = View(dossier, check.needs)
                 if check.fails(own):
-                    failed.append((check, replace(check.why, values={**named, **check.shows(own)})))
+                    failed.append((check, _with(check.why, {**named, **check.shows(own)})))
             except Unfit as unfit:
                 missing.add(unfit.id)
             except Silent:
                 continue
+        # What is always so is worth a word only where nothing else stands against the route.
+        failed = [one for one in failed if one[0].needs] or failed
         failed.sort(key=lambda one: -_WORSE[one[0].brings])
         cited = tuple(id_ for id_ in self.needs if id_ in dossier.facts and id_ not in missing)
         if missing:
-            return _unproved(dossier, missing, cited, tuple(why for _, why in failed))
+            return _unproved(dossier, missing, cited, tuple(why for check, why in failed if check.needs))
         if failed:
             check, why = failed[0]
-            step = replace(check.step, values=named)
+            step = _with(check.step, named)
             return Cell(check.brings, why, cited, step, tuple(other for _, other in failed[1:]))
         try:
-            return Cell(Standing.MET, replace(self.met, values={**named, **self.shows(view)}), cited)
+            return Cell(Standing.MET, _with(self.met, {**named, **self.shows(view)}), cited)
         except Unfit as unfit:
             return _unproved(dossier, {unfit.id}, tuple(id_ for id_ in cited if id_ != unfit.id), ())
 
 
+def _with(words: Words, values: Values) -> Words:
+    """The sentence with those of the values that it shows."""
+    return Words(words.template, {key: value for key, value in values.items() if f"%({key})s" in words.template})
+
+
 def _named(dossier: Dossier) -> dict[str, Shown]:
-    """What commands in next steps are about."""
+    """What commands in next steps are about. They are made to be copied into a shell, so what has another form is not shown."""
 
-    def said(id_: str, default: str) -> str:
+    def said(id_: str, form: re.Pattern[str], default: str) -> str:
         fact = dossier.facts.get(id_)
-        return plain(fact.value) if fact is not None and isinstance(fact.value, str) and fact.value else default
+        return (
+            fact.value if fact is not None and isinstance(fact.value, str) and form.fullmatch(fact.value) else default
+        )
 
-    bucket = said("report.bucket", "s3://BUCKET/PREFIX")
+    bucket = said("report.bucket", _BUCKET, "s3://BUCKET/PREFIX")
     return {
-        "model": said("report.model", "ORG/NAME"),
-        "commit": said("hub.revision.commit", "COMMIT"),
+        "model": said("report.model", _MODEL, "ORG/NAME"),
+        "commit": said("hub.revision.commit", _COMMIT, "COMMIT"),
         "bucket": bucket,
         "bucket_name": bucket.removeprefix("s3://").partition("/")[0],
     }
@@ -232,6 +245,10 @@ STEPS_TO_EVIDENCE: Final[tuple[tuple[str, Words], ...]] = (
         "bucket.",
         Words("Ask again with credentials that may read the bucket's settings: weighbridge posture %(model)s --bucket %(bucket)s"),
     ),
+    ("crossing.decision", Words("See what policy says and what would change it: weighbridge decide %(model)s")),
+    ("crossing.approvals", Words("See what policy says and what would change it: weighbridge decide %(model)s")),
+    ("crossing.channel", Words("Let it pass: weighbridge promote %(model)s --channel production")),
+    ("crossing.attestations", Words("Attest what was done: weighbridge attest %(model)s")),
     ("crossing.", Words("Bring the model in, inspected and sealed: weighbridge ingest hf://%(model)s")),
     (
         "deployment.",
@@ -241,21 +258,29 @@ STEPS_TO_EVIDENCE: Final[tuple[tuple[str, Words], ...]] = (
 )  # fmt: skip
 
 
+NAME_A_BUCKET: Final = Words(
+    "Name the bucket that engines would load from: weighbridge posture %(model)s --bucket s3://BUCKET/PREFIX"
+)
+
+
 def _unproved(dossier: Dossier, missing: Iterable[str], cited: tuple[str, ...], known: tuple[Words, ...]) -> Cell:
     lacking = sorted(missing)
-    told = []
+    reasons: dict[str, list[str]] = {}
     for id_ in lacking:
-        reason = dossier.unobtained.get(id_, "")
-        told.append(f"{id_} ({plain(reason)})" if reason else id_)
-    why = Words("Not proven; what it would rest on is missing: %(missing)s.", {"missing": some(told)})
+        reasons.setdefault(plain(dossier.unobtained.get(id_, "")), []).append(id_)
+    told = [some(ids) + (f" ({reason.rstrip('.')})" if reason else "") for reason, ids in reasons.items()]
+    why = Words("Not proven; what it would rest on is missing: %(missing)s.", {"missing": some(told, "; ")})
     if lacking == ["evaluation.result"]:
         why = Words("Not assessed: nobody has evaluated how this model answers.")
-    prefix_step = next(step for prefix, step in STEPS_TO_EVIDENCE if lacking[0].startswith(prefix))
-    return Cell(Standing.UNPROVED, why, cited, replace(prefix_step, values=_named(dossier)), known)
+    named = _named(dossier)
+    step = next(step for prefix, step in STEPS_TO_EVIDENCE if lacking[0].startswith(prefix))
+    if lacking[0].startswith("bucket.") and "report.bucket" not in dossier.facts:
+        step = NAME_A_BUCKET
+    return Cell(Standing.UNPROVED, why, cited, _with(step, named), known)
 
 
-def some(things: Iterable[str]) -> str:
+def some(things: Iterable[str], separator: str = ", ") -> str:
     """The first few of a list, and how many there are."""
     listed = list(things)
-    shown = ", ".join(listed[:MAX_NAMED])
+    shown = separator.join(listed[:MAX_NAMED])
     return shown if len(listed) <= MAX_NAMED else f"{shown}, … ({len(listed)})"

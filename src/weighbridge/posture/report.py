@@ -118,10 +118,12 @@ def english(words: Words) -> str:
     return words.template % {key: _shown(value) for key, value in words.values.items()}
 
 
-def _shown(value: Shown) -> str | int:
+def _shown(value: Shown) -> str:
     if isinstance(value, Words):
         return english(value)
-    return ", ".join(english(one) for one in value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return ", ".join(english(one) for one in value)
+    return f"{value:,}" if isinstance(value, int) else value
 
 
 def _cell(cell: Cell) -> dict[str, JsonValue]:

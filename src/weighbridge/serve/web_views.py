@@ -203,6 +203,7 @@ class Views:
             "history": shown,
             "channels": dict(sorted(pointed.items())),
             "problem": problem,
+            **self._posture(name),
             **self._rights(visitor),
             **pager(number, len(history), MODELS_A_PAGE, {}),
         }
@@ -403,6 +404,13 @@ class Views:
 
     def _events_of(self, row: CataloguedRevision) -> list[object]:
         return list(self._sources.ledger.events(subject=f"{row.model_name}@{row.revision}", limit=EVENTS_A_PAGE))
+
+    def _posture(self, name: ModelName) -> dict[str, object]:
+        """The newest posture report, and why it cannot be shown."""
+        try:
+            return {"posture": self._sources.posture(name), "posture_problem": ""}
+        except WeighbridgeError as error:
+            return {"posture": None, "posture_problem": error.message}
 
     def _rights(self, visitor: Visitor) -> dict[str, object]:
         """Which buttons are shown, and if none, why."""
