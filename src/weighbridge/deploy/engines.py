@@ -2,7 +2,8 @@
 
 The advisories are a dated list (`RECORDED`), not a live feed: a version that none names is a version of which this list knows
 nothing bad. HIGH and CRITICAL stand for code, data or a control lost, whatever the advisory's own score; MEDIUM for a
-service that a caller can make fall over. Only the former set an engine's minimum.
+service that a caller can make fall over, and for what takes a switch that nobody sets by chance (remote code, a debug port,
+RPC). Only the former set an engine's minimum.
 """
 
 from __future__ import annotations
@@ -82,13 +83,22 @@ _VLLM: Final = (
         "CVE-2026-27893", "0.18.0", "trust_remote_code=True is hard-coded for two architectures", introduced="0.10.1"
     ),
     Advisory("CVE-2026-34756", "0.19.0", "an unbounded `n` in one request takes all memory", Severity.MEDIUM, "0.1.0"),
-    Advisory("CVE-2026-41523", "0.22.0", "a check by assert is gone under python -O: a model runs code"),
+    Advisory(
+        "CVE-2026-41523", "0.22.0", "a check by assert is gone under python -O: a model runs code", Severity.MEDIUM
+    ),
     Advisory("CVE-2026-47155", "0.22.0", "a pinned revision does not pin every artifact that is loaded"),
     Advisory("CVE-2026-48746", "0.22.0", "the API key can be walked around", Severity.CRITICAL, "0.3.0"),
     Advisory("CVE-2026-53923", "0.23.1rc0", "GGUF dequantisation leaves other requests' data in GPU memory to be read"),
     Advisory("PYSEC-2026-2303", "0.24.0", "pure prompt embeddings crash models with M-RoPE", Severity.MEDIUM, "0.12.0"),
     Advisory(
         "PYSEC-2026-4353", "0.30.0", "inconsistent multimodal metadata ends the engine", Severity.MEDIUM, "0.20.0"
+    ),
+    Advisory(
+        "CVE-2026-114053",
+        "0.31.0",
+        "a request chooses the revision of the model's code that is run, where remote code is on",
+        Severity.MEDIUM,
+        "0.7.3",
     ),
     Advisory("CVE-2026-105757", "0.30.0", "a failing structured-output request ends the engine", Severity.MEDIUM),
     Advisory(
@@ -113,6 +123,19 @@ _SGLANG: Final = (
     Advisory(
         "CVE-2026-3060", "0.5.10", "pickle from the network in encoder disaggregation runs code", Severity.CRITICAL
     ),
+    Advisory(
+        "CVE-2026-86793",
+        "0.5.19",
+        "/update_weights_from_tensor unpickles what anybody sends, where no key is set",
+        Severity.CRITICAL,
+    ),
+    Advisory(
+        "CVE-2026-111391",
+        "0.5.23",
+        "a filter of the debug dumper evaluates code, where its port is set",
+        Severity.MEDIUM,
+        "0.5.10",
+    ),
     Advisory("CVE-2026-5760", "", "/v1/rerank renders a model's chat template without a sandbox", Severity.CRITICAL),
 )
 _TRANSFORMERS: Final = (
@@ -124,6 +147,7 @@ _TRANSFORMERS: Final = (
         "_attn_implementation_internal in a configuration fetches and runs a kernel",
         introduced="4.56.0",
     ),
+    Advisory("CVE-2026-5241", "5.3.0", "LightGlue reads trust_remote_code from the model's own configuration"),
 )
 _LLAMA_CPP: Final = (
     Advisory("CVE-2025-53630", "b5854", "GGUF sizes overflow: reads and writes outside the heap"),
@@ -146,6 +170,9 @@ _OLLAMA: Final = (
         "0.17.1",
         "a GGUF that lies about its size leaks the memory of other requests",
         Severity.CRITICAL,
+    ),
+    Advisory(
+        "CVE-2026-103663", "0.35.0", "a layer's digest with a path, pulled from anywhere, runs code", Severity.CRITICAL
     ),
 )
 
@@ -233,7 +260,7 @@ ENGINES: Final[Mapping[str, Engine]] = MappingProxyType({engine.name: engine for
 _MAX_DIGITS: Final = 9
 _VERSION: Final = re.compile(
     r"(?:b(\d{1,9})|v?(\d{1,9}(?:\.\d{1,9}){1,3}))"
-    r"(?:[._-]?(a|b|rc|alpha|beta|dev|nightly|post)[._-]?(\d{0,9}))?(?![0-9A-Za-z])",
+    r"(?:[._-]?(a|b|rc|alpha|beta|dev|nightly|post)[._-]?(\d{0,9}))?(?![0-9A-Za-z]|[.]\d)",
     re.IGNORECASE,
 )
 _BEFORE: Final = {"dev": -4, "nightly": -4, "a": -3, "alpha": -3, "b": -2, "beta": -2, "rc": -1, "post": 1}

@@ -66,7 +66,7 @@ class Parallelism:
 
 
 def parallelism(deployable: Deployable, gpus: int, gpu_memory_bytes: int = 0) -> Parallelism:
-    """The fewest of `gpus` devices over which the model fits, heads divided evenly; tensor before pipeline parallelism.
+    """The fewest of `gpus` devices over which the model fits, heads divided evenly; pipeline stages only where they must be.
 
     Where nothing fits, as much as can be used, with `fits` False; where `gpu_memory_bytes` is 0, all devices that divide the
     heads, with `fits` None.
@@ -175,7 +175,7 @@ def fetch_seconds(deployable: Deployable, rate: float = DEFAULT_RATE) -> int:
 
 
 def _layouts(deployable: Deployable, gpus: int) -> list[tuple[int, int]]:
-    """(tensor, pipeline) that can be used, fewest devices first, and of as many the most tensor parallelism."""
+    """(tensor, pipeline) that can be used: the fewest stages first, and then the fewest devices."""
     layers = deployable.architecture.layers if deployable.architecture else None
     found = [
         (tensor, pipeline)
@@ -184,7 +184,7 @@ def _layouts(deployable: Deployable, gpus: int) -> list[tuple[int, int]]:
         for pipeline in range(1, gpus // tensor + 1)
         if pipeline == 1 or (layers is not None and pipeline <= layers)
     ]
-    return sorted(found, key=lambda layout: (layout[0] * layout[1], -layout[0]))
+    return sorted(found, key=lambda layout: (layout[1], layout[0]))
 
 
 def _each_device(deployable: Deployable, devices: int) -> int:

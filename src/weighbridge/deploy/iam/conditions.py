@@ -1,8 +1,9 @@
 """Judges the conditions of an IAM statement, and says "unknown" where AWS's own documentation leaves the answer open.
 
 Sources: IAM User Guide, "IAM JSON policy elements: Condition operators" and "Multivalued context keys". What is not decided:
-operators that are not listed here, values that are not of the operator's type, several values of a key without a set operator,
-`ForAnyValue` with `IfExists` on a key that is absent, and keys of a request that is only partly described.
+operators that are not listed here, values that are not of the operator's type, an IPv6 address and `NotIpAddress` of IPv4
+networks, several values of a key without a set operator, `ForAnyValue` with `IfExists` on a key that is absent, and keys of a
+request that is only partly described.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Final
 
 from weighbridge.deploy.iam.patterns import (
@@ -139,6 +141,12 @@ def _address(pattern: Pattern, value: str) -> Truth:
     return Truth.of(network.version == address.version and address in network)
 
 
+def _outside(pattern: Pattern, value: str) -> Truth:
+    """Like `_address`, but an address of the other version is neither in nor certainly out."""
+    truth = _address(pattern, value)
+    return Truth.UNKNOWN if truth is Truth.NO and (":" in _text(pattern)) != (":" in value) else truth
+
+
 @dataclass(frozen=True, slots=True)
 class _Operator:
     compare: Compare
@@ -170,7 +178,7 @@ OPERATORS: Final[Mapping[str, _Operator]] = {
     "ArnNotLike": _Operator(_arn, negated=True, wild=True),
     "Bool": _Operator(_bool),
     "IpAddress": _Operator(_address),
-    "NotIpAddress": _Operator(_address, negated=True),
+    "NotIpAddress": _Operator(_outside, negated=True),
     "BinaryEquals": _Operator(_equal),
     **_orders(_number, "Numeric"),
     **_orders(_moment, "Date"),
@@ -194,6 +202,7 @@ class Named:
         return self.base in OPERATORS and OPERATORS[self.base].negated
 
 
+@lru_cache(maxsize=1024)
 def named(operator: str) -> Named:
     """The parts of an operator's name."""
     quantifier, colon, rest = operator.partition(":")

@@ -114,7 +114,9 @@ class PolicyDocument:
         if text.repeated:
             raise Ambiguous(f"the policy has the key {text.repeated[0][:100]!a} twice in one object")
         if text.marked or text.not_finite:
-            raise Malformed("the policy is not plain JSON: it has a byte order mark or a number that JSON does not know")
+            raise Malformed(
+                "the policy is not plain JSON: it has a byte order mark or a number that JSON does not know"
+            )
         return cls.of(text.value, kind=kind, name=name)
 
     @classmethod
@@ -152,9 +154,10 @@ class PolicyDocument:
         """The document as indented JSON with a line's end; the same policy gives the same text."""
         return json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n"
 
-    def label(self, statement: Statement) -> str:
-        """What a decision calls one of its statements."""
-        said = f"{statement.sid[:100]!a}" if statement.sid else f"statement {self.statements.index(statement) + 1}"
+    def label(self, place: int) -> str:
+        """What a decision calls the statement at that place, from 0."""
+        sid = self.statements[place].sid
+        said = f"{sid[:100]!a}" if sid else f"statement {place + 1}"
         return f"{self.name}: {said}" if self.name else said
 
 
@@ -259,4 +262,6 @@ def _scalars(value: Json, what: str) -> tuple[str, ...]:
             texts.append(str(one))
         else:
             raise Malformed(f"a value in the Condition of {what} is neither text, number nor truth value")
+    if not texts:
+        raise Malformed(f"a test in the Condition of {what} has no value")
     return tuple(texts)

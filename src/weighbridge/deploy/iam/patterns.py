@@ -10,10 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 ARN_SEGMENTS: Final = 6
 _VARIABLE: Final = re.compile(r"\$\{([^{}$]{1,256}|[$*?])\}")
+_KEPT_CHARACTERS: Final = 512
+"""Patterns up to this length are kept once they are read."""
 _UNLIKELY: Final = "\x00"
 """No key or pattern holds it, so only a wildcard can match it."""
 
@@ -33,23 +36,31 @@ class Truth(Enum):
     @property
     def negated(self) -> Truth:
         """No for yes, yes for no."""
-        return {Truth.YES: Truth.NO, Truth.NO: Truth.YES}.get(self, Truth.UNKNOWN)
+        if self is Truth.UNKNOWN:
+            return self
+        return Truth.NO if self is Truth.YES else Truth.YES
 
 
 def any_of(truths: Iterable[Truth]) -> Truth:
     """Yes when one is, no when all are."""
-    seen = set(truths)
-    if Truth.YES in seen:
-        return Truth.YES
-    return Truth.UNKNOWN if Truth.UNKNOWN in seen else Truth.NO
+    answer = Truth.NO
+    for truth in truths:
+        if truth is Truth.YES:
+            return truth
+        if truth is Truth.UNKNOWN:
+            answer = truth
+    return answer
 
 
 def all_of(truths: Iterable[Truth]) -> Truth:
     """No when one is, yes when all are."""
-    seen = set(truths)
-    if Truth.NO in seen:
-        return Truth.NO
-    return Truth.UNKNOWN if Truth.UNKNOWN in seen else Truth.YES
+    answer = Truth.YES
+    for truth in truths:
+        if truth is Truth.NO:
+            return truth
+        if truth is Truth.UNKNOWN:
+            answer = truth
+    return answer
 
 
 class Wild(Enum):
@@ -73,9 +84,11 @@ def literal(text: str) -> Pattern:
 
 def read_pattern(text: str, resolve: Resolve | None = None) -> Pattern | None:
     """The pattern; None when it holds a variable whose value is not known. Without `resolve`, `$` is a plain character."""
+    if resolve is None or "${" not in text:
+        return _short(text) if len(text) <= _KEPT_CHARACTERS else tuple(_wildcards(text))
     pieces: list[str | Wild] = []
     at = 0
-    for found in _VARIABLE.finditer(text) if resolve is not None else ():
+    for found in _VARIABLE.finditer(text):
         pieces += _wildcards(text[at : found.start()])
         name = found[1]
         value = name if name in ("*", "?", "$") else _variable(name, resolve)
@@ -84,14 +97,17 @@ def read_pattern(text: str, resolve: Resolve | None = None) -> Pattern | None:
         pieces += value
         at = found.end()
     rest = text[at:]
-    if resolve is not None and "${" in rest:
-        return None
-    return tuple(pieces + _wildcards(rest))
+    return None if "${" in rest else tuple(pieces + _wildcards(rest))
 
 
-def _variable(name: str, resolve: Resolve | None) -> str | None:
+@lru_cache(maxsize=2048)
+def _short(text: str) -> Pattern:
+    return tuple(_wildcards(text))
+
+
+def _variable(name: str, resolve: Resolve) -> str | None:
     key, comma, default = name.partition(",")
-    value = resolve(key.strip()) if resolve is not None else None
+    value = resolve(key.strip())
     if value is None and comma:
         default = default.strip()
         quoted = len(default) > 1 and default[0] == default[-1] == "'"
@@ -105,6 +121,8 @@ def _wildcards(text: str) -> list[str | Wild]:
 
 def matches(pattern: Pattern, text: str) -> bool:
     """Whether the pattern matches the whole text."""
+    if Wild.ANY not in pattern and len(pattern) != len(text):
+        return False
     at = reached = 0
     star, resumed = -1, 0
     while reached < len(text):
@@ -160,7 +178,8 @@ def _skipped(pattern: Pattern, places: set[int]) -> set[int]:
     return reached
 
 
-def segments(pattern: Pattern) -> list[Pattern]:
+@lru_cache(maxsize=2048)
+def segments(pattern: Pattern) -> tuple[Pattern, ...]:
     """The pattern of an ARN, split at its first five colons."""
     parts: list[list[str | Wild]] = [[]]
     for piece in pattern:
@@ -168,7 +187,7 @@ def segments(pattern: Pattern) -> list[Pattern]:
             parts.append([])
         else:
             parts[-1].append(piece)
-    return [tuple(part) for part in parts]
+    return tuple(tuple(part) for part in parts)
 
 
 def matches_arn(pattern: Pattern, arn: str, *, under: bool = False) -> Truth:
@@ -186,6 +205,7 @@ def matches_arn(pattern: Pattern, arn: str, *, under: bool = False) -> Truth:
     return matches_under(wanted[-1], given[-1]) if under else Truth.of(matches(wanted[-1], given[-1]))
 
 
+@lru_cache(maxsize=2048)
 def lowered(pattern: Pattern) -> Pattern:
     """The same in lower case."""
     return tuple(piece if isinstance(piece, Wild) else piece.lower() for piece in pattern)

@@ -56,6 +56,7 @@ REFUSED: Final = {
     "log-config-file": "it imports code by name",
     "middleware": "it imports code by name",
     "logits-processors": "it imports code by name",
+    "enable-custom-logit-processor": "callers would send code",
     "worker-cls": "it imports code by name",
     "worker-extension-cls": "it imports code by name",
     "scheduler-cls": "it imports code by name",
@@ -90,6 +91,8 @@ def check_arguments(engine: str, arguments: Sequence[str]) -> None:
     """
     if len(arguments) > MAX_ARGUMENTS or any(len(one) > MAX_CHARACTERS for one in arguments):
         raise ConfigError(f"at most {MAX_ARGUMENTS} arguments of {MAX_CHARACTERS} characters")
+    if not all(one and one.isprintable() for one in arguments):
+        raise ConfigError("an argument is not empty, and one line without control characters")
     if engine == "lmi" and arguments:
         raise ConfigError("LMI takes no arguments", hint="Its options are those of serving.properties.")
     if word := asks_for_remote_code(arguments):

@@ -7,7 +7,7 @@ weak is refused unless somebody gives a reason, which the plan then records.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -37,11 +37,15 @@ MODELS: Final = "/models"
 MAX_GPUS: Final = 16
 """On one node."""
 MAX_REASON: Final = 500
+UNWEIGHED_VLLM: Final = (
+    "LMI holds a vLLM of its own, whose version its image's release notes tell: it is not weighed here."
+)
 _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _IMAGE = re.compile(
     r"(?P<name>[a-z0-9](?:[a-z0-9._-]{0,127})(?::\d{1,5})?(?:/[a-z0-9][a-z0-9._-]{0,127}){0,8})"
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 _SERVED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,199}")
 
 
@@ -66,7 +70,9 @@ class ServingOptions:
     gpu: str = ""
     """The device's name (`h100`) or its GiB: says whether the model fits."""
     tensor_parallel: int | None = None
+    """Devices that share each layer; worked out when None."""
     pipeline_parallel: int | None = None
+    """Stages that the layers are cut into; worked out when None."""
     context_length: int | None = None
     """The most tokens of a prompt and its answer; the model's own when None."""
     served_name: str = ""
@@ -124,11 +130,12 @@ def chosen(deployable: Deployable, options: ServingOptions, engine_name: str, *,
         findings += check_image(image, what, allow_tags=options.allow_tags, file=file)
     check_arguments(of.name, options.arguments)
     version, known = check_version(of, options)
-    findings += [VULNERABLE_ENGINE.finding(file, _weakness(of, version, one), location="image") for one in known]
+    findings += [weak(of, version, one, file) for one in known]
     layout = _layout(deployable, options, of)
     if layout.fits is False:
         findings.append(TOO_LARGE.finding(file, f"{layout.why}, and {options.gpu} was said", location="resources"))
-    trust_text, trust_digest = _trust(options)
+    trusted = read_trust(options.trust) if options.trust is not None else None
+    trust_digest = trusted.digest if trusted else ""
     return Chosen(
         deployable=deployable,
         options=options,
@@ -137,10 +144,10 @@ def chosen(deployable: Deployable, options: ServingOptions, engine_name: str, *,
         version=version,
         layout=layout,
         served_name=_served(options, deployable),
-        trust_text=trust_text,
+        trust_text=trusted.to_bytes().decode("utf-8") if trusted else "",
         trust_digest=trust_digest,
         findings=tuple(findings),
-        notes=tuple(_notes(deployable, options, of)),
+        notes=tuple(_notes(deployable, options, of, trusted.store if trusted else "")),
         settings=_settings(options, of, version, layout, trust_digest),
     )
 
@@ -192,7 +199,7 @@ def check_image(image: str, what: str, *, allow_tags: bool, file: str) -> list[F
     if not allow_tags:
         raise ConfigError(
             f"{what} is named by a tag, which can be moved to other bytes: {image}",
-            hint="Name it by digest (docker buildx imagetools inspect IMAGE shows it), or allow tags.",
+            hint="Name it by digest (docker buildx imagetools inspect IMAGE shows it), or allow tags (--allow-tags).",
         )
     return [MUTABLE_IMAGE.finding(file, f"{image} can be moved to other bytes", location="image")]
 
@@ -209,24 +216,36 @@ def check_version(of: Engine, options: ServingOptions) -> tuple[str, tuple[Advis
     if held is not None and held.name != of.name:
         raise ConfigError(f"{options.image} is an image of {held.title}, not of {of.title}")
     version = options.engine_version or version_in_tag(of.name, (read["tag"] or "") if read else "")
-    if len(options.accept_vulnerable) > MAX_REASON:
-        raise ConfigError(f"a reason has at most {MAX_REASON} characters")
+    if len(options.accept_vulnerable) > MAX_REASON or not options.accept_vulnerable.isprintable():
+        raise ConfigError(f"a reason is one line of at most {MAX_REASON} characters")
+    if version and not _VERSION.fullmatch(version):
+        raise ConfigError(f"{version!r:.60} is no version")
     if not version:
         raise ConfigError(
             f"which version of {of.title} the image holds is not said, and its name does not tell",
-            hint=f"engine_version: {minimum_version(of.name) or 'a number'} or later.",
+            hint=f"--engine-version {minimum_version(of.name) or 'N'} or later.",
         )
+    return version, bearable(of, version, options.accept_vulnerable)
+
+
+def bearable(of: Engine, version: str, reason: str) -> tuple[Advisory, ...]:
+    """What is published against a version, all of it bearable or accepted with a reason.
+
+    Raises:
+        ConfigError: the version cannot be compared.
+        Denied: a grave weakness, and no reason given.
+    """
     known = advisories(of.name, version)
     grave = [one for one in known if one.severity.is_grave]
-    if grave and not options.accept_vulnerable.strip():
+    if grave and not reason.strip():
         first = "; ".join(_weakness(of, version, one) for one in grave[:3])
         more = f" (and {len(grave) - 3} more)" if len(grave) > 3 else ""
         raise Denied(
             f"{of.title} {version} is not to be run: {first}{more}",
             rules=(VULNERABLE_ENGINE.id, *(one.cve for one in grave)),
-            hint=f"Use {minimum_version(of.name)} or later, or give a reason to accept it (accept_vulnerable).",
+            hint=f"Use {minimum_version(of.name)} or later, or give a reason to accept it (--accept-vulnerable).",
         )
-    return version, known
+    return known
 
 
 def check_numbers(options: ServingOptions) -> None:
@@ -290,6 +309,12 @@ def _as_said(deployable: Deployable, tensor: int, pipeline: int, memory: int) ->
     )
 
 
+def weak(of: Engine, version: str, advisory: Advisory, file: str) -> Finding:
+    """A weakness as a finding; one that no refusal follows from is no graver than it is."""
+    found = VULNERABLE_ENGINE.finding(file, _weakness(of, version, advisory), location="image")
+    return replace(found, severity=min(advisory.severity, VULNERABLE_ENGINE.severity))
+
+
 def _weakness(of: Engine, version: str, advisory: Advisory) -> str:
     mended = f"mended in {advisory.fixed_in}" if advisory.fixed_in else "mended in no version that is known"
     return f"{advisory.cve} concerns {of.title} {version}: {advisory.summary} ({mended})"
@@ -302,14 +327,7 @@ def _served(options: ServingOptions, deployable: Deployable) -> str:
     return served
 
 
-def _trust(options: ServingOptions) -> tuple[str, str]:
-    if options.trust is None:
-        return "", ""
-    trust = read_trust(options.trust)
-    return trust.to_bytes().decode("utf-8"), trust.digest
-
-
-def _notes(deployable: Deployable, options: ServingOptions, of: Engine) -> list[str]:
+def _notes(deployable: Deployable, options: ServingOptions, of: Engine, store: str) -> list[str]:
     notes = [f"Weaknesses of engines are known as of {RECORDED}; what was published later is not weighed."]
     if options.accept_vulnerable.strip():
         notes.append(f"A version with known weaknesses was accepted: {options.accept_vulnerable.strip()}")
@@ -321,14 +339,12 @@ def _notes(deployable: Deployable, options: ServingOptions, of: Engine) -> list[
         notes.append("There is no config.json that could be read: parallelism and context were not worked out.")
     if options.gpus and not options.gpu:
         notes.append("Which devices these are was not said, so whether the model fits was not worked out.")
-    if "://" not in deployable.store:
+    if "://" not in (store or deployable.store):
         notes.append(
             "The approved store is a folder of this machine: give nodes a trust file that names one they reach."
         )
     if of.name == "lmi":
-        notes.append(
-            "LMI holds a vLLM of its own, whose version its image's release notes tell: it is not weighed here."
-        )
+        notes.append(UNWEIGHED_VLLM)
     return notes
 
 

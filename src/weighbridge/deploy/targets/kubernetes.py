@@ -25,6 +25,7 @@ from weighbridge.deploy.targets.pods import (
     pod_security,
     pod_spec,
     quantity,
+    selector,
     trust_name,
     volumes,
 )
@@ -49,6 +50,7 @@ def kubernetes_plan(deployable: Deployable, options: PodOptions, engine_name: st
     serving = serving_of(made)
     first = _fetch_documents(made, options) if by_claim else []
     second = _serve_documents(made, options, serving)
+    files: tuple[RenderedFile, ...]
     if by_claim:
         files = (
             RenderedFile(FETCH_FILE, yaml_text(first, deployable)),
@@ -79,7 +81,9 @@ def _serve_documents(made: Chosen, options: PodOptions, serving: Serving) -> lis
         documents.append(config_map(made, options, files_name(made), data))
     documents.append(network_policy(made, options, serving, fetches=fetches))
     documents.append(deployment(made, options, serving))
-    documents.append(service(made, options, serving))
+    documents.append(service(made, options))
+    if options.replicas > 1:
+        documents.append(disruption_budget(made, options))
     return documents
 
 
@@ -88,9 +92,24 @@ def trust_map(made: Chosen, options: PodOptions) -> Object:
     return config_map(made, options, trust_name(made, options), {TRUST_KEY: made.trust_text})
 
 
+def rollout(options: PodOptions) -> Object:
+    """How new pods take the place of old ones: a new one is ready before an old one goes, unless there is no room."""
+    fewer, more = (1, 0) if options.in_place else (0, 1)
+    return {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": fewer, "maxSurge": more}}
+
+
+def disruption_budget(made: Chosen, options: PodOptions) -> Object:
+    """However many nodes are drained at once, one replica goes at a time."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": metadata(made, options),
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector(made)}},
+    }
+
+
 def deployment(made: Chosen, options: PodOptions, serving: Serving) -> Object:
-    """The engine's Deployment: a new pod is ready before an old one goes, unless there is one alone, with a device."""
-    strategy: Object = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+    """The engine's Deployment."""
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -99,8 +118,8 @@ def deployment(made: Chosen, options: PodOptions, serving: Serving) -> Object:
             "replicas": options.replicas,
             "revisionHistoryLimit": 5,
             "progressDeadlineSeconds": deadline_seconds(made, fetches=options.storage == "node"),
-            "selector": {"matchLabels": labels(made)},
-            "strategy": strategy,
+            "selector": {"matchLabels": selector(made)},
+            "strategy": rollout(options),
             "template": {
                 "metadata": {
                     "labels": labels(made),
@@ -112,7 +131,7 @@ def deployment(made: Chosen, options: PodOptions, serving: Serving) -> Object:
     }
 
 
-def service(made: Chosen, options: PodOptions, serving: Serving) -> Object:
+def service(made: Chosen, options: PodOptions) -> Object:
     """How the engine is called, within the cluster."""
     return {
         "apiVersion": "v1",
@@ -120,7 +139,7 @@ def service(made: Chosen, options: PodOptions, serving: Serving) -> Object:
         "metadata": metadata(made, options),
         "spec": {
             "type": "ClusterIP",
-            "selector": labels(made),
+            "selector": selector(made),
             "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
         },
     }
@@ -178,6 +197,7 @@ _SUMMARIES: Final = {
     "NetworkPolicy": "who may call, and where pods may go",
     "Deployment": "the engine, with the model mounted read-only",
     "Service": "how the engine is called, within the cluster",
+    "PodDisruptionBudget": "one replica at a time goes for a node's sake",
     "PersistentVolumeClaim": "holds one revision",
     "Job": "fetches and proves one revision into the claim",
     "ServingRuntime": "how KServe starts the engine",
@@ -195,7 +215,11 @@ def cost_drivers(made: Chosen, *, replicas: int, shared: bool) -> tuple[CostDriv
     if devices:
         kind = made.options.gpu or "GPU"
         drivers.append(
-            CostDriver("devices", f"{devices * replicas} x {kind}", f"{replicas} replicas, {made.layout.why}")
+            CostDriver(
+                "devices",
+                f"{devices * replicas} x {kind}",
+                f"{replicas} {'replica' if replicas == 1 else 'replicas'}, {made.layout.why}",
+            )
         )
     volume = volume_bytes(model.size_bytes) // GIB * (1 if shared else replicas)
     drivers.append(CostDriver("volume", f"{volume} GiB", "one claim" if shared else "each replica holds the model"))
@@ -232,6 +256,8 @@ def pod_notes(options: PodOptions) -> list[str]:
         )
         if options.replicas > 1 and options.claim_access != "ReadWriteMany":
             notes.append("Replicas on several nodes need a claim that several nodes can mount (ReadWriteMany).")
+    if not options.in_place:
+        notes.append("A roll-out needs room for one replica more (in_place=true stops an old one first).")
     if not options.store_cidrs:
         notes.append("No addresses of the store were given: the NetworkPolicy lets the fetch reach name servers alone.")
     if not options.role_arn and not options.credentials_secret:

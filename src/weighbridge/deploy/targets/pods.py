@@ -8,6 +8,7 @@ the model is there, the model is fetched by a Job into a claim (`storage="claim"
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -35,6 +36,8 @@ TRUST_FOLDER: Final = "/etc/weighbridge"
 TRUST_KEY: Final = "trust.json"
 IDENTITY_FOLDER: Final = "/var/run/secrets/store"
 STORAGES: Final = ("node", "claim")
+_ROLE = re.compile(r"arn:aws[a-z-]{0,20}:iam::\d{12}:role/[\w+=,.@/-]{1,512}", re.ASCII)
+_RESOURCE = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,250}[a-z0-9])?/[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,9 @@ class PodOptions(ServingOptions):
     """What can be chosen of an engine in Kubernetes."""
 
     namespace: str = "models"
+    """The namespace of everything that is made."""
     replicas: int = 1
+    """How many pods serve."""
     storage: str = "node"
     """`node`: each pod fetches into a volume of its own. `claim`: a Job fetches into a claim, and pods have no egress."""
     claim_class: str = ""
@@ -52,6 +57,7 @@ class PodOptions(ServingOptions):
     store_cidrs: tuple[str, ...] = ()
     """Addresses of the store (and of the service that gives credentials), for the NetworkPolicy."""
     store_port: int = 443
+    """The store's port, for the NetworkPolicy."""
     role_arn: str = ""
     """An AWS role that the fetch assumes by a projected token; the engine does not get it."""
     credentials_secret: str = ""
@@ -63,6 +69,9 @@ class PodOptions(ServingOptions):
     clients: tuple[str, ...] = ()
     """Namespaces whose pods may call; the deployment's own alone when empty."""
     gpu_resource: str = "nvidia.com/gpu"
+    """What the cluster calls a device."""
+    in_place: bool = False
+    """Whether a roll-out stops an old pod before it starts a new one, where there is no room for one more."""
 
 
 def check_pods(options: PodOptions) -> None:
@@ -88,7 +97,20 @@ def check_pods(options: PodOptions) -> None:
         raise ConfigError(f"{options.claim_access!r:.40} is no way to mount a claim")
     if not 0 <= options.replicas <= MAX_REPLICAS or not 1 <= options.store_port <= 65535:
         raise ConfigError("the number of replicas or the store's port cannot be")
-    for cidr in options.store_cidrs:
+    if options.role_arn and not _ROLE.fullmatch(options.role_arn):
+        raise ConfigError(f"{options.role_arn!r:.120} is no role", hint="arn:aws:iam::<12 digits>:role/<name>")
+    if not _RESOURCE.fullmatch(options.gpu_resource):
+        raise ConfigError(f"{options.gpu_resource!r:.120} is no resource", hint="Write nvidia.com/gpu.")
+    check_blocks(options.store_cidrs)
+
+
+def check_blocks(cidrs: Sequence[str]) -> None:
+    """Returns when all are blocks of addresses.
+
+    Raises:
+        ConfigError: one is none.
+    """
+    for cidr in cidrs:
         try:
             ipaddress.ip_network(cidr)
         except ValueError as error:
@@ -103,6 +125,11 @@ def labels(chosen: Chosen, role: str = "engine") -> Object:
         "app.kubernetes.io/component": role,
         "app.kubernetes.io/managed-by": "weighbridge",
     }
+
+
+def selector(chosen: Chosen, role: str = "engine") -> Object:
+    """The labels that pods are selected by: those that stay when the engine is exchanged for another."""
+    return {"app.kubernetes.io/instance": chosen.name, "app.kubernetes.io/component": role}
 
 
 def metadata(chosen: Chosen, options: PodOptions, name: str = "", role: str = "engine") -> Object:
@@ -308,7 +335,7 @@ def network_policy(chosen: Chosen, options: PodOptions, serving: Serving | None,
         "kind": "NetworkPolicy",
         "metadata": metadata(chosen, options, f"{chosen.name}-{role}", role),
         "spec": {
-            "podSelector": {"matchLabels": labels(chosen, role)},
+            "podSelector": {"matchLabels": selector(chosen, role)},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": ingress,
             "egress": store_egress(options) if fetches else [],

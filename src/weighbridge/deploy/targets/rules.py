@@ -36,4 +36,14 @@ TOO_LARGE: Final = Rule(
     "Use more devices, larger ones, or a quantised revision.",
     "breaks it: 690 GB of weights on 8 x 48 GiB; does not: on 8 x 141 GiB",
 )
-RULES: Final = (MUTABLE_IMAGE, VULNERABLE_ENGINE, TOO_LARGE)
+UNPROVEN_LOAD: Final = Rule(
+    "deploy-unproven-load",
+    "Nothing proves the model between the store and the engine",
+    Severity.MEDIUM,
+    INSPECTOR,
+    "KServe's storage initialiser copies every object under the prefix and compares no digest: an object that was exchanged, or"
+    " put beside the others, is loaded.",
+    "Let `weighbridge fetch` bring the model (load=verified).",
+    "breaks it: load=storage-uri; does not: load=verified",
+)
+RULES: Final = (MUTABLE_IMAGE, VULNERABLE_ENGINE, TOO_LARGE, UNPROVEN_LOAD)

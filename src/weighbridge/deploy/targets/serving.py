@@ -101,7 +101,7 @@ def _llama_cpp(chosen: Chosen, folder: str) -> Serving:
     if not found:
         _needs(chosen.deployable, GGUF, "llama.cpp")
     arguments = ["--model", f"{folder}/{found[0]}", "--alias", chosen.served_name, "--host", "0.0.0.0"]  # noqa: S104
-    arguments += ["--port", str(chosen.engine.port), "--offline", "--no-webui", *_context(chosen, "--ctx-size")]
+    arguments += ["--port", str(chosen.engine.port), "--offline", *_context(chosen, "--ctx-size")]
     if chosen.on_gpus:
         arguments += ["--n-gpu-layers", "999"]
     return _serving(chosen, ("/app/llama-server",), (*arguments, *chosen.options.arguments))

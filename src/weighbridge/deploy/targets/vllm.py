@@ -16,7 +16,7 @@ class Options(PodOptions):
 
 
 def render(deployable: Deployable, options: Options) -> Plan:
-    """vLLM in Kubernetes, thought through.
+    """An engine of vLLM in Kubernetes, thought through.
 
     Raises:
         ConfigError: a choice is missing, malformed, or does not fit the model.

@@ -1,0 +1,496 @@
+"""Applies an endpoint on SageMaker, tells how it stands, rolls it back and takes it away.
+
+Rules:
+
+- names follow from content, so applying twice does nothing twice, and what an interrupted run left is taken up;
+- nothing is changed or deleted that does not carry this deployment's tag; names alone prove nothing;
+- what is found under a name is compared with what that name stands for: a difference is an error, never taken over;
+- an update is SageMaker's own (blue/green, alarms); a rollback is one UpdateEndpoint to the configuration before, at once and
+  without alarms, because what is in service is what is to be left;
+- waiting is bounded, and ending to wait undoes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from weighbridge.core.errors import (
+    Busy,
+    ConfigError,
+    Denied,
+    FormatError,
+    IntegrityError,
+    NothingCollected,
+    WeighbridgeError,
+)
+from weighbridge.core.names import ModelName
+from weighbridge.deploy.applying import Part
+from weighbridge.deploy.aws_calls import Answer, Aws
+from weighbridge.deploy.deployments import Recorded
+from weighbridge.deploy.sagemaker_state import (
+    BROKEN,
+    CLOUDWATCH,
+    MOVING,
+    SAGEMAKER,
+    EndpointState,
+    alarm_tags,
+    heads_for,
+    reason,
+    status,
+    tags,
+)
+from weighbridge.deploy.targets.sagemaker import REQUESTS, Prepared, check_requests
+from weighbridge.deploy.targets.sagemaker_record import read_requests
+from weighbridge.deploy.targets.sagemaker_requests import (
+    DIMENSION,
+    MODEL_TAG,
+    OWNER_TAG,
+    REPLACED_TAG,
+    REVISION_TAG,
+    WAKE,
+    Reference,
+    Request,
+    Requests,
+    Value,
+    resource_id,
+)
+from weighbridge.deploy.targets.sagemaker_rules import RULES
+
+__all__ = ["EndpointState", "Outcome", "SageMaker", "Watch", "apply", "check_plan", "delete", "rollback", "status"]
+
+SCALING: Final = "application-autoscaling"
+_NEVER_WORK: Final = frozenset(rule.id for rule in RULES)
+
+Progress = Callable[[str, float], None]
+"""Is told the endpoint's status and the seconds waited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How a change is waited for."""
+
+    poll_seconds: float = 15.0
+    timeout_seconds: float = 4 * 3600.0
+    settle_seconds: float = 60.0
+    """How long an answer that shows no change yet is not believed."""
+    progress: Progress | None = None
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command did: in its order, in plain words; empty when all was as it should be."""
+
+    state: EndpointState
+    done: tuple[str, ...]
+    kept: tuple[str, ...] = ()
+    """What was found under the deployment's names and is not its own."""
+
+
+class SageMaker:
+    """Recorded deployments on SageMaker, as `applying.Platform` wants them; the region is the record's place."""
+
+    def __init__(self, aws_of: Callable[[str], Aws] = lambda region: Aws(region=region), watch: Watch | None = None):
+        self._aws_of = aws_of
+        self._watch = watch or Watch()
+
+    def apply(self, deployment: Recorded, *, wait_seconds: float) -> None:
+        """As `Platform.apply`; the requests are those of the recorded files.
+
+        Raises:
+            ConfigError: the record holds no requests, or such as do not make what it says; else as `apply`.
+        """
+        apply(_recorded_requests(deployment), self._aws_of(deployment.place), self._waiting(wait_seconds))
+
+    def rollback(
+        self, deployment: Recorded, *, may_serve: Callable[[ModelName, str], None], wait_seconds: float
+    ) -> Outcome:
+        """Puts what was in service before back, by one request; `deployment` is any record of the name."""
+        aws = self._aws_of(deployment.place)
+        return rollback(deployment.name, aws, may_serve=may_serve, watch=self._waiting(wait_seconds))
+
+    def status(self, deployment: Recorded) -> tuple[Part, ...]:
+        """As `Platform.status`."""
+        state = status(deployment.name, self._aws_of(deployment.place))
+        if state.status == "Absent":
+            return (Part("endpoint", deployment.name, "missing", ready=False),)
+        told = [state.status, *([state.failure] if state.failure else [])]
+        parts = [Part("endpoint", deployment.name, ": ".join(told), ready=state.status == "InService")]
+        served = f"{state.model}@{state.revision}" if state.revision else "not known"
+        parts.append(Part("configuration", state.config, served, ready=state.revision == deployment.revision))
+        parts += [Part("deviation", deployment.name, one, ready=False) for one in state.deviations]
+        return tuple(parts)
+
+    def delete(self, deployment: Recorded) -> None:
+        """As `Platform.delete`."""
+        delete(deployment.name, self._aws_of(deployment.place), self._watch)
+
+    def _waiting(self, seconds: float) -> Watch:
+        watch = self._watch
+        return replace(watch, timeout_seconds=seconds)
+
+
+def check_plan(prepared: Prepared) -> None:
+    """Returns when a plan is one that can come to serve.
+
+    Raises:
+        Denied: it cannot, by a finding of SageMaker's own limits.
+    """
+    grave = [one for one in prepared.plan.findings if one.severity.is_grave and one.rule in _NEVER_WORK]
+    if grave:
+        raise Denied(
+            f"the plan is not applied: {grave[0].message}",
+            rules=tuple(sorted({one.rule for one in grave})),
+            hint=grave[0].remedy,
+        )
+
+
+def apply(requests: Requests, aws: Aws, watch: Watch | None = None) -> Outcome:
+    """Makes an endpoint as requested, or updates it, and waits until it serves.
+
+    Raises:
+        ConfigError: a parameter has no value, or a request is not what the service takes; nothing was sent.
+        Denied: something of one of the names is not this deployment's.
+        IntegrityError: what lies under a name is not what the name stands for.
+        Busy: the endpoint is being changed.
+        WeighbridgeError: the service refused, the endpoint failed or was rolled back, or the time ran out.
+    """
+    if missing := requests.missing():
+        raise ConfigError(
+            f"not said, and needed to apply: {', '.join(missing)}",
+            hint="Say execution_role, subnets, security_groups and kms_key, or hand the rendered template to CloudFormation.",
+        )
+    check_requests(requests)
+    present = _own_endpoint(aws, requests.name)
+    if present is not None:
+        _check_ready(present, requests)
+    done: list[str] = []
+    _make(aws, requests, present, done)
+    _wait(aws, requests.name, watch or Watch(), config=requests.config_name)
+    _scale(aws, requests, done)
+    return Outcome(status(requests.name, aws), tuple(done))
+
+
+def rollback(
+    name: str,
+    aws: Aws,
+    *,
+    may_serve: Callable[[ModelName, str], None],
+    watch: Watch | None = None,
+) -> Outcome:
+    """Puts the configuration before back in service, by one request, and waits until it is.
+
+    `may_serve` raises if that configuration's revision is not to be used any more.
+
+    Raises:
+        NothingCollected: there is no such endpoint, or no configuration before.
+        Denied: it is not this deployment's; Revoked or what else `may_serve` raises.
+        Busy, WeighbridgeError: as `apply`.
+    """
+    found = _own_endpoint(aws, name)
+    if found is None:
+        raise NothingCollected(f"there is no endpoint {name}")
+    if str(found["EndpointStatus"]) in MOVING:
+        raise Busy(f"{name} is {found['EndpointStatus']}", hint="SageMaker takes no other change until that has ended.")
+    current = str(found["EndpointConfigName"])
+    previous = tags(aws, _config_arn(aws, current)).get(REPLACED_TAG, "")
+    if not previous:
+        raise NothingCollected(f"nothing was in service of {name} before {current}", hint="Apply another revision.")
+    said = tags(aws, _config_arn(aws, previous))
+    if said.get(OWNER_TAG) != name:
+        raise Denied(f"the configuration {previous} is not of the deployment {name}", rules=("not-ours",))
+    may_serve(ModelName.parse(said.get(MODEL_TAG, "")), said.get(REVISION_TAG, ""))
+    request: dict[str, object] = {
+        "EndpointName": name,
+        "EndpointConfigName": previous,
+        "DeploymentConfig": {
+            "BlueGreenUpdatePolicy": {
+                "TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0},
+                "TerminationWaitInSeconds": 0,
+            }
+        },
+    }
+    if _scaling_target(aws, name) is not None:
+        request["RetainAllVariantProperties"] = True
+    aws.call(SAGEMAKER, "UpdateEndpoint", request)
+    _wait(aws, name, watch or Watch(), config=previous)
+    return Outcome(status(name, aws), (f"{name} serves {previous} again, and {current} no more",))
+
+
+def delete(name: str, aws: Aws, watch: Watch | None = None) -> Outcome:
+    """Takes away the endpoint and all configurations, models, alarms and scaling that carry its tag, and nothing else.
+
+    Raises:
+        Denied: an endpoint of that name is not this deployment's; nothing was deleted.
+        Busy, WeighbridgeError: as `apply`.
+    """
+    watch = watch or Watch()
+    found = _own_endpoint(aws, name)
+    done: list[str] = []
+    if found is not None:
+        if str(found["EndpointStatus"]) in MOVING - {"Deleting"}:
+            raise Busy(f"{name} is {found['EndpointStatus']}", hint="It can be deleted when that has ended.")
+        if _scaling_target(aws, name) is not None:
+            aws.call(SCALING, "DeregisterScalableTarget", _scaled(name))
+            done.append("its scaling")
+        if str(found["EndpointStatus"]) != "Deleting":
+            aws.call(SAGEMAKER, "DeleteEndpoint", {"EndpointName": name})
+        _wait(aws, name, watch, config="")
+        done.append(f"the endpoint {name}")
+    kept: list[str] = []
+    for what, listing, member in (
+        ("EndpointConfig", "ListEndpointConfigs", "EndpointConfigs"),
+        ("Model", "ListModels", "Models"),
+    ):
+        for one in list(aws.pages(SAGEMAKER, listing, {"NameContains": name}, member)):
+            own_name = str(one[f"{what}Name"])
+            if not own_name.startswith(f"{name}-"):
+                continue
+            if tags(aws, str(one[f"{what}Arn"])).get(OWNER_TAG) != name:
+                kept.append(own_name)
+                continue
+            aws.find(SAGEMAKER, f"Delete{what}", {f"{what}Name": own_name})
+            done.append(f"the {'configuration' if what == 'EndpointConfig' else 'model'} {own_name}")
+    _delete_alarms(aws, name, done, kept)
+    return Outcome(EndpointState(name, "Absent"), tuple(done), tuple(kept))
+
+
+def _recorded_requests(deployment: Recorded) -> Requests:
+    text = next((file.text for file in deployment.files if file.name == REQUESTS), "")
+    if not text:
+        raise ConfigError(f"the record of {deployment.name} holds no {REQUESTS}", hint="Plan it again.")
+    try:
+        requests = read_requests(text)
+    except FormatError as error:
+        raise ConfigError(f"{REQUESTS} of {deployment.name} cannot be read: {error.message}") from error
+    if requests.name != deployment.name or requests.reference != (str(deployment.model_name), deployment.revision):
+        raise ConfigError(f"{REQUESTS} of {deployment.name} is of another deployment than the record says")
+    return requests
+
+
+def _own_endpoint(aws: Aws, name: str) -> Answer | None:
+    found = aws.find(SAGEMAKER, "DescribeEndpoint", {"EndpointName": name})
+    if found is not None and tags(aws, str(found["EndpointArn"])).get(OWNER_TAG) != name:
+        raise Denied(
+            f"there is an endpoint {name} that weighbridge did not make",
+            rules=("not-ours",),
+            hint="Nothing was changed. Use another name.",
+        )
+    return found
+
+
+def _check_ready(present: Answer, requests: Requests) -> None:
+    now = str(present["EndpointStatus"])
+    if now in BROKEN:
+        raise WeighbridgeError(
+            f"{requests.name} is {now}: {reason(present) or 'no reason given'}",
+            hint="Look into its logs, then `weighbridge deploy delete` and apply again.",
+        )
+    if now in MOVING and heads_for(present) != requests.config_name:
+        raise Busy(f"{requests.name} is {now}, to another configuration", hint="Apply when that has ended.")
+
+
+def _make(aws: Aws, requests: Requests, present: Answer | None, done: list[str]) -> None:
+    _ensure(aws, "Model", requests.model, done)
+    current = str(present["EndpointConfigName"]) if present is not None else ""
+    replaces = present is not None and heads_for(present) != requests.config_name
+    _ensure(aws, "EndpointConfig", requests.config, done)
+    if replaces:
+        # Said on the configuration before it goes into service: a rollback then needs no other memory.
+        arn = _config_arn(aws, requests.config_name)
+        aws.call(SAGEMAKER, "AddTags", {"ResourceArn": arn, "Tags": [{"Key": REPLACED_TAG, "Value": current}]})
+    for alarm in requests.alarms:
+        _put_alarm(aws, requests, alarm, {}, done)
+    if present is None:
+        aws.call(SAGEMAKER, "CreateEndpoint", _sent(requests.endpoint, {}))
+        done.append(f"the endpoint {requests.name}")
+    elif replaces:
+        aws.call(SAGEMAKER, "UpdateEndpoint", _sent(requests.update, {}))
+        done.append(f"the endpoint {requests.name} updated from {current} to {requests.config_name}")
+
+
+def _ensure(aws: Aws, what: str, request: Request, done: list[str]) -> None:
+    key = f"{what}Name"
+    name = str(request[key])
+    found = aws.find(SAGEMAKER, f"Describe{what}", {key: name})
+    if found is None:
+        aws.call(SAGEMAKER, f"Create{what}", _sent(request, {}))
+        done.append(f"the {'configuration' if what == 'EndpointConfig' else 'model'} {name}")
+        return
+    owner = next(str(one["Value"]) for one in _entries(request["Tags"]) if one["Key"] == OWNER_TAG)
+    if tags(aws, str(found[f"{what}Arn"])).get(OWNER_TAG) != owner:
+        raise Denied(f"{name} is there and was not made for {owner}", rules=("not-ours",), hint="Use another name.")
+    expected = {member: value for member, value in request.items() if member != "Tags"}
+    if different := _differences(expected, found, ""):
+        raise IntegrityError(
+            f"{name} is not what its name stands for: {', '.join(different[:5])}",
+            hint="Somebody made it under a name that is not theirs. Delete it, and look who did.",
+        )
+
+
+def _put_alarm(aws: Aws, requests: Requests, alarm: Request, policies: Mapping[str, str], done: list[str]) -> None:
+    name = str(alarm["AlarmName"])
+    found = aws.call(CLOUDWATCH, "DescribeAlarms", {"AlarmNames": [name]}).get("MetricAlarms", ())
+    request = _sent(alarm, policies)
+    if found:
+        if alarm_tags(aws, str(found[0]["AlarmArn"])).get(OWNER_TAG) != requests.name:
+            raise Denied(f"there is an alarm {name} that weighbridge did not make", rules=("not-ours",))
+        expected = {key: value for key, value in request.items() if key != "Tags"}
+        if not _differences(expected, found[0], ""):
+            return
+        request = expected
+    aws.call(CLOUDWATCH, "PutMetricAlarm", request)
+    done.append(f"the alarm {name}")
+
+
+def _scale(aws: Aws, requests: Requests, done: list[str]) -> None:
+    """Scaling as asked for; scaling that is asked for no more is ended."""
+    target = requests.scaling_target
+    present = _scaling_target(aws, requests.name)
+    if target is None:
+        if present is not None:
+            aws.call(SCALING, "DeregisterScalableTarget", _scaled(requests.name))
+            done.append("scaling ended")
+        return
+    if present is None or _differences(target, present, ""):
+        aws.call(SCALING, "RegisterScalableTarget", _sent(target, {}))
+        done.append(f"scaling from {target['MinCapacity']} to {target['MaxCapacity']} instances")
+    arns: dict[str, str] = {}
+    for policy in requests.scaling_policies:
+        name = str(policy["PolicyName"])
+        listed = aws.pages(
+            SCALING,
+            "DescribeScalingPolicies",
+            {"ServiceNamespace": "sagemaker", "ResourceId": resource_id(requests.name), "PolicyNames": [name]},
+            "ScalingPolicies",
+        )
+        found = next(iter(listed), None)
+        if found is None or _differences(policy, found, ""):
+            found = aws.call(SCALING, "PutScalingPolicy", _sent(policy, {}))
+            done.append(f"the scaling policy {name}")
+        arns[name.rsplit("-", 1)[1]] = str(found["PolicyARN"])
+    for alarm in requests.wake_alarms:
+        _put_alarm(aws, requests, alarm, {WAKE: arns[WAKE]}, done)
+
+
+def _scaled(name: str) -> dict[str, object]:
+    return {"ServiceNamespace": "sagemaker", "ResourceId": resource_id(name), "ScalableDimension": DIMENSION}
+
+
+def _scaling_target(aws: Aws, name: str) -> Answer | None:
+    request = {"ServiceNamespace": "sagemaker", "ResourceIds": [resource_id(name)], "ScalableDimension": DIMENSION}
+    found: Answer | None = next(iter(aws.pages(SCALING, "DescribeScalableTargets", request, "ScalableTargets")), None)
+    return found
+
+
+def _delete_alarms(aws: Aws, name: str, done: list[str], kept: list[str]) -> None:
+    own = []
+    for one in list(aws.pages(CLOUDWATCH, "DescribeAlarms", {"AlarmNamePrefix": f"{name}-"}, "MetricAlarms")):
+        alarm = str(one["AlarmName"])
+        if alarm_tags(aws, str(one["AlarmArn"])).get(OWNER_TAG) == name:
+            own.append(alarm)
+        else:
+            kept.append(alarm)
+    if own:
+        aws.call(CLOUDWATCH, "DeleteAlarms", {"AlarmNames": own})
+        done += [f"the alarm {one}" for one in own]
+
+
+def _wait(aws: Aws, name: str, watch: Watch, *, config: str) -> None:
+    """Returns when the endpoint serves a configuration, or is gone where none is named."""
+    begun, moved = watch.clock(), False
+    while True:
+        found = aws.find(SAGEMAKER, "DescribeEndpoint", {"EndpointName": name})
+        now = "Absent" if found is None else str(found["EndpointStatus"])
+        waited = watch.clock() - begun
+        if watch.progress is not None:
+            watch.progress(now, waited)
+        if found is None:
+            if config:
+                raise WeighbridgeError(f"{name} is gone: somebody deleted it meanwhile")
+            return
+        moved = moved or now in MOVING
+        # An answer may be older than the request before it: what has not moved yet is not taken for its end.
+        if now not in MOVING and config and (moved or waited >= watch.settle_seconds or _serves(found, config)):
+            _check_served(name, found, config)
+            return
+        if waited >= watch.timeout_seconds:
+            raise WeighbridgeError(
+                f"{name} is still {now} after {waited:.0f} s",
+                hint="Nothing was undone: it goes on. `weighbridge deploy status` tells how it ends.",
+            )
+        watch.sleep(watch.poll_seconds)
+
+
+def _serves(found: Answer, config: str) -> bool:
+    return str(found["EndpointStatus"]) == "InService" and str(found["EndpointConfigName"]) == config
+
+
+def _check_served(name: str, found: Answer, config: str) -> None:
+    now, why = str(found["EndpointStatus"]), reason(found)
+    if _serves(found, config):
+        return
+    if now == "InService":
+        raise WeighbridgeError(
+            f"{name} was rolled back to {found['EndpointConfigName']}: {why or 'an alarm tripped'}",
+            hint="What was in service before is in service. Look into the alarms and the new instances' logs.",
+        )
+    raise WeighbridgeError(f"{name} is {now}: {why or 'no reason given'}", hint="Look into its logs in CloudWatch.")
+
+
+def _config_arn(aws: Aws, name: str) -> str:
+    found = aws.find(SAGEMAKER, "DescribeEndpointConfig", {"EndpointConfigName": name})
+    if found is None:
+        raise NothingCollected(f"the configuration {name} is gone", hint="Apply the revision again.")
+    return str(found["EndpointConfigArn"])
+
+
+def _entries(value: Value) -> Sequence[Mapping[str, Value]]:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return ()
+    return [one for one in value if isinstance(one, Mapping)]
+
+
+def _sent(value: Request, policies: Mapping[str, str]) -> dict[str, object]:
+    return {key: _plain(item, policies) for key, item in value.items()}
+
+
+def _plain(value: Value, policies: Mapping[str, str]) -> object:
+    if isinstance(value, Reference):
+        return policies[value.name]
+    if isinstance(value, Mapping):
+        return {key: _plain(item, policies) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item, policies) for item in value]
+    return value
+
+
+def _differences(expected: object, found: object, path: str) -> list[str]:
+    """Members that are not as expected. What a service adds beside them is no difference, except to an environment."""
+    if isinstance(expected, Mapping):
+        if not isinstance(found, Mapping):
+            return [path]
+        keys = set(expected) | (set(found) if path.endswith("Environment") else set())
+        return [
+            one
+            for key in sorted(keys)
+            for one in _differences(expected.get(key), found.get(key), f"{path}.{key}" if path else str(key))
+        ]
+    if isinstance(expected, Sequence) and not isinstance(expected, str):
+        if not isinstance(found, Sequence) or isinstance(found, str) or len(found) != len(expected):
+            return [path]
+        # Subnets, groups and dimensions are sets to the service: it may tell them in another order.
+        pairs = zip(sorted(expected, key=_order), sorted(found, key=_order), strict=True)
+        return [one for index, (a, b) in enumerate(pairs) for one in _differences(a, b, f"{path}[{index}]")]
+    return [] if expected == found else [path]
+
+
+def _order(value: object) -> str:
+    """What entries of a list are told apart by."""
+    if isinstance(value, Mapping):
+        return str(next((value[key] for key in ("Name", "VariantName", "AlarmName") if key in value), ""))
+    return str(value)

@@ -1,0 +1,302 @@
+"""Applies rendered files where they belong: Kubernetes by `kubectl`, one host by `docker compose`; and asks what became of it.
+
+Rules:
+
+- the platform's own program is started, with the credentials it finds by itself; no credential passes through here;
+- what exists under a name already and was not made by this program is never changed or removed: objects are asked for first;
+- files are given as they were rendered or recorded, nothing is added. A Job is waited for before the next file is applied;
+- a program that is not there, fails or hangs is an error with its own words.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import yaml
+
+from weighbridge.core.errors import ConfigError, Denied, StoreError
+from weighbridge.deploy.deployments import Recorded
+from weighbridge.deploy.plan import RenderedFile, Target
+
+SECONDS: Final = 120.0
+"""For one call of a program, unless it waits for something."""
+MAX_ANSWER: Final = 32 * 1024 * 1024
+MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+INSTANCE: Final = "app.kubernetes.io/instance"
+WEIGHBRIDGE: Final = "weighbridge"
+COMPOSE_FILE: Final = "compose.yaml"
+MARK: Final = ".weighbridge-deployment"
+
+Run = Callable[[Sequence[str], str, float], str]
+"""Starts a program with a text on its standard input and so many seconds; what it printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a deployment as its platform has it now."""
+
+    kind: str
+    name: str
+    state: str
+    ready: bool | None
+    """None where the part has nothing to be ready for."""
+
+
+class Platform(Protocol):
+    """Where deployments of a target run."""
+
+    def apply(self, deployment: Recorded, *, wait_seconds: float) -> None:
+        """Makes what runs be what was rendered.
+
+        Raises:
+            ConfigError: the platform's program is missing. Denied: something of that name is somebody else's.
+            StoreError: the platform refused, failed or did not answer.
+        """
+        ...
+
+    def status(self, deployment: Recorded) -> tuple[Part, ...]:
+        """What there is of it; raises as `apply`."""
+        ...
+
+    def delete(self, deployment: Recorded) -> None:
+        """Removes it; parts that are gone are no error. Its files may be more than those that run. Raises as `apply`."""
+        ...
+
+
+def run_program(words: Sequence[str], given: str, seconds: float) -> str:
+    """Starts a program and returns what it printed.
+
+    Raises:
+        ConfigError: there is no such program. StoreError: it failed, printed too much, or did not end in time.
+    """
+    try:
+        ran = subprocess.run(
+            list(words), input=given.encode("utf-8"), capture_output=True, timeout=seconds, check=False
+        )
+    except FileNotFoundError:
+        raise ConfigError(
+            f"'{words[0]}' is not installed here, or not on the PATH",
+            hint="Install it, or apply the files of `weighbridge deploy render` elsewhere.",
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"'{words[0]}' cannot be run: {error.strerror}") from error
+    except subprocess.TimeoutExpired:
+        raise StoreError(f"`{' '.join(words[:3])}` did not end within {seconds:.0f} s") from None
+    if ran.returncode:
+        said = ran.stderr.decode("utf-8", "replace").strip()[-1000:]
+        raise StoreError(f"`{' '.join(words[:3])}` failed ({ran.returncode}): {said or 'it said nothing'}")
+    if len(ran.stdout) > MAX_ANSWER:
+        raise StoreError(f"`{' '.join(words[:3])}` printed more than {MAX_ANSWER} bytes")
+    return ran.stdout.decode("utf-8", "replace")
+
+
+class Kubernetes:
+    """Deployments in a cluster, by `kubectl` and the context it uses."""
+
+    def __init__(self, run: Run = run_program, *, context: str = "") -> None:
+        self._run = run
+        self._kubectl = ["kubectl", *(["--context", context] if context else [])]
+
+    def apply(self, deployment: Recorded, *, wait_seconds: float) -> None:
+        """As `Platform.apply`; the API server applies, and fields of other managers are not taken over."""
+        files = list(_manifests(deployment))
+        for file in files:
+            self._check_ours(file, deployment)
+        for file in files:
+            words = ["apply", "--server-side", "--field-manager", WEIGHBRIDGE, "-f", "-"]
+            self._run([*self._kubectl, *words], file.text, SECONDS)
+            for namespace, job in _jobs(file):
+                until = ["wait", "--for", "condition=complete", f"--timeout={wait_seconds:.0f}s"]
+                self._run([*self._kubectl, *until, "--namespace", namespace, f"job/{job}"], "", wait_seconds + SECONDS)
+
+    def status(self, deployment: Recorded) -> tuple[Part, ...]:
+        """As `Platform.status`; parts that are not there are told as missing."""
+        parts: list[Part] = []
+        for file in _manifests(deployment):
+            there = {(str(one.get("kind")), _text(one, "metadata", "name")): one for one in self._get(file)}
+            for document in _documents(file):
+                key = str(document.get("kind")), _text(document, "metadata", "name")
+                found = there.get(key)
+                parts.append(Part(*key, "missing", ready=False) if found is None else _part(*key, found))
+        return tuple(parts)
+
+    def delete(self, deployment: Recorded) -> None:
+        """As `Platform.delete`, in the opposite order."""
+        files = list(_manifests(deployment))
+        for file in files:
+            self._check_ours(file, deployment)
+        for file in reversed(files):
+            self._run([*self._kubectl, "delete", "--ignore-not-found", "-f", "-"], file.text, 3 * SECONDS)
+
+    def _get(self, file: RenderedFile) -> list[Mapping[str, object]]:
+        said = self._run([*self._kubectl, "get", "--ignore-not-found", "-o", "json", "-f", "-"], file.text, SECONDS)
+        if not said.strip():
+            return []
+        try:
+            value = json.loads(said)
+        except (ValueError, RecursionError) as error:
+            raise StoreError("`kubectl get` answered with something that is no JSON") from error
+        items = value.get("items") if isinstance(value, dict) and value.get("kind") == "List" else [value]
+        return [one for one in items if isinstance(one, dict)] if isinstance(items, list) else []
+
+    def _check_ours(self, file: RenderedFile, deployment: Recorded) -> None:
+        for one in self._get(file):
+            manager, instance = _text(one, "metadata", "labels", MANAGED_BY), _text(one, "metadata", "labels", INSTANCE)
+            if manager != WEIGHBRIDGE or instance != deployment.name:
+                what = f"{one.get('kind')} {_text(one, 'metadata', 'name')}"
+                raise Denied(
+                    f"{what} is there already, and is not part of this deployment",
+                    rules=("deployment-owner",),
+                    hint="Choose another name (--name), or remove it yourself if nobody needs it.",
+                )
+
+
+class Compose:
+    """Deployments on this host, by `docker compose`; files lie in a folder for each deployment."""
+
+    def __init__(self, folder: Path, run: Run = run_program) -> None:
+        self._folder = folder
+        self._run = run
+
+    def apply(self, deployment: Recorded, *, wait_seconds: float) -> None:
+        """As `Platform.apply`; waits until every container is healthy."""
+        self._check_ours(deployment)
+        folder = self._written(deployment)
+        words = ["up", "--detach", "--wait", "--wait-timeout", f"{wait_seconds:.0f}", "--remove-orphans"]
+        self._run(self._compose(deployment, "--file", str(folder / COMPOSE_FILE), *words), "", wait_seconds + SECONDS)
+
+    def status(self, deployment: Recorded) -> tuple[Part, ...]:
+        """As `Platform.status`."""
+        said = self._run(self._compose(deployment, "ps", "--all", "--format", "json"), "", SECONDS)
+        found = [_container(one) for one in _json_lines(said)]
+        return tuple(found) or (Part("container", deployment.name, "missing", ready=False),)
+
+    def delete(self, deployment: Recorded) -> None:
+        """As `Platform.delete`; volumes and fetched models stay."""
+        self._check_ours(deployment)
+        self._run(self._compose(deployment, "down", "--remove-orphans"), "", 3 * SECONDS)
+        (self._folder / deployment.name / MARK).unlink(missing_ok=True)
+
+    def _compose(self, deployment: Recorded, *words: str) -> list[str]:
+        return ["docker", "compose", "--project-name", deployment.name, *words]
+
+    def _check_ours(self, deployment: Recorded) -> None:
+        """A project of that name that was not started from here has containers and no mark."""
+        if (self._folder / deployment.name / MARK).exists():
+            return
+        said = self._run(self._compose(deployment, "ps", "--all", "--format", "json"), "", SECONDS)
+        if _json_lines(said):
+            raise Denied(
+                f"a compose project {deployment.name} runs here, and was not started by this home",
+                rules=("deployment-owner",),
+                hint="Choose another name (--name), or stop it yourself if nobody needs it.",
+            )
+
+    def _written(self, deployment: Recorded) -> Path:
+        folder = self._folder / deployment.name
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for file in deployment.files:
+                staged = folder / f".{plain_name(file.name)}.part"
+                staged.write_text(file.text, encoding="utf-8")
+                staged.replace(folder / file.name)
+            (folder / MARK).touch()
+        except OSError as error:
+            raise ConfigError(f"'{folder}' cannot be written: {error.strerror}") from error
+        return folder
+
+
+def plain_name(name: str) -> str:
+    """The name of a rendered file, if it is one that can be written into a folder.
+
+    Raises:
+        ConfigError: it leads elsewhere.
+    """
+    if not name or name in (".", "..") or "/" in name or "\\" in name or not name.isprintable() or len(name) > 200:
+        raise ConfigError(f"{name!r:.100} is no name of a file of a deployment")
+    return name
+
+
+def platform_of(target: Target, *, folder: Path, context: str = "", run: Run = run_program) -> Platform:
+    """Where deployments of a target run. `folder` keeps the files of those on this host.
+
+    Raises:
+        ConfigError: this program cannot apply to that target.
+    """
+    if target is Target.COMPOSE:
+        return Compose(folder, run)
+    if target is Target.SAGEMAKER:
+        from weighbridge.deploy.apply_sagemaker import SageMaker
+
+        return SageMaker()
+    return Kubernetes(run, context=context)
+
+
+def _manifests(deployment: Recorded) -> Iterator[RenderedFile]:
+    """The files that `kubectl` takes, in order of name."""
+    yield from sorted((file for file in deployment.files if file.name.endswith(".yaml")), key=lambda file: file.name)
+
+
+def _documents(file: RenderedFile) -> list[Mapping[str, object]]:
+    try:
+        return [one for one in yaml.safe_load_all(file.text) if isinstance(one, dict)]
+    except yaml.YAMLError as error:
+        raise ConfigError(f"'{file.name}' of the deployment is no YAML") from error
+
+
+def _jobs(file: RenderedFile) -> Iterator[tuple[str, str]]:
+    for document in _documents(file):
+        if document.get("kind") == "Job":
+            yield _text(document, "metadata", "namespace") or "default", _text(document, "metadata", "name")
+
+
+def _text(value: object, *keys: str) -> str:
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, str) else ""
+
+
+def _part(kind: str, name: str, found: Mapping[str, object]) -> Part:
+    """What an object's own status says."""
+    status = found.get("status")
+    says = status if isinstance(status, Mapping) else {}
+    if kind == "Deployment":
+        spec = found.get("spec")
+        wanted = spec.get("replicas", 1) if isinstance(spec, Mapping) else 1
+        ready = says.get("readyReplicas", 0)
+        return Part(kind, name, f"{ready} of {wanted} ready", ready=bool(wanted) and ready == wanted)
+    if kind == "Job":
+        return Part(kind, name, "complete" if says.get("succeeded") else "not complete", bool(says.get("succeeded")))
+    if kind == "PersistentVolumeClaim":
+        phase = _text(says, "phase") or "unknown"
+        return Part(kind, name, phase.lower(), ready=phase == "Bound")
+    conditions = says.get("conditions")
+    for one in conditions if isinstance(conditions, list) else []:
+        if _text(one, "type") == "Ready":
+            is_ready = _text(one, "status") == "True"
+            return Part(kind, name, "ready" if is_ready else _text(one, "reason") or "not ready", is_ready)
+    return Part(kind, name, "there", ready=None)
+
+
+def _container(one: Mapping[str, object]) -> Part:
+    state, health = _text(one, "State"), _text(one, "Health")
+    done = state == "exited" and one.get("ExitCode") == 0
+    ready = done or (state == "running" and health in ("", "healthy"))
+    return Part("container", _text(one, "Service") or _text(one, "Name"), health or state or "unknown", ready)
+
+
+def _json_lines(said: str) -> list[Mapping[str, object]]:
+    """`docker compose ps --format json`: one list, or an object on each line, by its version."""
+    found: list[Mapping[str, object]] = []
+    try:
+        for line in [said] if said.lstrip().startswith("[") else said.splitlines():
+            value = json.loads(line) if line.strip() else []
+            found += [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)]
+    except (ValueError, RecursionError) as error:
+        raise StoreError("`docker compose ps` answered with something that is no JSON") from error
+    return found
