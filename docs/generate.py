@@ -22,8 +22,10 @@ from weighbridge.cli.app import cli
 from weighbridge.cli.commands import ingest
 from weighbridge.core import config, errors
 from weighbridge.core.finding import Severity
+from weighbridge.deploy.lint import rules as lint_rules
 from weighbridge.inspectors import registry
 from weighbridge.inspectors.all_rules import RULES
+from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Inspector
 from weighbridge.reports.document import schema
 
@@ -322,8 +324,40 @@ def _loaded(inspector: Inspector) -> Inspector:
     return inspector.load() if isinstance(inspector, registry.Deferred) else inspector
 
 
-def _rules(ids: list[str]) -> Iterator[str]:
-    rules = [RULES[name] for name in ids]
+DEPLOY_RULES_HEAD = """\
+What [`weighbridge deploy lint`](../how-to/lint-a-deployment.md) looks for. A file is `bad` with a finding of severity high or
+critical, `unknown` when something in it could not be read, else `clean`. The rules as a whole have the version `{version}`.
+
+| Read | As |
+|---|---|
+| Kubernetes, KServe and operators' objects, in YAML or JSON | pods wherever they stand, with ConfigMaps, Secrets, claims and policies of the files linted together |
+| CloudFormation in JSON or YAML | SageMaker models and endpoints, buckets, roles, ECS tasks; parameters by their defaults |
+| Terraform (HCL, JSON, `terraform show -json`) | the same resources; variables and locals by their defaults |
+| compose, `.env`, `serving.properties`, Dockerfiles, systemd units, Quadlets | what they start, with which variables and mounts |
+| shell scripts | `docker run`, engines' commands, downloads |
+| requests of SageMaker, IAM policies, ECS task definitions | in JSON |
+
+Charts' templates and values, kustomizations, programs, and files of no known kind are findings of `deploy-not-read`. So are a model that is named by
+what only the deployment knows, and scripts that are not followed to their end.
+
+## Limits
+
+- What an image does by itself is not seen: the network has to keep an engine at home, not its variables.
+- Values of parameters, variables and ConfigMaps that are not among the files are not known, and nothing bad is said of them.
+- An image that is named by digest alone tells no version; one in a registry of your own tells no engine's version.
+- A file has at most 4 MB, YAML and HCL 1 MB, 100,000 values and 100 levels; aliases count as often as they are used.
+- Whether a NetworkPolicy is enforced is for the cluster to say.
+"""
+
+
+def deploy_rules_page() -> str:
+    """Every rule of `deploy lint`."""
+    parts = ["# Rules for deployments\n", MARK, DEPLOY_RULES_HEAD.format(version=lint_rules.VERSION), "## Rules\n"]
+    return "\n".join([*parts, *_rules(list(lint_rules.RULES), lint_rules.RULES)])
+
+
+def _rules(ids: list[str], known: Mapping[str, Rule] = RULES) -> Iterator[str]:
+    rules = [known[name] for name in ids]
     yield "| Rule | Severity | |\n|---|---|---|"
     for rule in rules:
         yield f"| [`{rule.id}`](#{rule.id}) | {rule.severity.label} | {rule.title} |"
@@ -345,6 +379,7 @@ PAGES = {
     "exit-codes.md": exit_codes_page,
     "errors.md": errors_page,
     "rules.md": rules_page,
+    "deploy-rules.md": deploy_rules_page,
     "scan.schema.json": scan_schema,
 }
 

@@ -43,6 +43,9 @@ _SECTIONS = {
         "serve": "serve:serve_command",
         "token": "token:token_command",
     },
+    "Deploy": {
+        "deploy": "deploy:deploy_command",
+    },
     "Load on an inference node": {
         "fetch": "fetch:fetch_command",
         "run": "fetch:run_command",
@@ -53,6 +56,7 @@ _SECTIONS = {
         "check": "verify:check_command",
         "rescan": "rescan:rescan_command",
         "audit": "audit:audit_command",
+        "posture": "posture:posture_command",
         "gc": "housekeeping:gc_command",
         "rebuild": "housekeeping:rebuild_command",
     },

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -221,6 +222,7 @@ def _catalog(
     closing: ExitStack,
 ) -> list[BaseRoute]:
     from weighbridge.cli.commands.decide import open_policy
+    from weighbridge.cli.posturing import sheet_of
     from weighbridge.serve.access import is_open
     from weighbridge.serve.web import WebSettings, routes
     from weighbridge.serve.web_data import WebSources
@@ -243,6 +245,7 @@ def _catalog(
         gateway_signer=yard.key,
         journals=yard.home.journals,
         keys_now=keys.refresh,
+        posture=partial(sheet_of, yard.home),
     )
     settings = WebSettings(
         Sessions(

@@ -22,17 +22,23 @@ MAX_PLACES = 12
 """Places shown for one rule in a terminal; the other formats list more, or all."""
 
 
-def write(output: Output, documents: Sequence[ScanDocument], chosen: str, file: Path | None) -> None:
-    """Writes what was found to stdout, or to a file that appears whole.
+def write(
+    output: Output,
+    documents: Sequence[ScanDocument],
+    chosen: str,
+    file: Path | None,
+    rules: Mapping[str, Rule] | None = None,
+) -> None:
+    """Writes what was found to stdout, or to a file that appears whole; `rules` are those of the inspectors if not given.
 
     Raises:
         ConfigError: the file cannot be written.
     """
     if chosen == "table" and file is None:
         for document in documents:
-            _show(output, document)
+            _show(output, document, rules)
         return
-    output.deliver("".join(_rendered(documents, chosen)), file)
+    output.deliver("".join(_rendered(documents, chosen, rules)), file)
 
 
 def _rules() -> Mapping[str, Rule]:
@@ -42,22 +48,22 @@ def _rules() -> Mapping[str, Rule]:
     return RULES
 
 
-def _rendered(documents: Sequence[ScanDocument], chosen: str) -> Iterator[str]:
+def _rendered(documents: Sequence[ScanDocument], chosen: str, rules: Mapping[str, Rule] | None) -> Iterator[str]:
     if chosen == "sarif":
         from weighbridge.reports.sarif import as_sarif
 
-        logs = [as_sarif(document, _rules()) for document in documents]
+        logs = [as_sarif(document, rules or _rules()) for document in documents]
         runs: list[JsonValue] = [run for log in logs for run in _items(log["runs"])]
         yield json.dumps({**logs[0], "runs": runs}, ensure_ascii=False, indent=1) + "\n"
     elif chosen == "html":
         from weighbridge.reports.html import as_html
 
         (document,) = documents
-        yield as_html(document, _rules()) + "\n"
+        yield as_html(document, rules or _rules()) + "\n"
     elif chosen == "markdown":
         from weighbridge.reports.markdown import as_markdown
 
-        yield "\n".join(as_markdown(document, _rules()) for document in documents)
+        yield "\n".join(as_markdown(document, rules or _rules()) for document in documents)
     elif chosen == "json":
         for document in documents:
             yield json.dumps(document.to_json(), ensure_ascii=False) + "\n"
@@ -78,9 +84,9 @@ def _plain(document: ScanDocument) -> Iterator[str]:
         yield printable("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in cells))
 
 
-def _show(output: Output, document: ScanDocument) -> None:
+def _show(output: Output, document: ScanDocument, rules: Mapping[str, Rule] | None) -> None:
     if output.rich:
-        _panel(output, document, _rules())
+        _panel(output, document, rules or _rules())
     else:
         for line in _plain(document):
             output.line(line)

@@ -86,6 +86,11 @@ class Home:
         return self.path / "downloads"
 
     @property
+    def posture(self) -> Path:
+        """The newest evidence of the posture of each model."""
+        return self.path / "posture"
+
+    @property
     def journals(self) -> Path:
         """How far interrupted ingests came."""
         return self.path / "journal"

@@ -181,6 +181,28 @@ class AdmissionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DeploySettings:
+    """Where models are deployed by default, and what a plan works out load times from."""
+
+    target: str = ""
+    """`sagemaker`, `vllm`, `tgi`, `lmi`, `kserve` or `compose`, where no target is named; empty: it must be."""
+    choices: str = ""
+    """Path of a TOML file with choices of targets, where no file is named; empty: none."""
+    hub_bytes_per_second: int = 100_000_000
+    """What the way from the Hub to a node gives."""
+    hub_round_trip_seconds: float = 0.05
+    """The round trip from a node to the Hub."""
+    store_bytes_per_second: int = 0
+    """What the store gives one node; 0: the target's `transfer_rate`."""
+    store_round_trip_seconds: float = 0.005
+    """The round trip from a node to the store."""
+    node_processors: int = 8
+    """Processors of a node: they prove what is loaded."""
+    node_disk_bytes_per_second: int = 0
+    """What a node's disk takes and gives; 0: as much as is asked of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class InspectionSettings:
     """How artifacts are inspected, and when findings fail a command."""
 
@@ -219,6 +241,7 @@ class Config:
     channels: ChannelSettings = ChannelSettings()
     gateway: GatewaySettings = GatewaySettings()
     admission: AdmissionSettings = AdmissionSettings()
+    deploy: DeploySettings = DeploySettings()
     inspection: InspectionSettings = InspectionSettings()
 
 
@@ -280,6 +303,7 @@ def resolve(layers: list[Layer]) -> tuple[Config, Origins]:
         channels=_section(ChannelSettings, "channels", chosen),
         gateway=_section(GatewaySettings, "gateway", chosen),
         admission=_section(AdmissionSettings, "admission", chosen),
+        deploy=_section(DeploySettings, "deploy", chosen),
         inspection=_section(InspectionSettings, "inspection", chosen),
     )
     _check(config)
@@ -329,6 +353,7 @@ _KIND_WORDS = {"str": "text", "bool": "true or false", "int": "a whole number", 
 
 def _check(config: Config) -> None:
     _check_transfer(config.transfer)
+    _check_deploy(config.deploy)
     store = config.store
     if not 1 <= config.inspection.seconds <= 86_400:
         raise ConfigError("'inspection.seconds' must lie between 1 and 86400")
@@ -343,6 +368,7 @@ def _check(config: Config) -> None:
         ("inspection.preflight", config.inspection.preflight, ("auto", "always", "never")),
         ("admission.unknown", config.admission.unknown, ("refuse", "warn")),
         ("policy.preset", config.policy.preset, ("strict", "balanced", "research")),
+        ("deploy.target", config.deploy.target, ("", "sagemaker", "vllm", "tgi", "lmi", "kserve", "compose")),
         ("store.s3_encryption", store.s3_encryption, ("", "aws:kms", "AES256")),
         ("store.object_lock_mode", store.object_lock_mode, ("", "GOVERNANCE", "COMPLIANCE")),
         ("store.approved_lock_mode", store.approved_lock_mode, ("", "GOVERNANCE", "COMPLIANCE")),
@@ -352,6 +378,19 @@ def _check(config: Config) -> None:
     for mode, name in (("object_lock_mode", "object_lock_days"), ("approved_lock_mode", "approved_lock_days")):
         if getattr(store, name) < bool(getattr(store, mode)):
             raise ConfigError(f"'store.{name}' must be at least 1 when a lock mode is set, and never negative")
+
+
+def _check_deploy(deploy: DeploySettings) -> None:
+    for name, value, least, most in (
+        ("hub_bytes_per_second", deploy.hub_bytes_per_second, 1, 10**13),
+        ("store_bytes_per_second", deploy.store_bytes_per_second, 0, 10**13),
+        ("node_disk_bytes_per_second", deploy.node_disk_bytes_per_second, 0, 10**13),
+        ("node_processors", deploy.node_processors, 1, 4096),
+        ("hub_round_trip_seconds", deploy.hub_round_trip_seconds, 0, 60),
+        ("store_round_trip_seconds", deploy.store_round_trip_seconds, 0, 60),
+    ):
+        if not least <= value <= most:
+            raise ConfigError(f"'deploy.{name}' must lie between {least} and {most}")
 
 
 def _check_transfer(transfer: TransferSettings) -> None:

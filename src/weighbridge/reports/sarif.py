@@ -8,6 +8,7 @@ whole model that could not be inspected is a tool notification, so that an empty
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
@@ -31,6 +32,7 @@ _SECURITY_SEVERITY: Final = {
     Severity.MEDIUM: "5.5",
     Severity.LOW: "2.0",
 }
+_LINE: Final = re.compile(r"line ([1-9]\d{0,8})\b")
 _RANK: Final = {Confidence.HIGH: 95, Confidence.MEDIUM: 60, Confidence.LOW: 25}
 
 
@@ -109,9 +111,10 @@ def _result(finding: Finding, places: Mapping[str, int], document: ScanDocument)
 
 
 def _location(finding: Finding) -> dict[str, JsonValue]:
-    location: dict[str, JsonValue] = {
-        "physicalLocation": {"artifactLocation": {"uri": quote(finding.path or ".", safe="/")}}
-    }
+    physical: dict[str, JsonValue] = {"artifactLocation": {"uri": quote(finding.path or ".", safe="/")}}
+    if line := _LINE.match(finding.location):
+        physical["region"] = {"startLine": int(line.group(1))}
+    location: dict[str, JsonValue] = {"physicalLocation": physical}
     if finding.location:
         location["logicalLocations"] = [{"fullyQualifiedName": finding.location, "kind": "member"}]
     return location

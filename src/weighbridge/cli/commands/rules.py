@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import click
 
 from weighbridge.cli.console import Output
 from weighbridge.cli.options import common
 from weighbridge.cli.settings import Home
 from weighbridge.core.canonical import JsonValue
+
+if TYPE_CHECKING:
+    from weighbridge.inspectors.rule import Rule
 
 
 @click.command("rules", epilog="\b\nExamples:\n  weighbridge rules\n  weighbridge rules pickle-dangerous-callable")
@@ -20,7 +26,7 @@ def rules_command(_home: Home, output: Output, /, *, rule: str) -> int:
     from weighbridge.inspectors.all_rules import RULES
 
     if output.as_json:
-        output.document([_record(one) for one in RULES])
+        output.document([_record(one) for one in RULES.values()])
     else:
         output.table(
             ("rule", "severity", "inspector", "what"),
@@ -29,24 +35,27 @@ def rules_command(_home: Home, output: Output, /, *, rule: str) -> int:
     return 0
 
 
-def explain(output: Output, rule: str) -> int:
-    """Says what one rule means and what to do; 0.
+def explain(output: Output, rule: str, rules: Mapping[str, Rule] | None = None) -> int:
+    """Says what one rule means and what to do; 0. `rules` are those of the inspectors if not given.
 
     Raises:
         click.UsageError: there is no such rule.
     """
     import difflib
 
-    from weighbridge.inspectors.all_rules import RULES
+    listed = "`weighbridge rules` lists them" if rules is None else f"there are {', '.join(sorted(rules))}"
+    if rules is None:
+        from weighbridge.inspectors.all_rules import RULES as INSPECTORS_RULES
 
-    if rule not in RULES:
-        close = difflib.get_close_matches(rule, RULES, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else "`weighbridge rules` lists them"
+        rules = INSPECTORS_RULES
+    if rule not in rules:
+        close = difflib.get_close_matches(rule, rules, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else listed
         raise click.UsageError(f"there is no rule '{rule}'; {hint}")
     if output.as_json:
-        output.document([_record(rule)])
+        output.document([_record(rules[rule])])
         return 0
-    one = RULES[rule]
+    one = rules[rule]
     output.line(f"{one.id} ({one.severity.label}, {one.inspector}): {one.title}")
     output.line(f"  {one.explanation}")
     output.line(f"  {one.remedy}")
@@ -57,10 +66,7 @@ def explain(output: Output, rule: str) -> int:
     return 0
 
 
-def _record(rule_id: str) -> dict[str, JsonValue]:
-    from weighbridge.inspectors.all_rules import RULES
-
-    one = RULES[rule_id]
+def _record(one: Rule) -> dict[str, JsonValue]:
     return {
         "id": one.id,
         "title": one.title,
