@@ -311,7 +311,11 @@ def test_json_is_read_as_python_reads_it() -> None:
     assert text.not_finite
     assert json.dumps(text.value) == '{"a": NaN, "b": [Infinity, -Infinity], "c": "\\ud800", "d": Infinity}'
     with pytest.raises(JsonProblem, match=re.escape("line 2")):
-        list(__import__("weighbridge.formats.json_text", fromlist=["read_lines"]).read_lines(Bytes("a.jsonl", b"{}\n{]\n")))
+        list(
+            __import__("weighbridge.formats.json_text", fromlist=["read_lines"]).read_lines(
+                Bytes("a.jsonl", b"{}\n{]\n")
+            )
+        )
 
 
 def test_the_page_names_every_rule() -> None:

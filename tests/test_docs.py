@@ -223,6 +223,7 @@ GIVEN: Mapping[str, Given] = {
     "resume-and-clean-up": with_a_heavy_model,
     "use-s3": with_s3,
     "gateway-on-s3": with_s3,
+    "deploy-on-sagemaker": with_s3,
     "share-a-ledger-on-postgresql": with_postgres,
 }
 ON_S3 = (pytest.mark.s3, pytest.mark.xdist_group("s3"))
@@ -233,7 +234,9 @@ NOT_RUN = {"use-gcs-or-azure"}
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param(page, id=page.stem, marks=ON_S3 if page.stem in ("use-s3", "gateway-on-s3") else ())
+        pytest.param(
+            page, id=page.stem, marks=ON_S3 if page.stem in ("use-s3", "gateway-on-s3", "deploy-on-sagemaker") else ()
+        )
         for page in RUN
         if page.stem not in NOT_RUN
     ],

@@ -294,7 +294,7 @@ def _xml() -> Iterator[Case]:
                  b"<Extension>powershell x</Extension>"):  # fmt: skip
         yield f"pmml {text!r}", "m.pmml", pmml % text, "xml-script"
     yield "pmml class", "m.pmml", pmml % b'<Apply function="com.evil.Run"/>', "pmml-java-function"
-    yield "other xml", "m.xml", b"<beans><bean class=\"a.B\"/></beans>", "xml-not-understood"
+    yield "other xml", "m.xml", b'<beans><bean class="a.B"/></beans>', "xml-not-understood"
     net = b'<net name="m" version="11"><layers>%s</layers></net>'
     yield (
         "openvino custom",
@@ -531,7 +531,12 @@ def _stores_and_vocabularies() -> Iterator[Case]:
     yield "fasttext cut", "m.bin", words[:-1], "fasttext-broken"
     yield "fasttext continued", "m.bin", words + b"x", "fasttext-broken"
     yield "word2vec cut", "m.bin", b"2 1\nthe \0\0\x80\x3fof \0\0\x80", "word2vec-broken"
-    yield "openfst of a library", "g.fst", b"\xd6\xfd\xb2\x7e\x04\0\0\0evil\x08\0\0\0standard" + bytes(40), "openfst-broken"
+    yield (
+        "openfst of a library",
+        "g.fst",
+        b"\xd6\xfd\xb2\x7e\x04\0\0\0evil\x08\0\0\0standard" + bytes(40),
+        "openfst-broken",
+    )
     crf = b.crfsuite()
     for name, data in (("cut", crf[:-1]), ("continued", crf + b"x"), ("chunk", crf.replace(b"AFRF", b"EVIL"))):
         yield f"crfsuite {name}", "m.model", data, "crfsuite-broken"
