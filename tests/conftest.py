@@ -50,6 +50,9 @@ def s3_server() -> Iterator[seaweed.S3Server]:
 
 
 LONG = (
+    "test_real_inference.py",
+    "test_isolated_inference.py",
+    "test_gateway_clients.py",
     "test_s3.py",
     "test_docs.py",
     "test_faults.py",
@@ -57,6 +60,9 @@ LONG = (
     "test_ledger.py",
     "test_ingest_hub.py",
     "test_cli.py",
+    "test_deploy_commands.py",
+    "test_posture_facts.py",
+    "test_gateway_s3.py",
 )
 """Files that take longest: begun last, one process would work on them while the others are done."""
 

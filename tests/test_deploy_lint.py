@@ -394,3 +394,22 @@ def test_buckets_and_roles_that_have_nothing_to_do_with_models_are_left_alone() 
     website = bucket(AccessControl="PublicRead")["bucket.json"].replace("Models", "Website")
     assert rules_of({"website.json": website}) == set()
     assert "deploy-public-bucket" in rules_of({"website.json": website, **template()})
+
+
+def test_arguments_in_a_variable_are_arguments() -> None:
+    assert "deploy-pickle-weights" in rules_of(pod(env={"VLLM_ADDITIONAL_ARGS": "--load-format pt"}))
+    assert rules_of(pod(env={"VLLM_ADDITIONAL_ARGS": "--load-format safetensors"})) == set()
+
+
+def test_the_template_of_an_llm_service_serves_the_model_beside_it() -> None:
+    def service(uri: str, env: str) -> set[str]:
+        text = (
+            f"apiVersion: serving.kserve.io/v1alpha2\nkind: LLMInferenceService\nmetadata: {{name: m}}\nspec:\n  model: {{uri: '{uri}'}}\n"
+            f"  template: {{containers: [{{name: main, image: 'vllm/vllm-openai@{DIGEST}', env: [{env}]}}]}}\n"
+        )
+        return rules_of({"m.yaml": text, "policy.json": json.dumps(policy())})
+
+    offline = "{name: HF_HUB_OFFLINE, value: '1'}"
+    assert service("s3://models/m/", offline) == set()
+    assert service("s3://models/m/", "") == {"deploy-not-offline"}
+    assert "deploy-hub-model" in service("hf://org/model", offline)

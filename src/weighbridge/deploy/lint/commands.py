@@ -155,7 +155,18 @@ def lines_of(workload: Workload) -> Lines:
     for script in (*scripts, *(word for word in workload.words if "=" in word.text and " " in word.text)):
         for name, value in _ASSIGNED.findall(script.text[:MAX_SCRIPT]):
             assigned[name] = Said(_vars(value.strip("\"'"), known), _line_in(script, f"{name}="))
+    for name, variable in workload.variables.items():
+        if name.endswith("_ARGS") and variable.is_known and variable.value:
+            # Images that take further arguments of their engine from a variable.
+            found.append(CommandLine(tuple(Said(word, variable.place) for word in _split(variable.value))))
     return Lines(tuple(found), tuple(problems), assigned)
+
+
+def _split(text: str) -> list[str]:
+    try:
+        return shlex.split(text[:MAX_SCRIPT]) or [""]
+    except ValueError:
+        return text[:MAX_SCRIPT].split() or [""]
 
 
 def _kubelet(text: str, known: Mapping[str, str]) -> str:
