@@ -44,7 +44,7 @@ _Key = tuple[ModelName, str]
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class Look:
     """What the index said, and when it was asked."""
 
     at: float
@@ -75,7 +75,7 @@ class Approved:
         self._verifier = verifier
         self._clock = clock
         self._polling = threading.Lock()
-        self._seen = _Seen(float("-inf"), None, None)
+        self._seen = Look(float("-inf"), None, None)
         self._proven_at: float | None = None
         self._lock = threading.Lock()
         self._kept: OrderedDict[_Key, SealedRevision] = OrderedDict()
@@ -121,9 +121,9 @@ class Approved:
             self._follow_keys(self._keys_now())
             index = self._reader.current()
         except WeighbridgeError as error:
-            self._seen = _Seen(at, None, error)
+            self._seen = Look(at, None, error)
             raise
-        self._seen = _Seen(at, index, None)
+        self._seen = Look(at, index, None)
         self._proven_at = at
         return index
 
@@ -148,6 +148,11 @@ class Approved:
         if seen.error is not None:
             raise seen.error.with_traceback(None)
         return seen.index
+
+    def look(self) -> Look | None:
+        """The last look at index and keys, the same object until there is another; None when it is not fresh or told nothing."""
+        seen = self._seen
+        return seen if seen.index is not None and self._clock() - seen.at < POLL_SECONDS else None
 
     def models(self) -> list[ModelName]:
         """The models that have a channel which may be served, in order of name. Raises as `index`."""

@@ -26,6 +26,7 @@ from weighbridge.core.manifest import Artifact
 from weighbridge.core.names import ModelName, is_revision
 from weighbridge.serve import documents
 from weighbridge.serve.access import PERMIT, Permit
+from weighbridge.serve.answers import Answers, Message
 from weighbridge.serve.approved import PRODUCTION, Approved
 from weighbridge.serve.claims import NOTHING, Claims, ClaimsOf
 from weighbridge.serve.conditions import Conditions, Plan, file_headers, plan
@@ -111,6 +112,7 @@ class Hub:
         self._told = told
         self._redirects = redirects
         self._requesting = requesting
+        self._answers = Answers(approved)
         self._claims = ClaimsOf(approved.store, told)
         self._threads = Threads(THREADS, thread_name_prefix="approved")
         self._served: OrderedDict[tuple[ModelName, str], Served] = OrderedDict()
@@ -123,6 +125,10 @@ class Hub:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
+        if scope["method"] == "GET" and (ready := self._answers.find(scope)) is not None:
+            await send(ready[0])
+            await send(ready[1])
+            return
         asked: Asked | None = None
         try:
             asked = asked_by(scope)
@@ -170,7 +176,7 @@ class Hub:
         )
 
     async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
-        asked = request.asked
+        asked, look = request.asked, self._answers.look
         headers: Headers = []
         allowed = ("POST",) if asked.kind is Kind.PATHS_INFO else ("GET", "HEAD")
         if request.method not in allowed:
@@ -186,7 +192,11 @@ class Hub:
             body = _encoded(await self._as_a_whole(request))
         else:
             body, headers = await self._document(request, receive)
-        await _send_json(send, body, headers, head=request.method == "HEAD")
+        start, whole = _json_messages(body, headers, head=request.method == "HEAD")
+        if asked.kind is Kind.INFO and request.method == "GET":
+            self._answers.keep(look, request.scope, start, whole)
+        await send(start)
+        await send(whole)
 
     # --- what is approved
 
@@ -452,12 +462,12 @@ async def _refuse(send: Send, refusal: Refusal, *, head: bool) -> None:
     await send({"type": "http.response.body", "body": b"" if head else body})
 
 
-async def _send_json(send: Send, body: bytes, headers: Headers, *, head: bool) -> None:
+def _json_messages(body: bytes, headers: Headers, *, head: bool) -> tuple[Message, Message]:
     length = (b"content-length", str(len(body)).encode("ascii"))
     kind = (b"content-type", b"application/json; charset=utf-8")
     private = (b"cache-control", b"no-cache")
-    await send({"type": "http.response.start", "status": 200, "headers": [kind, length, private, *headers]})
-    await send({"type": "http.response.body", "body": b"" if head else body})
+    start = {"type": "http.response.start", "status": 200, "headers": (kind, length, private, *headers)}
+    return start, {"type": "http.response.body", "body": b"" if head else body}
 
 
 def _encoded(value: JsonValue) -> bytes:
