@@ -17,6 +17,13 @@ BRING_IN: Final = Words("Bring it in once and serve it from your side: weighbrid
 PIN: Final = Words("Name the commit wherever the model is named: %(model)s@%(commit)s")
 LOOK: Final = Words("Look into it before it is loaded: weighbridge scan hf://%(model)s@%(commit)s")
 
+DISABLED: Final = Check(
+    NOT_MET,
+    ("hub.disabled",),
+    lambda view: view.flag("hub.disabled"),
+    Words("The Hub has disabled the repository."),
+    Words("Choose another model, or ask its owner."),
+)
 UNPINNED: Final = Check(
     NOT_MET,
     ("hub.revision.pinned",),
@@ -184,13 +191,7 @@ VERSIONS: Final = Judge(
 CONVENIENCE: Final = Judge(
     Words("One name is enough: every common library loads it, with nothing to set up."),
     (
-        Check(
-            NOT_MET,
-            ("hub.disabled",),
-            lambda view: view.flag("hub.disabled"),
-            Words("The Hub has disabled the repository."),
-            Words("Choose another model, or ask its owner."),
-        ),
+        DISABLED,
         Check(
             PARTLY,
             ("hub.gated",),
@@ -463,13 +464,7 @@ CHANGES: Final = Judge(
 LOSS: Final = Judge(
     Words(""),
     (
-        Check(
-            NOT_MET,
-            ("hub.disabled",),
-            lambda view: view.flag("hub.disabled"),
-            Words("The Hub has disabled the repository."),
-            Words("Choose another model, or ask its owner."),
-        ),
+        DISABLED,
         Check(
             NOT_MET,
             ("hub.history.renamed",),
