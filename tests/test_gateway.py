@@ -139,23 +139,6 @@ def test_163_shards_by_the_hubs_command_line(
     assert 'rel="next"' in first.headers["link"]
 
 
-LOADS = """
-import json
-from transformers import AutoConfig, AutoModelForCausalLM
-import torch
-model = AutoModelForCausalLM.from_pretrained("acme/tiny")
-made = model.generate(torch.tensor([[1, 5, 9]]), max_new_tokens=4, do_sample=False)
-print(json.dumps({"type": AutoConfig.from_pretrained("acme/tiny").model_type, "made": len(made[0])}))
-"""
-
-
-@pytest.mark.slow
-def test_transformers_loads_and_generates(gateway: GatewayProcess, tmp_path: Path) -> None:
-    got = client(gateway, tmp_path, LOADS)
-    assert got["type"] == "llama"
-    assert got["made"] >= 4
-
-
 def test_curl_downloads_and_goes_on(gateway: GatewayProcess, shelf: Shelf, tmp_path: Path) -> None:
     file, source = tmp_path / "model", shelf.folders["large"] / "model.safetensors"
     file.write_bytes(source.read_bytes()[: CHUNK + 5])

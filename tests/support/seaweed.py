@@ -105,7 +105,8 @@ def running() -> Iterator[S3Server]:
             "-s3.port.lance=0",
             f"-s3.config={folder / 's3.json'}",
             "-master.volumeSizeLimitMB=1024",
-            "-volume.max=200",
+            # Each bucket takes several; a server without a free one answers with an internal error.
+            "-volume.max=5000",
             "-volume.preStopSeconds=0",
         ],
         stdout=log,
