@@ -37,7 +37,7 @@ from weighbridge.core.names import ModelName
 from weighbridge.serve.token_store import Tokens, create_token, revoke_token
 from weighbridge.serve.tokens import Scope
 from weighbridge.serve.web import BACK, HEADERS, WebSettings, is_catalog, routes
-from weighbridge.serve.web_data import Filter, WebSources, events_before, last_sequence
+from weighbridge.serve.web_data import Filter, WebSources, events_before
 from weighbridge.serve.web_movements import CommandMovements
 from weighbridge.serve.web_oidc import OpenIdLogin, Provider
 from weighbridge.serve.web_session import Sessions, own_path
@@ -472,7 +472,7 @@ def test_a_revision_tells_its_findings_files_and_records(gateway: Gateway, visit
 def test_events_are_told_newest_first_however_they_are_paged(gateway: Gateway) -> None:
     ledger = gateway.sources.ledger
     every = list(ledger.events())
-    assert last_sequence(ledger) == every[-1].sequence == len(every)
+    assert ledger.last_sequence() == every[-1].sequence == len(every)
     before, told = 0, []
     while True:
         page = events_before(ledger, Filter(kind="revision.decided"), before=before, count=2)
@@ -519,10 +519,10 @@ def test_a_form_of_somebody_elses_page_does_nothing(gateway: Gateway, case: dict
     }
     if form["code"] == "other":
         form["code"] = other.code()
-    before = last_sequence(gateway.sources.ledger)
+    before = gateway.sources.ledger.last_sequence()
     for act in ("/acts/approve", "/acts/reject", "/acts/promote", "/acts/rollback", "/logout"):
         assert visit.ask(act, form, case.get("headers")).status == 403, act
-    assert last_sequence(gateway.sources.ledger) == before
+    assert gateway.sources.ledger.last_sequence() == before
     assert visit.ask("/").status == 200  # and the logout did nothing either
 
 
@@ -587,7 +587,7 @@ def test_words_of_a_form_are_words_and_no_options(gateway: Gateway, kept: Any) -
     visit.cookies = {one["name"]: one["value"] for one in kept["cookies"] if one["name"] == "weighbridge"}
     known = gateway.revisions["acme/speech-base"]
     form = {"code": visit.code("/"), "model": "acme/speech-base", "revision": known, "reason": "because"}
-    before = last_sequence(gateway.sources.ledger)
+    before = gateway.sources.ledger.last_sequence()
     for more in (
         {"reason": "a\x00b"},
         {"reason": "a\nb"},
@@ -606,7 +606,7 @@ def test_words_of_a_form_are_words_and_no_options(gateway: Gateway, kept: Any) -
             assert answer.status in (400, 403, 404), (act, more)
             assert b"Traceback" not in answer.data
     assert visit.ask("/acts/burn", form).status == 404
-    assert last_sequence(gateway.sources.ledger) == before
+    assert gateway.sources.ledger.last_sequence() == before
 
 
 def test_who_is_no_reviewer_has_no_buttons_and_no_acts(gateway: Gateway, context: BrowserContext) -> None:

@@ -150,21 +150,6 @@ def _replayed(ledger: Ledger) -> _Roll:
     return roll
 
 
-def _last_sequence(ledger: Ledger) -> int:
-    """The last event's sequence. They have no gaps, so looking at some forty of them finds the end."""
-
-    def exists(sequence: int) -> bool:
-        return next(ledger.events(after=sequence - 1, limit=1), None) is not None
-
-    low, high = 0, 1
-    while exists(high):
-        low, high = high, high * 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if exists(middle) else (low, middle)
-    return low
-
-
 class Tokens:
     """The tokens of a running gateway. Thread-safe; `find` never waits for the ledger.
 
@@ -186,7 +171,7 @@ class Tokens:
         self._monotonic = monotonic
         self._poll_seconds = poll_seconds
         self._stale_seconds = stale_seconds
-        last = _last_sequence(ledger)
+        last = ledger.last_sequence()
         self._roll = _replayed(ledger)
         # Everything up to there was replayed just now, and most of it is not about tokens.
         self._roll.after = max(self._roll.after, last)

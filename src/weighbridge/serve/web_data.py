@@ -302,28 +302,9 @@ class EventPage:
     older: int
 
 
-def last_sequence(ledger: Ledger) -> int:
-    """The number of the last event, found in logarithmically many looks."""
-    low, step = 0, 1
-    while _is_after(ledger, low + step):
-        low, step = low + step, step * 2
-    high = low + step
-    while low < high:
-        middle = (low + high) // 2
-        if _is_after(ledger, middle):
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-def _is_after(ledger: Ledger, sequence: int) -> bool:
-    return next(ledger.events(after=sequence, limit=1), None) is not None
-
-
 def events_before(ledger: Ledger, wanted: Filter, *, before: int, count: int) -> EventPage:
     """Up to `count` events below the number `before` (0: from the end); looks through so many windows and no further."""
-    last = last_sequence(ledger)
+    last = ledger.last_sequence()
     upper = min(before, last + 1) if before > 0 else last + 1
     found: list[Event] = []
     for _ in range(WINDOWS):
