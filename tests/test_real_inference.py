@@ -229,7 +229,8 @@ def test_a_real_engine_answers_from_the_store_alone_and_restarts_when_the_hub_is
         kept, fetched = start()
         talked(kept)
         talked(fetched)
-        evidence = recorder.write(tmp_path / "egress.json")
+        evidence = tmp_path / "egress.json"
+        evidence.write_bytes(recorder.to_bytes())
         dying.close()
         kept_again, failed = start()
     talked(kept_again)
@@ -274,7 +275,7 @@ def prove_recorded(evidence: Path, cdn: str) -> None:
     """The recording shows what leaves by the usual way: hosts, the model's name, the client's make, and the token."""
     rows = json.loads(evidence.read_text())
     assert {row["host"] for row in rows} >= {HUB, cdn.partition(":")[0]}
-    assert all(set(row) == {"host", "method", "path", "user_agent", "authorization"} for row in rows)
+    assert all(set(row) == {"host", "method", "path", "user_agent", "authorization", "outcome"} for row in rows)
     asked = [row for row in rows if row["host"] == HUB]
     assert all(row["authorization"] for row in asked if "/resolve/" in row["path"])
     assert not [row for row in rows if row["authorization"] and row["host"] != HUB]

@@ -57,6 +57,7 @@ _SECTIONS = {
         "rescan": "rescan:rescan_command",
         "audit": "audit:audit_command",
         "posture": "posture:posture_command",
+        "egress": "egress:egress_command",
         "gc": "housekeeping:gc_command",
         "rebuild": "housekeeping:rebuild_command",
     },
