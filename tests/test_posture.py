@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import io
 import json
@@ -35,6 +36,7 @@ from weighbridge.cli.console import Output
 from weighbridge.cli.posturing import sheet_of
 from weighbridge.cli.settings import Home
 from weighbridge.cli.yard import OpenYard
+from weighbridge.core import canonical
 from weighbridge.posture.evidence import Dossier, Evidence, Unobtained
 from weighbridge.posture.judging import Unfit, View
 from weighbridge.posture.questions import BY_ID, QUESTIONS, judge
@@ -582,6 +584,23 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InProcess:
     """The command line over an empty home."""
     own_environment(monkeypatch)
     return InProcess(tmp_path / "home")
+
+
+def test_signed_evidence_opens_for_those_who_trust_its_key_alone(run: InProcess, tmp_path: Path) -> None:
+    plain, signed = str(STORED / "r1.evidence.json"), tmp_path / "evidence.dsse.json"
+    run("posture", "--evidence", plain, "--save-evidence", str(signed), "--sign")
+    first = json.loads(run("posture", "--evidence", plain, "--json").out)
+    again = json.loads(run("posture", "--evidence", str(signed), "--json").out)
+    assert again["rows"] == first["rows"]
+    (by,) = [one for one in again["evidence"]["facts"] if one["id"] == "report.signed_by"]
+    assert len(by["value"]) == 64
+    elsewhere = InProcess(tmp_path / "other")("posture", "--evidence", str(signed), code=7)
+    assert "trust" in elsewhere.err
+    envelope = json.loads(signed.read_bytes())
+    payload = base64.b64decode(envelope["payload"]).replace(b'"met"', b'"xet"').replace(b"safetensors", b"safetensorz")
+    signed.write_bytes(canonical.encode({**envelope, "payload": base64.b64encode(payload).decode()}))
+    run("posture", "--evidence", str(signed), code=7)
+    run("posture", "--evidence", plain, "--sign", code=2)
 
 
 def test_stored_evidence_is_judged_without_asking_anybody(run: InProcess, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from weighbridge.core.names import Address, ModelName, is_revision
 if TYPE_CHECKING:
     from weighbridge.cli.settings import Home
     from weighbridge.cli.yard import OpenYard
-    from weighbridge.core.ports import ObjectStore
+    from weighbridge.core.ports import ObjectStore, SignatureVerifier
     from weighbridge.posture.evidence import Dossier, Evidence, Unobtained
     from weighbridge.posture.hub_facts import Crossed
     from weighbridge.serve.web_posture import PostureSheet
@@ -223,15 +223,22 @@ def _read(path: Path, limit: int) -> bytes:
     return data
 
 
-def read_evidence(path: Path, limit: int = MAX_EVIDENCE_BYTES) -> Dossier:
-    """A stored dossier.
+def read_evidence(
+    path: Path, limit: int = MAX_EVIDENCE_BYTES, *, trusted: Callable[[], SignatureVerifier] | None = None
+) -> Dossier:
+    """A stored dossier; a signed one is opened with the keys that are trusted, which only then are asked for.
 
     Raises:
         ConfigError: the file cannot be read. Malformed, LimitExceeded: it is no dossier.
+        TrustError: it is signed, and by no trusted key.
     """
     from weighbridge.posture.evidence import Dossier
+    from weighbridge.posture.signed import is_signed, open_dossier
 
-    return Dossier.from_bytes(_read(path, limit))
+    data = _read(path, limit)
+    if trusted is not None and is_signed(data):
+        return open_dossier(data, trusted())
+    return Dossier.from_bytes(data)
 
 
 # --- what the catalog shows

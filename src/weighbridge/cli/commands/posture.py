@@ -33,6 +33,7 @@ _FILE: Final = click.Path(path_type=Path, dir_okay=False)
     "  weighbridge posture org/name@COMMIT --deployment deploy.yaml --egress run.json\n"
     "  weighbridge posture org/name --format html --lang ja --output posture.html\n"
     "  weighbridge posture org/name --save-evidence evidence.json\n"
+    "  weighbridge posture org/name --save-evidence evidence.dsse.json --sign\n"
     "  weighbridge posture --evidence evidence.json --format markdown",
 )
 @click.argument("model", metavar="[MODEL[@REF]]", required=False, default="")
@@ -41,6 +42,7 @@ _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 @click.option("--egress", type=_FILE, help="A recorded run of a client: a JSON list of its requests.")
 @click.option("--evidence", type=_FILE, help="Judge this stored evidence, and ask nobody.")
 @click.option("--save-evidence", type=_FILE, help="Keep the evidence, to judge it again.")
+@click.option("--sign", is_flag=True, help="Sign what --save-evidence keeps, with this home's key.")
 @click.option("--hub", default=None, metavar="URL", help="The Hub's endpoint, instead of HF_ENDPOINT.")
 @click.option("--offline", is_flag=True, help="Do not ask the Hub; what it would say is unproved.")
 @click.option(
@@ -67,27 +69,43 @@ def posture_command(home: Home, output: Output, /, *, model: str, **options: obj
     if isinstance(evidence, Path):
         if any(options[name] for name in gathering):
             raise click.UsageError("--evidence asks nobody: it goes with a format, --lang and --output alone")
-        dossier = _stored(evidence, model)
+        dossier = _stored(home, output, evidence, model)
     elif model:
         dossier = _gather(home, output, model, options)
     else:
         raise click.UsageError("name a model, or stored evidence with --evidence")
     posture = judge(dossier)
-    saved = options["save_evidence"]
-    if isinstance(saved, Path):
-        text = json.dumps(dossier.to_json(), ensure_ascii=False, indent=1) + "\n"
-        write_whole(saved, text.encode("utf-8"))
-        output.say(f"wrote {saved}")
+    _save(home, output, dossier, options)
     file = options["file"]
     chosen = str(options["chosen"] or ("json" if output.as_json else "table"))
     _write(output, posture, chosen, str(options["lang"]), file if isinstance(file, Path) else None)
     return 0
 
 
-def _stored(evidence: Path, model: str) -> Dossier:
-    from weighbridge.cli.posturing import Asked, read_evidence
+def _save(home: Home, output: Output, dossier: Dossier, options: dict[str, object]) -> None:
+    from weighbridge.cli.yard import OpenYard
+    from weighbridge.posture.signed import sign_dossier
 
-    dossier = read_evidence(evidence)
+    saved = options["save_evidence"]
+    if not isinstance(saved, Path):
+        if options["sign"]:
+            raise click.UsageError("--sign goes with --save-evidence")
+        return
+    if options["sign"]:
+        with OpenYard(home, output) as yard:
+            data = sign_dossier(dossier, yard.key)
+    else:
+        data = (json.dumps(dossier.to_json(), ensure_ascii=False, indent=1) + "\n").encode("utf-8")
+    write_whole(saved, data)
+    output.say(f"wrote {saved}")
+
+
+def _stored(home: Home, output: Output, evidence: Path, model: str) -> Dossier:
+    from weighbridge.cli.posturing import Asked, read_evidence
+    from weighbridge.cli.yard import OpenYard
+
+    with OpenYard(home, output) as yard:
+        dossier = read_evidence(evidence, trusted=lambda: yard.trusted)
     fact = dossier.facts.get("report.model")
     if model and (fact is None or str(Asked.parse(model).model_name) != fact.value):
         raise ConfigError(
