@@ -659,6 +659,12 @@ def test_without_the_network_a_recorded_run_and_the_reference_still_count(run: I
     assert run("posture", "org/name", "--offline", "--egress", str(tmp_path / "run.json"), code=None).code != 0
 
 
+def test_a_model_of_which_nothing_can_be_learned_is_no_report(run: InProcess) -> None:
+    ran = run("posture", "nobody/nothing", "--offline", code=3)
+    assert "nothing could be learned about nobody/nothing" in ran.err
+    assert not ran.out
+
+
 def test_evidence_that_is_none_is_refused(run: InProcess, tmp_path: Path) -> None:
     for text in (
         "",

@@ -12,7 +12,7 @@ import click
 from weighbridge.cli.console import Output, printable, write_whole
 from weighbridge.cli.options import common
 from weighbridge.cli.settings import Home
-from weighbridge.core.errors import ConfigError
+from weighbridge.core.errors import ConfigError, NothingCollected
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FORMATS: Final = ("table", "json", "markdown", "html")
 LANGUAGES: Final = ("en", "ja")
 STYLES: Final = {"met": "green", "partly": "yellow", "not_met": "bold red", "unproved": "cyan"}
+FROM_THE_COMMAND_LINE: Final = ("report.model", "report.bucket", "hub.revision.ref", "hub.revision.pinned")
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -129,6 +130,12 @@ def _gather(home: Home, output: Output, model: str, options: dict[str, object]) 
     )
     with OpenYard(home, output, {"hub.endpoint": options["hub"]}) as yard:
         dossier = gather(yard, asked)
+        if not any(fact.id not in FROM_THE_COMMAND_LINE for fact in dossier):
+            raise NothingCollected(
+                f"nothing could be learned about {asked.model_name}: "
+                + (dossier.unobtained.get("hub.revision.commit") or "nobody was asked"),
+                hint="Check the name and HF_ENDPOINT, or name what there is: --bucket, --deployment, --egress.",
+            )
         keep(yard, asked, dossier)
     return dossier
 
