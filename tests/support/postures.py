@@ -31,6 +31,7 @@ HUB: Final[dict[str, Any]] = {
     "hub.owner.kind": "organization",
     "hub.owner.verified": True,
     "hub.owner.id_unchanged": True,
+    "hub.repository.id_unchanged": True,
     "hub.gated": False,
     "hub.private": False,
     "hub.disabled": False,

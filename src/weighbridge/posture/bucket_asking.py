@@ -16,7 +16,7 @@ from typing import Any, Final
 from weighbridge.core import canonical
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.errors import AccessRefused, Malformed, StoreError, StoreUnreachable
-from weighbridge.posture.gathering import plain
+from weighbridge.core.shown import plain
 from weighbridge.wire.s3 import Bucket, store_error
 
 MAX_DEPTH: Final = 30

@@ -16,6 +16,7 @@ from weighbridge.core.config import StoreSettings
 from weighbridge.core.errors import AccessRefused, ConfigError, Malformed, NotFound, WeighbridgeError
 from weighbridge.core.names import Address
 from weighbridge.core.ports import ObjectStore, SignatureVerifier
+from weighbridge.core.shown import plain
 from weighbridge.deploy.iam import Outcome, PolicyDocument, PolicyKind, Principal, Request, evaluate, explain
 from weighbridge.deploy.iam.access import BucketAccess
 from weighbridge.deploy.iam.principals import account_of
@@ -23,7 +24,7 @@ from weighbridge.posture.bucket_asking import BucketAsking, Services, Setting, o
 from weighbridge.posture.bucket_objects import IDS as OBJECT_IDS
 from weighbridge.posture.bucket_objects import SAMPLE_IDS, ObjectsQuestion, read_objects, sample
 from weighbridge.posture.evidence import Evidence, Unobtained
-from weighbridge.posture.gathering import Gathered, Notes, bounded, gathered, listed, plain, sha256
+from weighbridge.posture.gathering import Gathered, Notes, bounded, gathered, listed, sha256
 from weighbridge.posture.iam_facts import IDS as IAM_IDS
 from weighbridge.posture.iam_facts import read_identities
 from weighbridge.vault.records import SealedRevision

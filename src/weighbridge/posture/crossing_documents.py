@@ -22,7 +22,8 @@ from weighbridge.core.errors import (
 from weighbridge.core.finding import Inspection
 from weighbridge.core.layout import record_key
 from weighbridge.core.ports import ObjectStore, SignatureVerifier
-from weighbridge.posture.gathering import bounded, listed, plain, sha256
+from weighbridge.core.shown import plain
+from weighbridge.posture.gathering import bounded, listed, sha256
 from weighbridge.store.chain import Event
 from weighbridge.store.ledger import Ledger
 from weighbridge.vault.attested import ATTESTED, newest_decided_at

@@ -30,10 +30,11 @@ from weighbridge.core.errors import (
 )
 from weighbridge.core.finding import Inspection, Severity, Verdict
 from weighbridge.core.ports import ObjectStore, SignatureVerifier
+from weighbridge.core.shown import plain
 from weighbridge.inspectors.registry import RULES_VERSION
 from weighbridge.posture.crossing_documents import Shelf, attestations, bom
 from weighbridge.posture.evidence import Evidence
-from weighbridge.posture.gathering import Gathered, Notes, gathered, listed, plain, sha256
+from weighbridge.posture.gathering import Gathered, Notes, gathered, listed, sha256
 from weighbridge.store.catalog import CataloguedRevision
 from weighbridge.store.ledger import Ledger
 from weighbridge.vault.attested import newest_decision

@@ -15,6 +15,7 @@ from typing import Final
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.errors import Malformed, NothingCollected
 from weighbridge.core.finding import Finding
+from weighbridge.core.shown import plain
 from weighbridge.deploy.lint import aws, lint_files, rules
 from weighbridge.deploy.lint.approved import Approved
 from weighbridge.deploy.lint.compose import services_of
@@ -25,7 +26,7 @@ from weighbridge.deploy.lint.parts import Document, Resource, Workload
 from weighbridge.deploy.lint.sagemaker import MODEL
 from weighbridge.deploy.targets.rules import MUTABLE_IMAGE
 from weighbridge.posture.evidence import Evidence, Unobtained
-from weighbridge.posture.gathering import Gathered, Notes, bounded, gathered, plain, sha256
+from weighbridge.posture.gathering import Gathered, Notes, bounded, gathered, sha256
 
 FINDING_IDS: Final = ("deployment.findings",)
 STATE_IDS: Final = ("deployment.offline", "deployment.isolated", "deployment.pinned")
@@ -165,7 +166,7 @@ def _resources(read: Sequence[FileRead]) -> Iterator[Resource]:
             yield from _of(one.kind, document, known)
 
 
-def _of(kind: str, document: Document, known: Mapping[str, str]) -> Iterable[Resource]:
+def _of(kind: str, document: Document, known: aws.Known) -> Iterable[Resource]:
     if kind == "cloudformation":
         return aws.cloudformation(document)
     if kind == "terraform":

@@ -9,9 +9,10 @@ from urllib.parse import unquote
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.errors import LimitExceeded, Malformed
 from weighbridge.core.names import ModelName
+from weighbridge.core.shown import plain
 from weighbridge.formats.json_text import Json, parse
 from weighbridge.posture.evidence import Evidence
-from weighbridge.posture.gathering import Notes, bounded, listed, plain, sha256
+from weighbridge.posture.gathering import Notes, bounded, listed, sha256
 
 IDS: Final = (
     "hub.egress.hosts",

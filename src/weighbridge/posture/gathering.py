@@ -7,24 +7,18 @@ rest; lists and texts are bounded; what looks like a credential is never kept.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.errors import WeighbridgeError
+from weighbridge.core.shown import MORE, plain
 from weighbridge.posture.evidence import Evidence, Unobtained
 
 MAX_LISTED: Final = 1_000
-MAX_TEXT: Final = 200
 MAX_INTEGER: Final = (1 << 53) - 1
 """The largest number that a record holds."""
-MORE: Final = "…"
-_SECRET: Final = re.compile(
-    r"(?i)hf_[a-z0-9]{8,}|\b(?:bearer|basic)\s+\S+|(?:AKIA|ASIA)[A-Z0-9]{12,}|eyJ[\w-]{8,}\.[\w.-]+"
-    r"|(?<=[?&])(?:token|access_token|signature|x-amz-[a-z-]+|policy|key-pair-id)=[^&\s]*"
-)
 
 Gathered = Iterator[Evidence | Unobtained]
 
@@ -53,13 +47,6 @@ def gathered(promised: tuple[str, ...], gather: Callable[[], Iterable[Evidence |
     for id_ in promised:
         if id_ not in given:
             yield Unobtained(id_, plain(why, 400))
-
-
-def plain(text: str, limit: int = MAX_TEXT) -> str:
-    """Text as it may be shown: no credentials, no control characters, cut."""
-    cleaned = _SECRET.sub("<redacted>", text[: limit * 4])
-    cleaned = "".join(one if one.isprintable() else (" " if one in "\n\t" else ascii(one)[1:-1]) for one in cleaned)
-    return cleaned if len(cleaned) <= limit else cleaned[: limit - 1] + MORE
 
 
 def listed(texts: Iterable[str]) -> list[JsonValue]:

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from weighbridge.core.errors import LimitExceeded, Malformed, SourceError
-from weighbridge.posture.gathering import plain, sha256
-from weighbridge.posture.hub_asking import Answer, HubAsking
+from weighbridge.core.shown import plain
+from weighbridge.posture.gathering import sha256
+from weighbridge.source.hub_questions import Answer, HubAsking
 
 MAX_COMMIT_BYTES: Final = 1024 * 1024
 MAX_OBJECTS: Final = 2_000

@@ -11,32 +11,38 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
-from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.errors import Malformed, NotFound, SourceError, WeighbridgeError
 from weighbridge.core.finding import Inspection
 from weighbridge.core.names import Address, ModelName, is_revision
+from weighbridge.core.shown import plain
 from weighbridge.core.snapshot import Origin
 from weighbridge.formats.json_text import Json
 from weighbridge.posture.egress import IDS as EGRESS_IDS
 from weighbridge.posture.egress import read_egress
 from weighbridge.posture.evidence import Evidence, Unobtained
-from weighbridge.posture.gathering import MAX_INTEGER, Gathered, Notes, bounded, gathered, listed, plain
+from weighbridge.posture.gathering import MAX_INTEGER, Gathered, Notes, bounded, gathered, listed
 from weighbridge.posture.git_commit import signature_of
-from weighbridge.posture.hub_asking import Answer, HubAsking
 from weighbridge.posture.hub_files import IDS as FILE_IDS
 from weighbridge.posture.hub_files import LOAD_IDS, FilesQuestion, read_files
+from weighbridge.source.hub_questions import (
+    MAX_COMMITS,
+    MAX_FILES,
+    SCANNED,
+    WAITING,
+    Answer,
+    HubAsking,
+    account,
+    new_name,
+    repository_issues,
+    scan_word,
+    scanner_words,
+    segment,
+    text_field,
+)
 from weighbridge.transfer.scan import Scanner
 from weighbridge.wire.http import Http
-
-MAX_FILES: Final = 20_000
-MAX_COMMITS: Final = 5_000
-
-SCANNED: Final = ("safe", "caution", "suspicious", "unsafe")
-"""The Hub's words for a file that was scanned, the worst last."""
-WAITING: Final = ("unscanned", "queued", "error")
-_RANK: Final = {word: rank for rank, word in enumerate((*SCANNED[:1], *WAITING, *SCANNED[1:]))}
 
 REF_IDS: Final = ("hub.revision.ref", "hub.revision.pinned")
 INFO_IDS: Final = (
@@ -196,43 +202,26 @@ def _inspection(question: HubQuestion, info: _Info) -> Inspection | None:
 
 def _name(notes: Notes, hub: HubAsking, question: HubQuestion, found: list[_Info]) -> Iterator[Evidence]:
     """Whether the name still is this repository's; puts the model's description into `found` where it is."""
-    answer = hub.model(f"/revision/{_segment(question.ref)}", securityStatus="true")
+    answer = hub.model(f"/revision/{segment(question.ref)}", securityStatus="true")
     asked = answer.asked
     if answer.location:
-        new_name = _new_name(hub, answer)
+        moved_to = new_name(hub, answer)
         yield notes.saw("hub.history.renamed", True, asked, digest=answer.digest)
-        yield notes.saw("hub.history.renamed_to", new_name, asked, digest=answer.digest)
+        yield notes.saw("hub.history.renamed_to", moved_to, asked, digest=answer.digest)
         return
     fields = answer.object()
-    name = _text(fields, "id")
+    name = text_field(fields, "id")
     renamed = name != str(hub.model_name)
     yield notes.saw("hub.history.renamed", renamed, asked, digest=answer.digest)
     yield notes.saw("hub.history.renamed_to", plain(name) if renamed else "", asked, digest=answer.digest)
     if renamed:
         return
-    commit = _text(fields, "sha")
+    commit = text_field(fields, "sha")
     if not is_revision(commit):
         raise Malformed(f"{asked} names no commit")
     if is_revision(question.ref) and commit != question.ref:
         raise Malformed(f"{asked} answers about commit {commit}")
     found.append(_Info(commit, fields, answer))
-
-
-def _new_name(hub: HubAsking, answer: Answer) -> str:
-    """The name of the model that a redirect leads to.
-
-    Raises:
-        SourceError: it leads to none on this Hub, which is no rename.
-    """
-    try:
-        target, ours = urlsplit(urljoin(hub.endpoint, answer.location)), urlsplit(hub.endpoint)
-        same = (target.scheme, target.netloc) == (ours.scheme, ours.netloc)
-        name = unquote(target.path).partition("/api/models/")[2].split("/")[:2]
-    except ValueError:
-        same, name = False, []
-    if not same or len(name) != 2 or not all(name):
-        raise SourceError(f"{answer.asked} redirects to {plain(answer.location)}, which is not followed")
-    return plain("/".join(name))
 
 
 def _info(notes: Notes, info: _Info, question: HubQuestion) -> Iterator[Evidence | Unobtained]:
@@ -253,18 +242,13 @@ def _info(notes: Notes, info: _Info, question: HubQuestion) -> Iterator[Evidence
         else:
             yield notes.saw(id_, value, asked, digest=digest)
     before = question.crossed.origin.repository_id if question.crossed else ""
-    yield _same(notes, "hub.repository.id_unchanged", before, _text(fields, "_id"), info.answer)
-
-
-def _segment(ref: str) -> str:
-    """A ref as one segment of a path."""
-    return quote(ref, safe="")
+    yield _same(notes, "hub.repository.id_unchanged", before, text_field(fields, "_id"), info.answer)
 
 
 def _same(notes: Notes, id_: str, before: str, now: str, answer: Answer) -> Evidence | Unobtained:
-    """Whether an id of the Hub is the one that was recorded when the model came in."""
+    """Whether an id of the Hub is the one that was recorded when the model came in; null where none was."""
     if not before:
-        return Unobtained(id_, "no ingested revision of this model records the id it had")
+        return notes.saw(id_, None, "our records: no ingested revision of this model has the id it had")
     if not now:
         return Unobtained(id_, f"{answer.asked} names no id")
     return notes.saw(id_, before == now, f"{answer.asked}, and the signed manifest", digest=answer.digest)
@@ -288,14 +272,14 @@ def _licence(fields: Mapping[str, Json]) -> str | None:
 
 
 def _owner(notes: Notes, hub: HubAsking, info: _Info, question: HubQuestion) -> Iterator[Evidence | Unobtained]:
-    name = _text(info.fields, "author") or hub.model_name.organisation
+    name = text_field(info.fields, "author") or hub.model_name.organisation
     if "/" in name or name.lower() != hub.model_name.organisation.lower():
         raise SourceError(f"{info.answer.asked} names another owner than the model's name does: {plain(name)}")
-    kind, answer = _account(hub, name)
+    kind, answer = account(hub, name)
     fields = answer.object()
     yield notes.saw("hub.owner.name", plain(name), answer.asked, digest=answer.digest)
     yield notes.saw("hub.owner.kind", kind, answer.asked, digest=answer.digest)
-    identity = _text(fields, "_id")
+    identity = text_field(fields, "_id")
     if identity:
         yield notes.saw("hub.owner.id", plain(identity), answer.asked, digest=answer.digest)
     if kind == "user":
@@ -313,22 +297,15 @@ def _owner(notes: Notes, hub: HubAsking, info: _Info, question: HubQuestion) -> 
     yield _same(notes, "hub.owner.id_unchanged", before, identity, answer)
 
 
-def _account(hub: HubAsking, name: str) -> tuple[str, Answer]:
-    """The account as an organisation, else as a user; only a 404 says that it is not the one."""
-    answer = hub.get(f"/api/organizations/{name}/overview")
-    if answer.status != 404:
-        return "organization", answer
-    return "user", hub.get(f"/api/users/{name}/overview")
-
-
 # --- the history
 
 
 def _history(notes: Notes, hub: HubAsking, question: HubQuestion) -> Iterator[Evidence | Unobtained]:
     origin = question.crossed.origin if question.crossed else None
     if origin is None or not origin.commit:
-        for id_ in HISTORY_IDS[:2]:
-            yield Unobtained(id_, "no revision of this model came in from the Hub, so there is nothing to compare")
+        why = "no revision of this model came in from the Hub, so there is nothing to compare"
+        yield Unobtained("hub.revision.moved_since", why)
+        yield notes.saw("hub.revision.still_there", None, f"our records: {why}")
         ref = question.ref
     else:
         ref = origin.requested_ref or "main"
@@ -340,9 +317,9 @@ def _moved(notes: Notes, hub: HubAsking, origin: Origin, ref: str) -> Iterator[E
     if is_revision(ref):
         yield notes.saw("hub.revision.moved_since", False, "the signed manifest: it was ingested by its commit")
         return
-    answer = hub.model(f"/revision/{_segment(ref)}")
+    answer = hub.model(f"/revision/{segment(ref)}")
     try:
-        now = _text(answer.object(), "sha")
+        now = text_field(answer.object(), "sha")
     except WeighbridgeError as error:
         yield Unobtained("hub.revision.moved_since", plain(error.message))
         return
@@ -352,7 +329,7 @@ def _moved(notes: Notes, hub: HubAsking, origin: Origin, ref: str) -> Iterator[E
 
 def _commits(notes: Notes, hub: HubAsking, wanted: str, ref: str) -> Iterator[Evidence]:
     count, there, asked = 0, False, ""
-    for answer, rows in hub.pages(f"/commits/{_segment(ref)}", limit=MAX_COMMITS):
+    for answer, rows in hub.pages(f"/commits/{segment(ref)}", limit=MAX_COMMITS):
         count += len(rows)
         there = there or any(row.get("id") == wanted for row in rows)
         asked = answer.asked
@@ -382,10 +359,10 @@ def _tree(notes: Notes, hub: HubAsking, info: _Info) -> Iterator[Evidence]:
             if row.get("type") == "file" and isinstance(path, str):
                 rows[path] = row
     digest = digests[0] if len(digests) == 1 else ""
-    worse = _repository_issues(info.fields)
-    statuses = {path: _status(row, worse.get(path, "")) for path, row in rows.items()}
+    worse = repository_issues(info.fields)
+    statuses = {path: scan_word(row, worse.get(path, "")) for path, row in rows.items()}
     files: list[JsonValue] = [
-        {"path": plain(path), "status": statuses[path], "scanners": _scanners(rows[path])} for path in sorted(rows)
+        {"path": plain(path), "status": statuses[path], "scanners": scanner_words(rows[path])} for path in sorted(rows)
     ]
     yield notes.saw("hub.scan.files", bounded(files), asked, digest=digest)
     waiting = listed(path for path, status in statuses.items() if status in WAITING)
@@ -411,50 +388,7 @@ def _format(path: str) -> str:
     return plain(name.rpartition(".")[2], 20) if "." in name.lstrip(".") else "no ending"
 
 
-def _status(row: Mapping[str, Json], worse: str) -> str:
-    """The worst of all that the answers say about one file; silence is `unscanned`."""
-    said = row.get("securityFileStatus")
-    word = said.get("status") if isinstance(said, dict) else None
-    words = [word if isinstance(word, str) and word in _RANK else "unscanned", *_scanners(row).values()]
-    if worse:
-        words.append(worse)
-    grave = [one for one in words if one in SCANNED[1:]]
-    return max(grave, key=_RANK.__getitem__) if grave else words[0]
-
-
-def _scanners(row: Mapping[str, Json]) -> dict[str, str]:
-    """What each scanner says of one file; older answers of the antivirus say only whether a virus was found."""
-    said = row.get("securityFileStatus")
-    found: dict[str, str] = {}
-    for name, scan in sorted(said.items()) if isinstance(said, dict) else ():
-        if not name.endswith("Scan") or len(found) == 16:
-            continue
-        word = scan.get("status") if isinstance(scan, dict) else None
-        if isinstance(scan, dict) and word is None and isinstance(scan.get("virusFound"), bool):
-            word = "unsafe" if scan["virusFound"] else "safe"
-        found[plain(name, 40)] = word if isinstance(word, str) and word in _RANK else "unscanned"
-    return found
-
-
-def _repository_issues(fields: Mapping[str, Json]) -> dict[str, str]:
-    """The files that the repository's own status names, and how bad it says they are."""
-    status = fields.get("securityRepoStatus")
-    issues = status.get("filesWithIssues") if isinstance(status, dict) else None
-    found: dict[str, str] = {}
-    for issue in issues[:MAX_FILES] if isinstance(issues, list) else ():
-        path = issue.get("path") if isinstance(issue, dict) else None
-        level = issue.get("level") if isinstance(issue, dict) else None
-        if isinstance(path, str):
-            found[path] = level if isinstance(level, str) and level in SCANNED[1:] else "suspicious"
-    return found
-
-
 # --- fields of a stranger
-
-
-def _text(fields: Mapping[str, Json], key: str) -> str:
-    value = fields.get(key)
-    return value if isinstance(value, str) else ""
 
 
 def _flag(value: Json) -> bool | None:

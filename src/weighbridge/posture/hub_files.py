@@ -16,10 +16,11 @@ from weighbridge.core.errors import FormatError, NothingCollected, WeighbridgeEr
 from weighbridge.core.finding import Inspection
 from weighbridge.core.names import Address, ModelName
 from weighbridge.core.ports import Source
+from weighbridge.core.shown import plain
 from weighbridge.core.snapshot import Entry, Snapshot
 from weighbridge.formats.json_text import Json, parse
 from weighbridge.posture.evidence import Evidence, Unobtained
-from weighbridge.posture.gathering import Gathered, Notes, bounded, gathered, listed, plain, sha256
+from weighbridge.posture.gathering import Gathered, Notes, bounded, gathered, listed, sha256
 from weighbridge.transfer.scan import Scanner
 from weighbridge.wire.http import Http
 

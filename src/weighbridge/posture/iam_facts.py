@@ -14,11 +14,12 @@ from urllib.parse import unquote
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.errors import ConfigError, LimitExceeded, Malformed
 from weighbridge.core.names import Address
+from weighbridge.core.shown import plain
 from weighbridge.deploy.iam import Outcome, PolicyDocument, PolicyKind, Principal, Request, evaluate
 from weighbridge.deploy.iam.access import DELETE, UNLOCK, WRITE
 from weighbridge.posture.bucket_asking import Services, objects, text
 from weighbridge.posture.evidence import Evidence
-from weighbridge.posture.gathering import Notes, listed, plain
+from weighbridge.posture.gathering import Notes, listed
 
 IDS: Final = ("bucket.iam.writers", "bucket.iam.deleters")
 MAX_PAGES: Final = 100

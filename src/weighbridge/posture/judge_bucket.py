@@ -114,6 +114,13 @@ RESPONSIBILITY: Final = Judge(
         ),
         AUDIT,
         Check(
+            PARTLY,
+            ("deployment.pinned",),
+            lambda view: not view.flag("deployment.pinned"),
+            Words("An image or the model is named so that somebody may change what the name stands for."),
+            Words("Name images by digest and the model by its revision: weighbridge deploy render does"),
+        ),
+        Check(
             NOT_MET,
             ("bucket.encryption",),
             lambda view: not view.word("bucket.encryption"),

@@ -41,6 +41,16 @@ FLAGGED: Final = Check(
     LOOK,
     lambda view: {"paths": some(view.names("hub.scan.flagged"))},
 )
+TAKEN_OVER: Final = Check(
+    NOT_MET,
+    ("hub.owner.id_unchanged", "hub.repository.id_unchanged"),
+    lambda view: (
+        view.flag_or_none("hub.owner.id_unchanged") is False
+        or view.flag_or_none("hub.repository.id_unchanged") is False
+    ),
+    Words("The name now stands for another account or repository than the one that your revision came from."),
+    Words("Take nothing newer before you know who owns it now: weighbridge diff %(model)s hf://%(model)s"),
+)
 UNSAFE_FORMATS: Final = Check(
     NOT_MET,
     ("hub.formats.unsafe",),
@@ -288,6 +298,7 @@ MALICIOUS: Final = Judge(
     Words(""),
     (
         FLAGGED,
+        TAKEN_OVER,
         UNSAFE_FORMATS,
         UNPINNED,
         Check(
@@ -321,6 +332,7 @@ AUTHENTICITY: Final = Judge(
             Words("Another repository answers to this name: it was renamed, or the name was taken over."),
             Words("Name the repository that you mean, and find out who owns it now."),
         ),
+        TAKEN_OVER,
         Check(
             NOT_MET,
             ("hub.owner.verified", "hub.commit.signed"),
@@ -465,6 +477,13 @@ LOSS: Final = Judge(
     Words(""),
     (
         DISABLED,
+        Check(
+            NOT_MET,
+            ("hub.revision.still_there",),
+            lambda view: view.flag_or_none("hub.revision.still_there") is False,
+            Words("The commit that your revision came from is no longer in the history there."),
+            Words("Keep the sealed one, and find out why the history was rewritten: weighbridge watch run %(model)s"),
+        ),
         Check(
             NOT_MET,
             ("hub.history.renamed",),

@@ -17,8 +17,8 @@ from datetime import datetime
 from typing import Final
 
 from weighbridge.core.canonical import JsonValue
+from weighbridge.core.shown import plain
 from weighbridge.posture.evidence import Dossier
-from weighbridge.posture.gathering import plain
 from weighbridge.posture.report import Cell, Shown, Standing, Words
 
 MAX_NAMED: Final = 3
@@ -86,6 +86,10 @@ class View:
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise Unfit(id_)
         return value
+
+    def flag_or_none(self, id_: str) -> bool | None:
+        """As `flag`, or null: there was nothing to compare."""
+        return None if self._value(id_, "") is None else self.flag(id_)
 
     def number_or_none(self, id_: str) -> int | None:
         """As `number`, or null."""

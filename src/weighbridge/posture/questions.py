@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from weighbridge.core.shown import plain
 from weighbridge.posture import judge_bucket, judge_hub
 from weighbridge.posture.evidence import Dossier
-from weighbridge.posture.gathering import plain
 from weighbridge.posture.judging import Judge
 from weighbridge.posture.recommending import recommend
 from weighbridge.posture.report import Posture, Route, Row, Words

@@ -6,6 +6,7 @@ page is asked for only where it is the same question to the same host.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -15,13 +16,20 @@ from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit
 
 from weighbridge.core.errors import LimitExceeded, Malformed, NotFound, RateLimited, SourceError, Unreachable
 from weighbridge.core.names import ModelName
+from weighbridge.core.shown import plain
 from weighbridge.formats.json_text import Json, parse
-from weighbridge.posture.gathering import plain, sha256
+from weighbridge.wire import retry_after
 from weighbridge.wire.http import Http, Response
 
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 MAX_PAGES: Final = 500
 MAX_SECONDS: Final = 60.0
+MAX_FILES: Final = 20_000
+MAX_COMMITS: Final = 5_000
+SCANNED: Final = ("safe", "caution", "suspicious", "unsafe")
+"""The Hub's words for a file that was scanned, the worst last."""
+WAITING: Final = ("unscanned", "queued", "error")
+RANK: Final = {word: rank for rank, word in enumerate((*SCANNED[:1], *WAITING, *SCANNED[1:]))}
 _BLOCK: Final = 64 * 1024
 _NEXT: Final = re.compile(r'<([^<>]{1,4096})>\s*;\s*rel="next"')
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
@@ -39,7 +47,7 @@ class Answer:
     @property
     def digest(self) -> str:
         """The SHA-256 of the body."""
-        return sha256(self.body)
+        return hashlib.sha256(self.body).hexdigest()
 
     @property
     def location(self) -> str:
@@ -70,7 +78,8 @@ def _refusal(answer: Answer) -> SourceError:
     if answer.location:
         return SourceError(f"{what}: a redirect to {plain(answer.location)}, which is not followed")
     if answer.status == 429:
-        return RateLimited(what, hint="Try again later, or with a token.")
+        wait = retry_after.seconds(answer.headers.get("retry-after"))
+        return RateLimited(what, hint="Try again later, or with a token.", retry_after_seconds=wait)
     if answer.status in (401, 403, 404):
         return NotFound(what, hint="Check the name; a private model needs HF_TOKEN with an account that may read it.")
     return Unreachable(what) if answer.status >= 500 else SourceError(what)
@@ -160,3 +169,80 @@ def _whole(response: Response, asked: str, until: float) -> bytes:
         if time.monotonic() > until:
             raise LimitExceeded(f"{asked} took longer than {MAX_SECONDS:.0f} seconds to answer")
     return bytes(kept)
+
+
+# --- what both who look and who watch ask
+
+
+def text_field(fields: Mapping[str, Json], key: str) -> str:
+    """The text under a key; "" where there is none."""
+    value = fields.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def segment(ref: str) -> str:
+    """A ref as one segment of a path."""
+    return quote(ref, safe="")
+
+
+def new_name(hub: HubAsking, answer: Answer) -> str:
+    """The name of the model that a redirect leads to.
+
+    Raises:
+        SourceError: it leads to none on this Hub, which is no rename.
+    """
+    try:
+        target, ours = urlsplit(urljoin(hub.endpoint, answer.location)), urlsplit(hub.endpoint)
+        same = (target.scheme, target.netloc) == (ours.scheme, ours.netloc)
+        name = unquote(target.path).partition("/api/models/")[2].split("/")[:2]
+    except ValueError:
+        same, name = False, []
+    if not same or len(name) != 2 or not all(name):
+        raise SourceError(f"{answer.asked} redirects to {plain(answer.location)}, which is not followed")
+    return plain("/".join(name))
+
+
+def account(hub: HubAsking, name: str) -> tuple[str, Answer]:
+    """The account as an organisation, else as a user; only a 404 says that it is not the one."""
+    answer = hub.get(f"/api/organizations/{name}/overview")
+    if answer.status != 404:
+        return "organization", answer
+    return "user", hub.get(f"/api/users/{name}/overview")
+
+
+def scan_word(row: Mapping[str, Json], worse: str) -> str:
+    """The worst of all that the answers say about one file; silence is `unscanned`."""
+    said = row.get("securityFileStatus")
+    word = said.get("status") if isinstance(said, dict) else None
+    words = [word if isinstance(word, str) and word in RANK else "unscanned", *scanner_words(row).values()]
+    if worse:
+        words.append(worse)
+    grave = [one for one in words if one in SCANNED[1:]]
+    return max(grave, key=RANK.__getitem__) if grave else words[0]
+
+
+def scanner_words(row: Mapping[str, Json]) -> dict[str, str]:
+    """What each scanner says of one file; older answers of the antivirus say only whether a virus was found."""
+    said = row.get("securityFileStatus")
+    found: dict[str, str] = {}
+    for name, scan in sorted(said.items()) if isinstance(said, dict) else ():
+        if not name.endswith("Scan") or len(found) == 16:
+            continue
+        word = scan.get("status") if isinstance(scan, dict) else None
+        if isinstance(scan, dict) and word is None and isinstance(scan.get("virusFound"), bool):
+            word = "unsafe" if scan["virusFound"] else "safe"
+        found[plain(name, 40)] = word if isinstance(word, str) and word in RANK else "unscanned"
+    return found
+
+
+def repository_issues(fields: Mapping[str, Json]) -> dict[str, str]:
+    """The files that the repository's own status names, and how bad it says they are."""
+    status = fields.get("securityRepoStatus")
+    issues = status.get("filesWithIssues") if isinstance(status, dict) else None
+    found: dict[str, str] = {}
+    for issue in issues[:MAX_FILES] if isinstance(issues, list) else ():
+        path = issue.get("path") if isinstance(issue, dict) else None
+        level = issue.get("level") if isinstance(issue, dict) else None
+        if isinstance(path, str):
+            found[path] = level if isinstance(level, str) and level in SCANNED[1:] else "suspicious"
+    return found
