@@ -178,8 +178,3 @@ def listed(names: Iterable[str], *, limit: int = 12) -> str:
     every = list(names)
     some = ", ".join(shown(name)[:80] for name in every[:limit])
     return some if len(every) <= limit else f"{some} and {len(every) - limit} more"
-
-
-def plural(count: int, word: str) -> str:
-    """`1 file`, `2 files`."""
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from weighbridge.core.counted import plural
 from weighbridge.core.errors import LimitExceeded
 from weighbridge.core.finding import Severity
-from weighbridge.drift.change import Area, Change, Compared, bounded, listed, not_compared, plural
+from weighbridge.drift.change import Area, Change, Compared, bounded, listed, not_compared
 from weighbridge.drift.files import Kinds, Pairing
 from weighbridge.drift.lines import unified
 from weighbridge.drift.side import Side

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from weighbridge.core.counted import plural
 from weighbridge.core.finding import Severity
 from weighbridge.drift.card import compare_cards
-from weighbridge.drift.change import Area, Change, Compared, Difference, listed, plural, ranked
+from weighbridge.drift.change import Area, Change, Compared, Difference, listed, ranked
 from weighbridge.drift.code import compare_code
 from weighbridge.drift.configuration import compare_configurations
 from weighbridge.drift.files import Kinds, Pairing, compare_rest, pair

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
+from weighbridge.core.counted import plural
 from weighbridge.core.errors import FormatError
 from weighbridge.core.finding import Severity
-from weighbridge.drift.change import Area, Change, Compared, bounded, listed, not_compared, plural, shown
+from weighbridge.drift.change import Area, Change, Compared, bounded, listed, not_compared, shown
 from weighbridge.drift.documents import MISSING, Leaf, Missing, differences, keys_in, read_both, same
 from weighbridge.drift.files import Pairing
 from weighbridge.drift.side import Side

@@ -13,9 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
+from weighbridge.core.counted import plural
 from weighbridge.core.errors import LimitExceeded
 from weighbridge.core.finding import Severity
-from weighbridge.drift.change import Area, Change, Compared, bounded, listed, not_compared, plural
+from weighbridge.drift.change import Area, Change, Compared, bounded, listed, not_compared
 from weighbridge.drift.lines import unified
 from weighbridge.drift.side import File, Side
 from weighbridge.formats.kinds import UNRECOGNISED, Kind, kind_of, read_head, suffix_of

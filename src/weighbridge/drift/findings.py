@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+from weighbridge.core.counted import plural
 from weighbridge.core.finding import Finding, Severity
-from weighbridge.drift.change import Area, Change, Compared, plural, shown
+from weighbridge.drift.change import Area, Change, Compared, shown
 from weighbridge.drift.files import Pairing
 from weighbridge.drift.side import Side
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from weighbridge.core.digests import CHUNK_BYTES
+from weighbridge.core.ports import RangeReader
 from weighbridge.drift.decoding import DECODERS, Apart, apart
 from weighbridge.drift.side import Side
 from weighbridge.drift.tensors import READERS, Tensor
@@ -206,7 +207,7 @@ def _read(side: Side, chosen: dict[int, Plan], number: int) -> dict[int, list[by
     found: dict[int, list[bytes]] = {place: [b""] * len(plan.windows) for place, plan in chosen.items()}
 
     def read(path: str) -> None:
-        for start, end, place, index, data in _spans(side, path, wanted[path]):
+        for start, end, place, index, data in read_spans(side.reader(path), wanted[path]):
             assert len(data) == end - start
             found[place][index] = data
 
@@ -216,8 +217,10 @@ def _read(side: Side, chosen: dict[int, Plan], number: int) -> dict[int, list[by
     return found
 
 
-def _spans(side: Side, path: str, spans: list[tuple[int, int, int, int]]) -> Iterable[tuple[int, int, int, int, bytes]]:
-    reader = side.reader(path)
+def read_spans(
+    reader: RangeReader, spans: list[tuple[int, int, int, int]]
+) -> Iterable[tuple[int, int, int, int, bytes]]:
+    """Bytes of an artifact for each (start, end, and two numbers of the caller's); what lies near is read together."""
     spans.sort()
     position = 0
     while position < len(spans):

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from weighbridge.core.counted import plural
 from weighbridge.core.errors import FormatError
 from weighbridge.core.finding import Severity
-from weighbridge.drift.change import MAX_DETAIL, Area, Change, Compared, listed, not_compared, plural
+from weighbridge.drift.change import MAX_DETAIL, Area, Change, Compared, listed, not_compared
 from weighbridge.drift.documents import read_document
 from weighbridge.drift.files import Pairing
 from weighbridge.drift.lines import unified

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from weighbridge.core.errors import FormatError, IntegrityError
+from weighbridge.core.ports import RangeReader
 from weighbridge.drift.side import Side
-from weighbridge.formats.gguf import BLOCKS
+from weighbridge.formats.gguf import BLOCKS, GgufFile
 from weighbridge.formats.gguf_values import GgufArray
 from weighbridge.formats.safetensors import DTYPE_BITS, LENGTH_BYTES, read_header
 
@@ -35,6 +36,8 @@ class Tensor:
     end: int
     block_values: int
     block_bytes: int
+    gguf: bool = False
+    """Whether the shape is GGUF's: the innermost dimension first."""
 
     @property
     def blocks(self) -> int:
@@ -69,13 +72,22 @@ def read_weights(side: Side, paths: Iterable[str]) -> list[WeightFile]:
 
 def _read(side: Side, path: str) -> WeightFile:
     try:
-        return _gguf(side, path) if path.lower().endswith(".gguf") else _safetensors(side, path)
+        return (
+            gguf_tensors(path, side.gguf(path))
+            if path.lower().endswith(".gguf")
+            else safetensors_tensors(side.reader(path))
+        )
     except (FormatError, IntegrityError) as error:
         return WeightFile(path, problem=f"{side.name}: {error.message}")
 
 
-def _safetensors(side: Side, path: str) -> WeightFile:
-    header = read_header(side.reader(path))
+def safetensors_tensors(reader: RangeReader) -> WeightFile:
+    """What the header of a safetensors file says.
+
+    Raises:
+        FormatError: it breaks a rule. Truncated, SourceError, StoreError: it could not be read.
+    """
+    header, path = read_header(reader), reader.path
     data = LENGTH_BYTES + header.header_bytes
     tensors = []
     for entry in header.tensors:
@@ -86,8 +98,8 @@ def _safetensors(side: Side, path: str) -> WeightFile:
     return WeightFile(path, tuple(tensors), dict(header.metadata))
 
 
-def _gguf(side: Side, path: str) -> WeightFile:
-    file = side.gguf(path)
+def gguf_tensors(path: str, file: GgufFile) -> WeightFile:
+    """What the head of a GGUF file says; shapes are as the file has them, the innermost dimension first."""
     tensors = tuple(
         Tensor(
             one.name,
@@ -97,6 +109,7 @@ def _gguf(side: Side, path: str) -> WeightFile:
             file.data_start + one.begin,
             file.data_start + one.end,
             *BLOCKS[one.type],
+            gguf=True,
         )
         for one in file.tensors
     )

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from weighbridge.core.counted import plural
 from weighbridge.core.errors import FormatError
 from weighbridge.core.finding import Severity
-from weighbridge.drift.change import Area, Change, Compared, bounded, listed, not_compared, plural, shown
+from weighbridge.drift.change import Area, Change, Compared, bounded, listed, not_compared, shown
 from weighbridge.drift.documents import MISSING, Missing, differences, read_both, same
 from weighbridge.drift.files import Pairing, text_diff
 from weighbridge.drift.side import Side

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from weighbridge.core.counted import plural
 from weighbridge.core.errors import FormatError
 from weighbridge.core.finding import Severity
-from weighbridge.drift.change import Area, Change, Compared, not_compared, plural, shown
+from weighbridge.drift.change import Area, Change, Compared, not_compared, shown
 from weighbridge.drift.decoding import PRECISION, Apart
 from weighbridge.drift.documents import read_document
 from weighbridge.drift.files import WEIGHTS, Pairing
