@@ -22,6 +22,7 @@ from weighbridge.cli.app import cli
 from weighbridge.cli.commands import ingest
 from weighbridge.core import config, errors
 from weighbridge.core.finding import Severity
+from weighbridge.deploy import rules as deploy_rules
 from weighbridge.deploy.lint import rules as lint_rules
 from weighbridge.inspectors import registry
 from weighbridge.inspectors.all_rules import RULES
@@ -337,23 +338,43 @@ critical, `unknown` when something in it could not be read, else `clean`. The ru
 | shell scripts | `docker run`, engines' commands, downloads |
 | requests of SageMaker, IAM policies, ECS task definitions | in JSON |
 
-Charts' templates and values, kustomizations, programs, and files of no known kind are findings of `deploy-not-read`. So are a model that is named by
-what only the deployment knows, and scripts that are not followed to their end.
+Charts' templates and values, kustomizations, programs, and files of no known kind are findings of `deploy-not-read`. So are scripts that are not followed to
+their end, and what only the deployment knows where a rule needs it: a model's name, an image, network isolation, an ACL, a whole action or principal of a
+policy. A parameter or variable stands for its default, a condition of CloudFormation for what the defaults make of it.
+
+Policies of roles, buckets and trust are evaluated by AWS's logic, with wildcards, `NotAction`, `NotResource`, `NotPrincipal`, conditions, and denials of the
+role's other policies among the files. A role is too wide when it may do to a bucket, role or secret that no policy names what a reader of models never
+does; a bucket or a role is open when a stranger may use it and no certain denial stops that.
 
 ## Limits
 
 - What an image does by itself is not seen: the network has to keep an engine at home, not its variables.
-- Values of parameters, variables and ConfigMaps that are not among the files are not known, and nothing bad is said of them.
+- Values of parameters, variables and ConfigMaps that are not among the files are not known: that is said where it matters, and nothing worse.
+- Organisations' own policies, permissions boundaries and grants on keys are not seen.
 - An image that is named by digest alone tells no version; one in a registry of your own tells no engine's version.
 - A file has at most 4 MB, YAML and HCL 1 MB, 100,000 values and 100 levels; aliases count as often as they are used.
 - Whether a NetworkPolicy is enforced is for the cluster to say.
 """
 
 
+RENDERING_HEAD = """\
+What `weighbridge deploy plan`, `render` and `apply` find of a deployment beside what lint says of its files. A finding of
+`deploy-sagemaker-…` or `deploy-model-configures-engine` says that it could never serve, or not what was approved: `apply` refuses it.
+"""
+
+
 def deploy_rules_page() -> str:
-    """Every rule of `deploy lint`."""
-    parts = ["# Rules for deployments\n", MARK, DEPLOY_RULES_HEAD.format(version=lint_rules.VERSION), "## Rules\n"]
-    return "\n".join([*parts, *_rules(list(lint_rules.RULES), lint_rules.RULES)])
+    """Every rule of `deploy lint`, and those of rendering."""
+    known = deploy_rules.RULES
+    parts = [
+        "# Rules for deployments\n",
+        MARK,
+        DEPLOY_RULES_HEAD.format(version=lint_rules.VERSION),
+        "## Rules of lint\n",
+    ]
+    parts += _rules([name for name in known if name not in deploy_rules.OF_RENDERING], known)
+    parts += ["## Rules of rendering\n", RENDERING_HEAD]
+    return "\n".join([*parts, *_rules([name for name in known if name in deploy_rules.OF_RENDERING], known)])
 
 
 def _rules(ids: list[str], known: Mapping[str, Rule] = RULES) -> Iterator[str]:

@@ -171,6 +171,7 @@ class Repository:
         """What `securityFileStatus` of a path is; a word stands for that status, None for no answer. Others are safe."""
         self.issues: list[dict[str, str]] = []
         """`filesWithIssues` of the repository's own status."""
+        self.disabled = False
         self.generation = 0
         self.commits: dict[str, Commit] = {}
         self.refs: dict[str, str] = {}
@@ -206,6 +207,12 @@ class Repository:
             self.commits[commit_id] = Commit(commit_id, blobs, folders, message, at, parent, body)
             self.refs[_full_ref(ref)] = commit_id
             return commit_id
+
+    def rewrite(self, files: Mapping[str, Content], *, message: str = "Rewritten", ref: str = "main") -> str:
+        """As `commit`, and as if nothing had been there before: what was is no ancestor of the new commit."""
+        with self._lock:
+            self.refs.pop(_full_ref(ref), None)
+            return self.commit(files, message=message, ref=ref)
 
     def branch(self, name: str, commit: str) -> None:
         """Points a branch, or a full ref such as `refs/pr/1`, at a commit."""
@@ -778,6 +785,10 @@ class Hub:
         if organisation not in self.owners:
             self.account(organisation)
 
+    def delete(self, name: str) -> Repository:
+        """The repository is not shown any more; what it was comes back, to be put in its place again."""
+        return self.repositories.pop(name)
+
     def recreate(self, name: str, *, owner_id: str) -> None:
         """The account is deleted and a stranger registers it: same names and commits, other ids."""
         self.account(name.partition("/")[0], owner_id=owner_id)
@@ -913,7 +924,7 @@ class Hub:
         on, respond = routes[route]
         asked.on.add(on)
         opened = self._open(asked, token, for_bytes=on == "xet")
-        return opened if isinstance(opened, Reply) else respond(asked, opened, tail)
+        return opened if isinstance(opened, Reply) else _validated(asked, respond(asked, opened, tail))
 
     def _info(self, asked: Asked, repository: Repository, tail: list[str]) -> Reply:
         ref, _ = _split_revision(tail or ["main"])
@@ -940,7 +951,7 @@ class Hub:
             "createdAt": _iso(first),
             "private": repository.private,
             "gated": "manual" if repository.gated else False,
-            "disabled": False,
+            "disabled": repository.disabled,
             "tags": repository.tags,
             "downloads": repository.downloads,
             "likes": repository.likes,
@@ -1099,6 +1110,17 @@ class Hub:
             links = f'<{auth}>; rel="xet-auth", <{plan}>; rel="xet-reconstruction-info"'
             reply.headers["Link"] = links
         return reply
+
+
+def _validated(asked: Asked, reply: Reply) -> Reply:
+    """The answer with its ETag, or 304 to whoever has it already."""
+    if asked.method != "GET" or reply.status != HTTPStatus.OK or not isinstance(reply.content, bytes):
+        return reply
+    etag = f'W/"{len(reply.content):x}-{hashlib.sha256(reply.content).hexdigest()[:27]}"'
+    if asked.headers.get("if-none-match") == etag:
+        return text_reply(304, "", ETag=etag)
+    reply.headers["ETag"] = etag
+    return reply
 
 
 def _packet(text: bytes) -> bytes:

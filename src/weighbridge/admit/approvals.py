@@ -59,6 +59,19 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True)
+class Heritage:
+    """Words about another revision that stand for this one; only `admit.succession.heritage_of` makes it, from sealed bytes.
+
+    `predecessor` is `org/name@revision`; `why` says why no word of it counts, "" where they do.
+    """
+
+    predecessor: str
+    words: tuple[Approval, ...]
+    envelope: bytes = b""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Speaker:
     """Who says something: a person with a key of one's own, or through a gateway's key with the login that it proved."""
 
@@ -81,6 +94,8 @@ class Standing:
     """How many of the people here may approve."""
     known: bool
     """Whether anybody is known here; the first one to approve makes himself known."""
+    heritage: Heritage | None = None
+    """Where `approved` holds words about the revision that this one follows; see `admit.succession`."""
 
     @property
     def missing(self) -> int:
@@ -282,8 +297,13 @@ def read_approval(envelope: bytes, roster: Roster) -> Approval:
     return word
 
 
-def standing(case: Case, roster: Roster, events: Iterable[Event], *, now: str) -> Standing:
-    """What people's words, as the ledger's events hold them, come to for one case at one time."""
+def standing(
+    case: Case, roster: Roster, events: Iterable[Event], *, now: str, heritage: Heritage | None = None
+) -> Standing:
+    """What people's words, as the ledger's events hold them, come to for one case at one time.
+
+    `heritage` adds words about the revision that this one follows, of people who said nothing about this one.
+    """
     last: dict[str, Approval] = {}
     seen: set[str] = set()
     aside: list[str] = []
@@ -307,12 +327,28 @@ def standing(case: Case, roster: Roster, events: Iterable[Event], *, now: str) -
             aside.append(f"the word of '{word.person}' does not count: {reason}")
         else:
             counted[word.approves].append(word)
+    if heritage is not None:
+        counted[True] += _inherited(case, roster, heritage, said=frozenset(last))
+        if heritage.why:
+            aside.append(
+                f"approvals of {heritage.predecessor or 'another revision'} do not stand for it: {heritage.why}"
+            )
     own = case.may_approve_own(roster)
     reachable = sum(one.may_approve and (own or not case.is_requester(one)) for one in roster.people)
     approved, rejected = tuple(counted[True]), tuple(counted[False])
     return Standing(
-        case.decision, approved, rejected, tuple(aside), case.requester, reachable, known=bool(roster.people)
+        case.decision, approved, rejected, tuple(aside), case.requester, reachable, bool(roster.people), heritage
     )
+
+
+def _inherited(case: Case, roster: Roster, heritage: Heritage, *, said: frozenset[str]) -> list[Approval]:
+    """The words that count although they are about the revision before: not of whoever asked, or spoke of this one."""
+    own = case.may_approve_own(roster)
+    return [
+        word
+        for word in heritage.words
+        if word.person not in said and (own or not case.is_requester(roster.person(word.person)))
+    ]
 
 
 def case_of(ledger: Ledger, decision: Decision) -> Case:
@@ -325,9 +361,10 @@ def case_of(ledger: Ledger, decision: Decision) -> Case:
     return Case(decision, requester, ledger.identity())
 
 
-def standing_of(ledger: Ledger, case: Case, roster: Roster, *, now: str) -> Standing:
-    """What people said of a case until now, by the ledger. Raises as `case_of`."""
-    return standing(case, roster, ledger.events(subject=case.reference, kinds=(APPROVED, REJECTED)), now=now)
+def standing_of(ledger: Ledger, case: Case, roster: Roster, *, now: str, heritage: Heritage | None = None) -> Standing:
+    """What people said of a case until now, by the ledger; `heritage` as of `standing`. Raises as `case_of`."""
+    events = ledger.events(subject=case.reference, kinds=(APPROVED, REJECTED))
+    return standing(case, roster, events, now=now, heritage=heritage)
 
 
 def _void(word: Approval, case: Case, roster: Roster, *, now: str) -> str:

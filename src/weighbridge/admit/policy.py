@@ -271,6 +271,18 @@ class ServeTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchTerms:
+    """What of upstream's changes comes in by itself, and which channels then move to it.
+
+    `passes`: `card` for a revision that differs from an approved one in the words of its model card alone. It must be admitted
+    by every other term, and the approvals of the approved one must count.
+    """
+
+    passes: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyException:
     """Something that is taken although a rule objects, by a person, for a reason, up to and including a day (UTC).
 
@@ -321,13 +333,15 @@ class Policy:
     approvals: ApprovalTerms
     exceptions: tuple[PolicyException, ...] = ()
     serve: ServeTerms = ServeTerms()
+    watch: WatchTerms = WatchTerms()
 
     def to_json(self) -> dict[str, JsonValue]:
-        """The record of the policy: everything that can change a decision, its name and description, and `serve`.
+        """The record of the policy: everything that can change a decision, its name and description, `serve` and `watch`.
 
-        Terms of `serve` are there once they say something: so policies from before there were any keep their digests.
+        Terms of those two are there once they say something: so policies from before there were any keep their digests.
         """
-        named = [field.name for field in fields(self) if field.name != "serve" or self.serve != ServeTerms()]
+        silent = {"serve": self.serve == ServeTerms(), "watch": self.watch == WatchTerms()}
+        named = [field.name for field in fields(self) if not silent.get(field.name, False)]
         return {"format": FORMAT, **{name: _plain(getattr(self, name)) for name in named}}
 
     @property

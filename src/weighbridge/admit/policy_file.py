@@ -293,6 +293,7 @@ def _build(document: Document, *, extends: str) -> p.Policy:
         ),
         exceptions=tuple(_exception(one) for one in top.tables("exception")),
         serve=p.ServeTerms(keys["serve"].flag("redirects")),
+        watch=p.WatchTerms(keys["watch"].texts("pass"), keys["watch"].texts("channels")),
     )
 
 
@@ -358,6 +359,8 @@ def _check_meaning(policy: p.Policy) -> None:
             known = sorted(KINDS)
             if kind not in known:
                 raise Problem(key, f"there is no kind '{kind}'{near(kind, known)}")
+    if policy.watch.channels and not policy.watch.passes:
+        raise Problem("watch.channels", "nothing passes by itself, so no channel moves by itself: say what in `pass`")
     _check_callables(policy.callables)
     _check_finding_rules(policy.findings.rules)
     _check_exceptions(policy.exceptions)

@@ -364,6 +364,19 @@ POLICY: Final = Table(
                 "they then prove the bytes."
             ),
         ),
+        "watch": _section(
+            "What of upstream's changes comes in by itself. Nothing does that any other term holds or denies.",
+            **{
+                "pass": Several(
+                    "Changes that pass: `card` for new words of the model card, and of nothing else.",
+                    Text("A kind of change.", choices=("card",)),
+                ),
+                "channels": Several(
+                    "Channels that move to a revision that passed, where they point to the one it follows.",
+                    Text("A channel's name.", pattern=r"^[a-z][a-z0-9._-]{0,63}$"),
+                ),
+            },
+        ),
         "exception": Several(
             "What is taken although a rule objects, until a day.",
             Table(

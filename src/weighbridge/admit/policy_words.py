@@ -42,8 +42,15 @@ def meaning(policy: Policy) -> Iterator[str]:
     own = "may be one of them" if policy.approvals.self_approval else "may not be one of them"
     yield f"Approvals, by the worst finding: {numbers}; whoever asked {own}."
     yield from _served(policy)
+    yield from _watched(policy)
     for one in policy.exceptions:
         yield f"Exception '{one.id}': {', '.join(one.rules)}{_narrowed(one)}, by {one.person} until {one.expires}: {one.reason}"
+
+
+def _watched(policy: Policy) -> Iterator[str]:
+    if policy.watch.passes:
+        moves = f", and {', '.join(policy.watch.channels)} moves to it" if policy.watch.channels else ""
+        yield f"A revision that changes only the words of an approved one's model card comes in by itself{moves}."
 
 
 def _served(policy: Policy) -> Iterator[str]:

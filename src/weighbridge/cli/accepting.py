@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -13,6 +13,7 @@ import click
 
 from weighbridge.cli.console import Output
 from weighbridge.cli.yard import user_name
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import ConfigError
 from weighbridge.core.finding import Finding
 from weighbridge.reports.baseline import Acceptance, Baseline, accept

@@ -21,6 +21,8 @@ _SECTIONS = {
         "ls": "show:ls_command",
         "show": "show:show_command",
         "diff": "diff:diff_command",
+        "inventory": "inventory:inventory_command",
+        "fingerprint": "fingerprint:fingerprint_command",
         "bom": "bom:bom_command",
         "export": "export:export_command",
         "rules": "rules:rules_command",
@@ -50,6 +52,10 @@ _SECTIONS = {
         "fetch": "fetch:fetch_command",
         "run": "fetch:run_command",
         "trust": "trust:trust_command",
+    },
+    "Watch": {
+        "watch": "watch:watch_command",
+        "updates": "watch:updates_command",
     },
     "Prove and keep": {
         "verify": "verify:verify_command",

@@ -7,11 +7,11 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weighbridge.core.canonical import JsonValue
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import ConfigError, WeighbridgeError
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import click
 
 from weighbridge.cli.console import Output, duration, size
 from weighbridge.core.canonical import JsonValue
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import ConfigError
 from weighbridge.core.finding import Severity
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:

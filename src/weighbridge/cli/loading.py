@@ -6,7 +6,6 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -14,6 +13,7 @@ import click
 
 from weighbridge.cli.console import Output
 from weighbridge.cli.settings import Home
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import ConfigError
 
 if TYPE_CHECKING:

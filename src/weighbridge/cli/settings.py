@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
 from weighbridge.core.config import Config, Layer, Origins, resolve
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import ConfigError
 
 HOME_VARIABLE = "WEIGHBRIDGE_HOME"
@@ -89,6 +90,26 @@ class Home:
     def posture(self) -> Path:
         """The newest evidence of the posture of each model."""
         return self.path / "posture"
+
+    @property
+    def sinks(self) -> Path:
+        """Who is told of news, unless the settings name another file."""
+        return self.path / "sinks.toml"
+
+    @property
+    def watch_lock(self) -> Path:
+        """Held by the watch daemon of this home."""
+        return self.path / "watch-daemon.lock"
+
+    @property
+    def watch_health(self) -> Path:
+        """How the watch daemon is."""
+        return self.path / "watch-health.json"
+
+    @property
+    def fingerprints(self) -> Path:
+        """Fingerprints of sealed revisions; derived, and may be deleted."""
+        return self.path / "fingerprints"
 
     @property
     def journals(self) -> Path:

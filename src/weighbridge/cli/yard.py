@@ -161,6 +161,10 @@ class OpenYard:
             return trusted.with_key(self.key.public_pem)
         return trusted
 
+    def forget_trusted(self) -> None:
+        """Has the trusted keys read again when they are needed next; for commands that run for long."""
+        self.__dict__.pop("trusted", None)
+
     @property
     def has_ledger(self) -> bool:
         """Whether there is a ledger to read, so that looking does not make one."""

@@ -7,9 +7,10 @@ module knows the settings and their types; reading files and the environment is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Final, TypeVar
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.digests import CHUNK_BYTES
 from weighbridge.core.errors import ConfigError
 
@@ -203,6 +204,30 @@ class DeploySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchSettings:
+    """How upstream is looked at again, and what is made of what changed there."""
+
+    pause_seconds: float = 0.5
+    """The pause between two models of a round, so that no Hub is asked in a burst."""
+    unreachable_hours: int = 24
+    """For how long upstream may give no answer about a model before that is news."""
+    sample_bytes: int = 8 * MIB
+    """How much of the weights' values is read to compare a new revision with the stored one, both sides together."""
+    rejudge: bool = True
+    """Whether stored revisions that older rules inspected are inspected again, by ranged reads."""
+    interval_seconds: int = 900
+    """The daemon's time from one round to the next; a tenth more or less, and longer while upstream gives no answer."""
+    sinks: str = ""
+    """Path of a TOML file that says who is told of news; empty: `sinks.toml` under the home, where there is one."""
+    notify_hours: int = 72
+    """For how long news are handed again to whom could not be reached, before that is given up."""
+    webhook_secret_file: str = ""
+    """File that holds the secret of the Hub's webhooks, for a daemon that listens."""
+    webhook_gap_seconds: float = 10.0
+    """The least time between two looks at a model that webhooks ask for."""
+
+
+@dataclass(frozen=True, slots=True)
 class InspectionSettings:
     """How artifacts are inspected, and when findings fail a command."""
 
@@ -242,6 +267,7 @@ class Config:
     gateway: GatewaySettings = GatewaySettings()
     admission: AdmissionSettings = AdmissionSettings()
     deploy: DeploySettings = DeploySettings()
+    watch: WatchSettings = WatchSettings()
     inspection: InspectionSettings = InspectionSettings()
 
 
@@ -304,6 +330,7 @@ def resolve(layers: list[Layer]) -> tuple[Config, Origins]:
         gateway=_section(GatewaySettings, "gateway", chosen),
         admission=_section(AdmissionSettings, "admission", chosen),
         deploy=_section(DeploySettings, "deploy", chosen),
+        watch=_section(WatchSettings, "watch", chosen),
         inspection=_section(InspectionSettings, "inspection", chosen),
     )
     _check(config)
@@ -354,6 +381,7 @@ _KIND_WORDS = {"str": "text", "bool": "true or false", "int": "a whole number", 
 def _check(config: Config) -> None:
     _check_transfer(config.transfer)
     _check_deploy(config.deploy)
+    _check_watch(config.watch)
     store = config.store
     if not 1 <= config.inspection.seconds <= 86_400:
         raise ConfigError("'inspection.seconds' must lie between 1 and 86400")
@@ -378,6 +406,19 @@ def _check(config: Config) -> None:
     for mode, name in (("object_lock_mode", "object_lock_days"), ("approved_lock_mode", "approved_lock_days")):
         if getattr(store, name) < bool(getattr(store, mode)):
             raise ConfigError(f"'store.{name}' must be at least 1 when a lock mode is set, and never negative")
+
+
+def _check_watch(watch: WatchSettings) -> None:
+    for name, value, least, most in (
+        ("pause_seconds", watch.pause_seconds, 0, 3_600),
+        ("unreachable_hours", watch.unreachable_hours, 1, 8_760),
+        ("sample_bytes", watch.sample_bytes, 0, 4_096 * MIB),
+        ("interval_seconds", watch.interval_seconds, 10, 30 * 86_400),
+        ("notify_hours", watch.notify_hours, 1, 8_760),
+        ("webhook_gap_seconds", watch.webhook_gap_seconds, 0, 3_600),
+    ):
+        if not least <= value <= most:
+            raise ConfigError(f"'watch.{name}' must lie between {least} and {most}")
 
 
 def _check_deploy(deploy: DeploySettings) -> None:

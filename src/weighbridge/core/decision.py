@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from weighbridge.core import canonical
 from weighbridge.core.canonical import Fields, JsonValue
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.digests import is_sha256
 from weighbridge.core.errors import ConfigError, Malformed
 from weighbridge.core.names import ModelName, is_revision

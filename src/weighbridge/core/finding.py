@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, IntEnum
 
 from weighbridge.core import canonical
 from weighbridge.core.canonical import Fields, JsonValue
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import Malformed
 
 FORMAT = "weighbridge.inspection/1"

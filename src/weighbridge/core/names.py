@@ -14,21 +14,21 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import urlsplit
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import ConfigError, UnsafePath
+from weighbridge.core.later import later
 
-_PART = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
-_REVISION = re.compile(r"[0-9a-f]{40}")
-_REFERENCE = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._/-]{0,198}[A-Za-z0-9_])?")
-_DEVICE = re.compile(
+_PART = later(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
+_REVISION = later(r"[0-9a-f]{40}")
+_REFERENCE = later(r"[A-Za-z0-9_](?:[A-Za-z0-9._/-]{0,198}[A-Za-z0-9_])?")
+_DEVICE = later(
     r"(?:con|prn|aux|nul|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3]|conin\$|conout\$)\s*(?:\..*)?",
     re.IGNORECASE,
 )
-_SHOWS_NOTHING = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
-)
+_SHOWS_NOTHING = later("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 """Default-ignorable characters outside of the general category Cf (Unicode, DerivedCoreProperties)."""
 MAX_PATH_BYTES = 1_024
 MAX_PATH_COMPONENTS = 64
@@ -205,8 +205,10 @@ def _unsafe(path: str) -> str:
         return "is not in Unicode's normal form C"
     if "\\" in path or ":" in path:
         return "has a backslash, a drive letter or the name of a stream"
-    if _SHOWS_NOTHING.search(path) or any(
-        unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") for character in path
+    plain = path.isascii() and path.isprintable()
+    if not plain and (
+        _SHOWS_NOTHING.search(path)
+        or any(unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") for character in path)
     ):
         return "has an invisible or control character"
     for component in components:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, runtime_checkable
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.snapshot import Entry, Snapshot
 
 Buffer = bytearray | memoryview

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import NothingCollected
 from weighbridge.core.names import Address, ModelName
 

@@ -14,6 +14,7 @@ from weighbridge.admit.approvals import case_of, standing_of
 from weighbridge.admit.index import Index
 from weighbridge.admit.judge_revision import Surroundings, facts_of
 from weighbridge.admit.people import roster_of
+from weighbridge.admit.succession import Lying, heritage_of
 from weighbridge.attest.statement import unverified
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.decision import Decision
@@ -36,7 +37,7 @@ from weighbridge.posture.crossing_documents import Shelf, attestations, bom
 from weighbridge.posture.evidence import Evidence
 from weighbridge.posture.gathering import Gathered, Notes, gathered, listed, sha256
 from weighbridge.store.catalog import CataloguedRevision
-from weighbridge.store.ledger import Ledger
+from weighbridge.store.ledger import Event, Ledger
 from weighbridge.vault.attested import newest_decision
 from weighbridge.vault.events import INGESTED, RECOVERED
 from weighbridge.vault.inspections import latest_inspection
@@ -260,10 +261,13 @@ class _Looking:
     def approvals(self) -> Iterator[Evidence]:
         """Whose signed words count now. Without enough of them it does not hold."""
         try:
-            _, _, decision = self._decided()
-            ledger = self._question.ledger
-            case = case_of(ledger, decision)
-            stands = standing_of(ledger, case, roster_of(ledger), now=self._notes.observed_at)
+            store, revision, decision = self._decided()
+            ledger, now = self._question.ledger, self._notes.observed_at
+            case, roster = case_of(ledger, decision), roster_of(ledger)
+            beside = Surroundings(ledger, self._question.verifier, self._question.store_of)
+            lying = Lying(store, revision, latest_inspection(store, revision, ledger))
+            inherited = heritage_of(None, lying, beside=beside, roster=roster, now=now)
+            stands = standing_of(ledger, case, roster, now=now, heritage=inherited)
         except BROKEN as error:
             yield self._broken("approvals", error)
             return
@@ -364,11 +368,18 @@ class _Looking:
         name = str(self._question.row.model_name)
         for event in self._question.ledger.events(kinds=UPSTREAM_READ):
             about = event.subject == name or event.subject.startswith(f"{name}@")
-            if about and event.time >= newest and (event.kind not in (INGESTED, RECOVERED) or _from_hub(event.payload)):
+            if about and event.time >= newest and _answered(event):
                 newest, kind = event.time, event.kind
         if not newest:
             raise NothingCollected("the ledger says nothing of upstream being asked for this model")
         yield self._notes.saw("crossing.upstream_checked_at", newest, f"the ledger: {kind}")
+
+
+def _answered(event: Event) -> bool:
+    """Whether upstream gave an answer: to an ingest from the Hub, or to a look of a watch."""
+    if event.kind in (INGESTED, RECOVERED):
+        return _from_hub(event.payload)
+    return not event.payload.get("failing_since")
 
 
 def _from_hub(payload: object) -> bool:

@@ -158,7 +158,7 @@ VERSIONS: Final = Judge(
             ("crossing.upstream_checked_at",),
             lambda view: view.days_old("crossing.upstream_checked_at") > FRESH_DAYS,
             Words("Days since upstream was looked at: %(days)s. What is mended there goes unnoticed."),
-            Words("Look upstream again: weighbridge ingest hf://%(model)s"),
+            Words("Look upstream again: weighbridge watch add %(model)s, then weighbridge watch run"),
             lambda view: {"days": view.days_old("crossing.upstream_checked_at")},
         ),
     ),
@@ -191,7 +191,7 @@ COMMUNITY: Final = Judge(
             ("crossing.upstream_checked_at",),
             lambda view: view.days_old("crossing.upstream_checked_at") > FRESH_DAYS,
             Words("Days since upstream was looked at: %(days)s. What others find there does not reach the bucket."),
-            Words("Look upstream again: weighbridge ingest hf://%(model)s"),
+            Words("Look upstream again: weighbridge watch add %(model)s, then weighbridge watch run"),
             lambda view: {"days": view.days_old("crossing.upstream_checked_at")},
         ),
         Check(
@@ -201,7 +201,7 @@ COMMUNITY: Final = Judge(
             Words(
                 "A bucket has no community. Days since upstream was looked at: %(days)s, so what is said there is known."
             ),
-            Words("Look upstream again: weighbridge ingest hf://%(model)s"),
+            Words("Look upstream again: weighbridge watch add %(model)s, then weighbridge watch run"),
             lambda view: {"days": view.days_old("crossing.upstream_checked_at")},
         ),
     ),

@@ -25,6 +25,7 @@ from weighbridge.wire.files import FileRange
 
 LEFT_OUT = frozenset({".git", ".cache", "__pycache__"})
 MAX_ENTRIES = 200_000
+_READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class FolderSource:
@@ -50,7 +51,8 @@ class FolderSource:
                 f"there is no folder '{self._root}'", hint="Name a folder, or hf://org/name, or s3://bucket."
             )
         try:
-            entries = [self._entry(path) for path in ([self._only] if self._only else self._walk(self._root, ""))]
+            listed = [(self._only, None)] if self._only else self._walk(self._root, "")
+            entries = [self._entry(path, found) for path, found in listed]
         except OSError as error:
             raise SourceError(f"'{error.filename}' cannot be read: {error.strerror}") from error
         check_paths((entry.path for entry in entries), of=f"'{self._root}'")
@@ -63,7 +65,8 @@ class FolderSource:
             entries=tuple(sorted(entries, key=lambda entry: entry.path)),
         )
 
-    def _walk(self, folder: Path, prefix: str) -> Iterator[str]:
+    def _walk(self, folder: Path, prefix: str) -> Iterator[tuple[str, os.stat_result | None]]:
+        """Paths; of regular files also what they are, of links nothing."""
         for count, item in enumerate(sorted(os.scandir(folder), key=lambda entry: entry.name)):
             if count >= MAX_ENTRIES:
                 raise SourceError(f"'{folder}' holds more than {MAX_ENTRIES} files")
@@ -72,34 +75,38 @@ class FolderSource:
                 continue
             if item.is_dir(follow_symlinks=False):
                 yield from self._walk(Path(item.path), f"{path}/")
-            elif item.is_file(follow_symlinks=False) or item.is_symlink():
-                yield path
+            elif item.is_symlink():
+                yield path, None
+            elif item.is_file(follow_symlinks=False):
+                yield path, item.stat(follow_symlinks=False)
             else:
                 raise UnsafePath(
                     f"'{path}' in '{self._root}' is not a regular file", hint="Leave it out of the folder."
                 )
 
-    def _entry(self, path: str) -> Entry:
-        with self._opened(path) as descriptor:
-            found = os.fstat(descriptor)
+    def _entry(self, path: str, found: os.stat_result | None) -> Entry:
+        if found is None:
+            descriptor, found = self._opened(path)
+            os.close(descriptor)
         return Entry(path, found.st_size, validator=_validator(found))
 
-    @contextmanager
-    def _opened(self, path: str) -> Iterator[int]:
-        """Opens a file without following links other than the cache's own."""
-        target = self._root / path
-        if target.is_symlink():
-            target = self._resolve_link(target, path)
+    def _opened(self, path: str) -> tuple[int, os.stat_result]:
+        """Opens a file without following links other than the cache's own; it is for the caller to close."""
+        target = f"{self._root}/{path}"
         try:
-            descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+            try:
+                descriptor = os.open(target, _READING)
+            except OSError:
+                if not os.path.islink(target):  # noqa: PTH114 - thousands of small files are opened here
+                    raise
+                descriptor = os.open(self._resolve_link(Path(target), path), _READING)
         except OSError as error:
             raise SourceError(f"'{path}' in '{self._root}' cannot be read: {error.strerror}") from error
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise UnsafePath(f"'{path}' in '{self._root}' is not a regular file")
-            yield descriptor
-        finally:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             os.close(descriptor)
+            raise UnsafePath(f"'{path}' in '{self._root}' is not a regular file")
+        return descriptor, found
 
     def _resolve_link(self, link: Path, path: str) -> Path:
         target = Path(os.path.normpath(link.parent / link.readlink()))
@@ -113,10 +120,13 @@ class FolderSource:
     @contextmanager
     def open(self, entry: Entry, start: int, end: int) -> Iterator[ByteStream]:
         """Opens bytes `start` to `end` (excluded) of `entry`."""
-        with self._opened(entry.path) as descriptor:
-            if _validator(os.fstat(descriptor)) != entry.validator:
+        descriptor, found = self._opened(entry.path)
+        try:
+            if _validator(found) != entry.validator:
                 raise ContentChanged(f"'{entry.path}' in '{self._root}' changed while it was ingested")
             yield FileRange(descriptor, entry.path, start, end)
+        finally:
+            os.close(descriptor)
 
     def close(self) -> None:
         """Nothing is kept open."""

@@ -14,10 +14,9 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from weighbridge.core.canonical import Fields, JsonObject, JsonValue, decode_object, encode
+from weighbridge.core.closing import Closing
 from weighbridge.core.errors import Busy, ConfigError, FormatError, Malformed, OutOfSpace, StoreError
 from weighbridge.core.manifest import Artifact
 from weighbridge.core.ports import PartReceipt, StoredObject
@@ -36,7 +35,7 @@ class Progress:
     stored: StoredObject | None = None
 
 
-class Journal:
+class Journal(Closing):
     """The journal of one ingest, held by one process at a time. Thread-safe.
 
     Raises:
@@ -165,14 +164,6 @@ class Journal:
         """Lets another process take up the ingest."""
         os.close(self._descriptor)
         os.close(self._held)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _hold(path: Path) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from weighbridge.core.config import TransferSettings
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import Interrupted
 from weighbridge.core.finding import Inspection
 from weighbridge.core.ports import Observer, Source

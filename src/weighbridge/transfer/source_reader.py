@@ -9,9 +9,9 @@ from __future__ import annotations
 import threading
 from bisect import insort
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from weighbridge.core.config import TransferSettings
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import LimitExceeded
 from weighbridge.core.ports import Source
 from weighbridge.core.snapshot import Entry

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from weighbridge.core.canonical import JsonValue
+from weighbridge.core.canonical import Fields, JsonValue
+from weighbridge.core.errors import ConfigError, Malformed
 from weighbridge.core.finding import Severity
 from weighbridge.core.names import ModelName
 
@@ -96,3 +97,32 @@ class News:
             "request": self.request,
             "details": dict(self.details),
         }
+
+    @classmethod
+    def from_json(cls, record: JsonValue) -> News:
+        """Reads what `to_json` wrote; keys of later versions are ignored.
+
+        Raises:
+            Malformed: it is no such record, or of a kind that this version does not know.
+        """
+        fields = Fields(record, what="the news")
+        risk = fields.text("risk")
+        details = fields.value("details")
+        try:
+            if fields.text("format") != FORMAT or not isinstance(details, Mapping):
+                raise ValueError("it has another format")
+            return cls(
+                kind=Kind(fields.text("kind")),
+                model_name=ModelName.parse(fields.text("model")),
+                seen_at=fields.text("seen_at"),
+                summary=fields.text("summary"),
+                judgement=Judgement(fields.text("judgement")),
+                stored=fields.text("stored"),
+                upstream=fields.text("upstream"),
+                risk=None if risk == "none" else Severity[risk.upper()],
+                reasons=fields.texts("reasons"),
+                request=fields.integer("request"),
+                details=dict(details),
+            )
+        except (ConfigError, KeyError, ValueError) as error:
+            raise Malformed(f"the news are of a form that this version does not read ({error})") from error

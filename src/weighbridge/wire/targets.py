@@ -1,9 +1,10 @@
-"""Decides which hosts a redirect may lead to, so that an upstream cannot point us at what only we can reach.
+"""Decides which hosts a redirect, or a notice, may go to, so that nobody points us at what only we can reach.
 
 Rules (server-side request forgery, OWASP SSRF prevention): the scheme stays as safe as it was; no user name in the URL;
 the host must not resolve to a link-local, multicast, reserved or unspecified address, nor to a private or loopback one
-unless the endpoint the user chose lies there too. The name is resolved again when the connection is made, so a resolver
-that changes its answer in between is not excluded; an egress proxy excludes it.
+unless the endpoint the user chose lies there too. After `check_redirect` the name is resolved again when the connection is
+made, so a resolver that changes its answer in between is not excluded; an egress proxy excludes it. Whoever asks
+`permitted_addresses` connects to one of these and nowhere else.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from contextlib import suppress
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from weighbridge.core.errors import SourceError
+from weighbridge.core.errors import ConfigError, SourceError, Unreachable
 from weighbridge.wire.http import place
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -45,6 +46,33 @@ def _check(target: str, endpoint: str) -> None:
             raise _refused(target, f"{address} is not a public address")
 
 
+def permitted_addresses(host: str, *, private: bool) -> tuple[Address, ...]:
+    """The present addresses of a host that a person set, once all of them were found fit to be connected to.
+
+    `private` says whether the person allowed addresses that are not public; link-local ones, where clouds hand out
+    credentials, are never allowed.
+
+    Raises:
+        ConfigError: an address is not allowed.
+        Unreachable: the name has no address now (transient).
+    """
+    try:
+        addresses = _look_up(host)
+    except UnicodeError as error:
+        raise ConfigError(f"'{host:.200}' cannot be the name of a host") from error
+    for address in addresses:
+        if _never(address):
+            raise ConfigError(f"'{host:.200}' is {address}, where nothing is ever sent to")
+        if _internal(address) and not private:
+            raise ConfigError(
+                f"'{host:.200}' is {address}, which is not a public address",
+                hint="If it is your own and meant to be reached from here, say private = true.",
+            )
+    if not addresses:
+        raise Unreachable(f"'{host:.200}' has no address", hint="Check the name, and the resolver of this machine.")
+    return addresses
+
+
 _METADATA = tuple(ipaddress.ip_address(text) for text in ("fd00:ec2::254", "100.100.100.200", "168.63.129.16"))
 """Where clouds hand out credentials, besides the link-local addresses (AWS over IPv6, Alibaba, Azure)."""
 
@@ -65,6 +93,10 @@ def _internal(address: Address) -> bool:
 
 @lru_cache(maxsize=256)
 def _resolve(host: str) -> tuple[Address, ...]:
+    return _look_up(host)
+
+
+def _look_up(host: str) -> tuple[Address, ...]:
     with suppress(ValueError):
         return (_unmapped(ipaddress.ip_address(host)),)
     try:

@@ -135,10 +135,12 @@ def _approvals(yard: OpenYard, decision: Decision) -> tuple[Approved, ...]:
     from weighbridge.admit.approvals import case_of, standing_of
     from weighbridge.admit.people import roster_of
     from weighbridge.attest.summary import Approved
+    from weighbridge.cli.admission import heritage
     from weighbridge.store.ledger import now_rfc3339
 
-    ledger = yard.ledger()
-    stands = standing_of(ledger, case_of(ledger, decision), roster_of(ledger), now=now_rfc3339())
+    ledger, now = yard.ledger(), now_rfc3339()
+    inherited = heritage(yard, f"{decision.model_name}@{decision.revision}")
+    stands = standing_of(ledger, case_of(ledger, decision), roster_of(ledger), now=now, heritage=inherited)
     return () if stands.rejected else tuple(Approved(one.person, one.digest, one.said_at) for one in stands.approved)
 
 

@@ -41,6 +41,11 @@ _CHOICES = click.option(
     help="A TOML file with choices; a table [vllm] is for that target alone (default: deploy.choices).",
 )
 _REASON = click.option("--reason", default="", metavar="TEXT", help="Why, for the ledger.")
+_KEEP_OLD = click.option(
+    "--keep-old",
+    is_flag=True,
+    help="Leave what only older versions had: a rollback then has it at hand. Else it is removed.",
+)
 _CONTEXT = click.option("--context", default="", metavar="NAME", help="The context that kubectl uses.")
 _PLACE = click.option("--place", default="", metavar="NAME", help="Its namespace or region, where several fit.")
 
@@ -211,6 +216,7 @@ def _check_can_serve(found: Planned) -> None:
     metavar="SECONDS",
     help=f"The longest that a fetch or a start is waited for (default: {WAIT_SECONDS}).",
 )
+@_KEEP_OLD
 @_CONTEXT
 @common
 def apply_command(
@@ -224,12 +230,14 @@ def apply_command(
     reason: str,
     accept_findings: bool,
     wait_seconds: int,
+    keep_old: bool,
     context: str,
     **rest: Any,
 ) -> int:
     """Create or change a deployment: by kubectl, docker compose, or the requests of SageMaker.
 
-    What exists under its name and was not made by weighbridge is left alone.
+    Once it runs, what only older versions of it had is removed. What exists under its name and was not made by weighbridge
+    is left alone.
     """
     from weighbridge.cli.yard import OpenYard
     from weighbridge.deploy.deployments import APPLIED, PLANNED, deployments, record, recorded_of
@@ -244,10 +252,13 @@ def apply_command(
         before = deployments(ledger).get(done.key)
         record(ledger, done, actor=yard.actor)
         output.say(f"applying {done.name} to {done.target.value}: {done.reference}")
-        _platform(yard, done, context).apply(done, wait_seconds=wait_seconds)
+        platform = _platform(yard, done, context)
+        platform.apply(done, wait_seconds=wait_seconds)
         record(ledger, replace(done, kind=APPLIED), actor=yard.actor)
+        older = () if keep_old or before is None else before.traces
+        removed = platform.prune(done, older, wait_seconds=wait_seconds) if older else ()
     running = before.running if before else None
-    _told(output, "applied", done, running.reference if running else "")
+    _told(output, "applied", done, running.reference if running else "", removed)
     return 0
 
 
@@ -259,6 +270,7 @@ def apply_command(
 @_PLACE
 @_REASON
 @click.option("--wait", "wait_seconds", type=click.IntRange(1, 86_400), default=WAIT_SECONDS, metavar="SECONDS")
+@_KEEP_OLD
 @_CONTEXT
 @common
 def rollback_command(
@@ -271,9 +283,13 @@ def rollback_command(
     place: str,
     reason: str,
     wait_seconds: int,
+    keep_old: bool,
     context: str,
 ) -> int:
-    """Apply again what a deployment ran before, as it is in the ledger; a revoked revision is refused."""
+    """Apply again what a deployment ran before, as it is in the ledger; a revoked revision is refused.
+
+    Once it runs, what only the version had that is left is removed.
+    """
     from weighbridge.cli.yard import OpenYard
     from weighbridge.deploy.deployments import ROLLED_BACK, record
 
@@ -289,7 +305,9 @@ def rollback_command(
         back = replace(before, kind=ROLLED_BACK, reason=reason)
         _roll_back(yard, back, wait_seconds=wait_seconds, context=context)
         record(yard.ledger(writing=True), back, actor=yard.actor)
-    _told(output, "rolled-back", back, running.reference)
+        older = () if keep_old else found.traces
+        removed = _platform(yard, back, context).prune(back, older, wait_seconds=wait_seconds) if older else ()
+    _told(output, "rolled-back", back, running.reference, removed)
     return 0
 
 
@@ -331,7 +349,7 @@ def _found(yard: OpenYard, name: str, target: str | None, place: str) -> Deploym
 
 
 def _roll_back(yard: OpenYard, back: Recorded, *, wait_seconds: float, context: str) -> None:
-    """Files are applied again; SageMaker is told by one request to put back what it still has."""
+    """Files are applied again; SageMaker is told to put what they say back at once, without a shift of traffic by steps."""
     from weighbridge.deploy.plan import Target
 
     if back.target is not Target.SAGEMAKER:
@@ -368,7 +386,7 @@ def _sagemaker(yard: OpenYard) -> SageMaker:
     return SageMaker(watch=Watch(progress=progress))
 
 
-def _told(output: Output, event: str, done: Recorded, before: str) -> None:
+def _told(output: Output, event: str, done: Recorded, before: str, removed: tuple[str, ...] = ()) -> None:
     if output.as_json:
         output.document(
             {
@@ -381,12 +399,15 @@ def _told(output: Output, event: str, done: Recorded, before: str) -> None:
                 "revision": done.revision,
                 "before": before,
                 "reason": done.reason,
+                "removed": list(removed),
             }
         )
         return
     output.line(f"{done.target.value}: {done.name}\t{done.reference}\t{event}")
     if before and before != done.reference:
         output.say(f"it ran {before} until now")
+    for one in removed:
+        output.say(f"  removed, as only an older version had it: {one}")
 
 
 # --- status ---------------------------------------------------------------------------------------

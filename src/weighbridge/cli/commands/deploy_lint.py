@@ -105,7 +105,7 @@ def lint_command(
     """
     if explain:
         from weighbridge.cli.commands.rules import explain as explain_rule
-        from weighbridge.deploy.lint.rules import RULES
+        from weighbridge.deploy.rules import RULES
 
         return explain_rule(output, explain, RULES)
     if not paths:
@@ -115,7 +115,7 @@ def lint_command(
     accepting = Accepting.from_options(baseline)
     document = _accepted(lint(files, ", ".join(paths), facts), files, accepting)
     accepting.save(output)
-    from weighbridge.deploy.lint.rules import RULES
+    from weighbridge.deploy.rules import RULES
 
     reporting.write(output, [document], chosen or ("json" if output.as_json else "table"), file, RULES)
     return exit_code(document, fail_on)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,59 +19,12 @@ if TYPE_CHECKING:
     import threading
 
     from weighbridge.cli.yard import OpenYard
-    from weighbridge.core.config import TransferSettings
-    from weighbridge.core.ports import Source
-    from weighbridge.core.snapshot import Entry, Snapshot
     from weighbridge.drift.change import Change, Difference
-    from weighbridge.drift.side import Side
+    from weighbridge.transfer.comparing import Opened
 
 FORMATS = ("table", "json", "markdown")
 MIB = 1024 * 1024
 RENDERING = "weighbridge.cli.commands.diff:render_confined"
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """One side, and what it is inspected from where it is not sealed."""
-
-    side: Side
-    source: Source | None = None
-    snapshot: Snapshot | None = None
-    selection: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamReader:
-    """An artifact at its source as a `core.ports.RangeReader`: exactly what is asked for, through cuts."""
-
-    source: Source
-    settings: TransferSettings
-    stop: threading.Event
-    entry: Entry
-
-    @property
-    def path(self) -> str:
-        """The artifact's path."""
-        return self.entry.path
-
-    @property
-    def size_bytes(self) -> int:
-        """The artifact's announced size."""
-        return self.entry.size_bytes
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Bytes `offset` to `offset + length`, fewer at the end.
-
-        Raises:
-            SourceError, IntegrityError: they cannot be read.
-        """
-        from weighbridge.transfer.fetch import fetch
-        from weighbridge.vault.patience import Patience
-
-        buffer = bytearray(max(0, min(length, self.size_bytes - offset)))
-        patience = Patience(self.settings, self.stop, lambda _reason, _seconds: None)
-        fetch(self, self.entry, offset, memoryview(buffer), lambda _view: None, patience, self.stop)
-        return bytes(buffer)
 
 
 @click.command(
@@ -140,105 +92,33 @@ def render_confined() -> None:
 
 
 def _compare(yard: OpenYard, names: tuple[str, str], sample_bytes: int, cancelled: threading.Event) -> Difference:
-    from weighbridge.drift.compare import Options, compare
-    from weighbridge.drift.files import pair
+    from weighbridge.cli.looking import Looking
+    from weighbridge.drift.compare import Options
     from weighbridge.drift.rendering import Rendering
     from weighbridge.drift.sampling import Budget
+    from weighbridge.transfer.comparing import compare_opened
 
     old, new = (_open(yard, name, cancelled) for name in names)
-    old, new = _alike(old, new)
-    pairing = pair(old.side, new.side)
-    sides = _inspected(yard, (old, {*pairing.differing, *pairing.removed}), (new, {*pairing.touched}), cancelled)
     options = Options(Budget(sample_bytes), Rendering(RENDERING))
-    return compare(*sides, options, pairing=pairing)
+    with Looking(yard, cancelled) as looking:
+        return compare_opened(old, new, looking.inspect, options).difference
 
 
-def _open(yard: OpenYard, text: str, cancelled: threading.Event) -> _Opened:
+def _open(yard: OpenYard, text: str, cancelled: threading.Event) -> Opened:
     from weighbridge.source.opening import open_source
+    from weighbridge.transfer.comparing import open_stored, open_upstream
+    from weighbridge.vault.inspections import latest_inspection
 
     address = Address.parse(text)
     stored = address.scheme == "folder" and not Path(address.location).exists() and yard.has_ledger
     if stored and not text.startswith((".", "/", "~")):
-        return _sealed(yard, text)
+        row = yard.resolve(text)
+        store = yard.store(row.store)
+        revision = yard.open_sealed(row)
+        return open_stored(store, revision, latest_inspection(store, revision, yard.ledger()))
     name = None if address.scheme == "hf" else ModelName("local", "compared")
-    return _upstream(yard, open_source(address, yard.config, yard.http, as_name=name), cancelled)
-
-
-def _sealed(yard: OpenYard, text: str) -> _Opened:
-    from weighbridge.drift.side import Side
-    from weighbridge.vault.inspections import latest_inspection
-    from weighbridge.vault.readers import StoredReader
-
-    row = yard.resolve(text)
-    store = yard.store(row.store)
-    revision = yard.open_sealed(row)
-    inspection = latest_inspection(store, revision, yard.ledger())
-    manifest = revision.manifest
-    side = Side.of_manifest(
-        manifest, lambda path: StoredReader(store, revision.placed[path], path), inspection=inspection
-    )
-    return _Opened(side, selection=(manifest.include, manifest.exclude))
-
-
-def _upstream(yard: OpenYard, source: Source, cancelled: threading.Event) -> _Opened:
-    from weighbridge.drift.side import Side
-    from weighbridge.vault.patience import Patience
-
-    settings = yard.config.transfer
-    snapshot = Patience(settings, cancelled, lambda reason, _seconds: yard.output.say(reason)).call(source.pin)
-    entries = {entry.path: entry for entry in snapshot.entries}
-    source_name = str(snapshot.source)
-    name = f"{source_name.partition('@')[0]}@{snapshot.revision}" if snapshot.revision else source_name
-    side = Side.of_snapshot(
-        name,
-        snapshot,
-        lambda path: UpstreamReader(source, settings, cancelled, entries[path]),
-    )
-    return _Opened(side, source, snapshot)
-
-
-def _alike(old: _Opened, new: _Opened) -> tuple[_Opened, _Opened]:
-    """Where one side was brought in by a selection, the same is chosen from the other's source."""
-
-    def chosen(one: _Opened, other: _Opened) -> _Opened:
-        if one.snapshot is None or not any(other.selection):
-            return one
-        selected = one.snapshot.select(*other.selection)
-        files = {entry.path: entry for entry in selected.entries}
-        return replace(one, snapshot=selected, side=replace(one.side, files=files))
-
-    return chosen(old, new), chosen(new, old)
-
-
-def _inspected(
-    yard: OpenYard, old: tuple[_Opened, set[str]], new: tuple[_Opened, set[str]], cancelled: threading.Event
-) -> tuple[Side, Side]:
-    """Both sides with their inspections: the sealed ones, or made now of the files that changed."""
-    from weighbridge.core.finding import Inspection
-
-    if not any(opened.source is not None and paths for opened, paths in (old, new)):
-        nothing = Inspection((), "")
-        sides = [replace(one.side, inspection=one.side.inspection or nothing) for one, _ in (old, new)]
-        return sides[0], sides[1]
-    from weighbridge.cli.progress import watching
-    from weighbridge.transfer.inspecting import Inspecting
-    from weighbridge.transfer.scan import Scanner
-
-    output = yard.output
-    quiet = Output(quiet=output.quiet or output.as_json, colour=output.colour)
-    with Inspecting(yard.config.inspection) as inspecting:
-        inspecting.start()
-
-        def inspected(opened: _Opened, paths: set[str]) -> Side:
-            if opened.source is None or opened.snapshot is None:
-                return opened.side
-            entries = tuple(entry for entry in opened.snapshot.entries if entry.path in paths)
-            with watching(quiet, "inspecting") as observer:
-                scanner = Scanner(yard.config.transfer, inspecting, observer, cancelled)
-                found = scanner.inspect(opened.source, opened.snapshot, replace(opened.snapshot, entries=entries))
-            return replace(opened.side, inspection=found.inspection)
-
-        return inspected(*old), inspected(*new)
+    source = open_source(address, yard.config, yard.http, as_name=name)
+    return open_upstream(source, yard.config.transfer, cancelled, yard.output.say)
 
 
 # --- the report ----------------------------------------------------------------------------------

@@ -181,7 +181,7 @@ def _ended(process: subprocess.Popen[bytes]) -> int:
 
 
 def _show(output: Output, requests: Sequence[Recorded], file: Path, code: int) -> None:
-    from weighbridge.drift.change import plural
+    from weighbridge.core.counted import plural
 
     by_host: dict[str, list[Recorded]] = {}
     for one in requests:

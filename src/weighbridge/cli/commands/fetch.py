@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from weighbridge.cli.console import Output, duration, size
 from weighbridge.cli.loading import NodeOptions, node_options, opened_node
 from weighbridge.cli.options import cancellable, common
 from weighbridge.cli.settings import Home
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -200,6 +201,9 @@ def _become(command: list[str], environment: dict[str, str]) -> int:
     """Replaces this process, so that signals and the exit code are the engine's own."""
     sys.stdout.flush()
     sys.stderr.flush()
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        # Python ignores them, and what is ignored stays so in the engine.
+        signal.signal(number, signal.SIG_DFL)
     try:
         os.execvpe(command[0], command, environment)  # noqa: S606 (no shell is wanted)
     except OSError as error:

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from weighbridge.cli.console import Output, size
 from weighbridge.cli.options import cancellable, common
 from weighbridge.cli.settings import Home
 from weighbridge.core.canonical import JsonValue
-from weighbridge.core.errors import ConfigError
-
-if TYPE_CHECKING:
-    from weighbridge.cli.admission import Stand
-    from weighbridge.cli.yard import OpenYard
-    from weighbridge.vault.records import SealedRevision
 
 
 @click.command(
@@ -35,6 +27,8 @@ def promote_command(home: Home, output: Output, /, *, reference: str, channel: s
     """
     from weighbridge.admit.channels import check_not_revoked
     from weighbridge.cli.admission import judge_now
+    from weighbridge.cli.progress import watching
+    from weighbridge.cli.promoting import point, promote_now
     from weighbridge.cli.yard import OpenYard
 
     with OpenYard(home, output) as yard:
@@ -44,7 +38,9 @@ def promote_command(home: Home, output: Output, /, *, reference: str, channel: s
         if dry_run:
             output.say(f"{stand.case.reference} may be promoted")
             return 0
-        promoted = _promote(yard, stand)
+        quiet = Output(quiet=True, colour=output.colour) if output.as_json else output
+        with cancellable(output) as cancelled, watching(quiet, "promoting") as observer:
+            promoted = promote_now(yard, stand, observer, cancelled)
         document: dict[str, JsonValue] = {
             "model": str(promoted.manifest.model_name),
             "revision": promoted.manifest.revision,
@@ -56,7 +52,7 @@ def promote_command(home: Home, output: Output, /, *, reference: str, channel: s
             "channel": channel,
         }
         if channel:
-            _point(yard, promoted, channel, reason)
+            point(yard, promoted, channel, reason)
         if output.as_json:
             output.document(document)
             return 0
@@ -66,67 +62,3 @@ def promote_command(home: Home, output: Output, /, *, reference: str, channel: s
         if not channel:
             output.say("  no channel points to it yet: promote again with --channel NAME")
     return 0
-
-
-def _promote(yard: OpenYard, stand: Stand) -> SealedRevision:
-    from weighbridge.admit.promote import Admission, Passage, promote
-    from weighbridge.cli.progress import watching
-    from weighbridge.store.ledger import now_rfc3339
-    from weighbridge.vault.events import PROMOTED, record_ingested
-
-    judged = stand.judged
-    admission = Admission(stand.store, judged.revision, judged.facts.inspection, lambda: _records(yard, stand))
-    approved = yard.approved()
-    quiet = Output(quiet=True, colour=yard.output.colour) if yard.output.as_json else yard.output
-    with cancellable(yard.output) as cancelled, watching(quiet, "promoting") as observer:
-        passage = Passage(yard.key, yard.trusted, observer, cancelled, now_rfc3339())
-        promoted = promote(admission, approved, passage)
-    decision = stand.decision
-    record_ingested(
-        yard.ledger(writing=True),
-        approved,
-        promoted,
-        actor=yard.actor,
-        kind=PROMOTED,
-        more={
-            "from": stand.store.address,
-            "decision_digest": decision.digest,
-            "policy_digest": decision.policy_digest,
-            "approved_by": [word.person for word in stand.standing.approved],
-            "own_approval": any(word.own for word in stand.standing.approved),
-        },
-    )
-    return promoted
-
-
-def _records(yard: OpenYard, stand: Stand) -> dict[str, bytes]:
-    """What goes along: decision, approvals, attestations, bills of materials, and how it was derived."""
-    from weighbridge.attest.bom import FORMATS, write
-    from weighbridge.attest.remediation import REMEDIATION
-    from weighbridge.cli.admission import envelopes
-    from weighbridge.cli.commands.attest import make_attestations
-    from weighbridge.cli.commands.bom import gather_facts
-    from weighbridge.remediate.derived import KIND
-    from weighbridge.vault.records import read_record
-    from weighbridge.vault.remediated import remediation_key
-
-    revision, inspection = stand.judged.revision, stand.judged.facts.inspection
-    decided = f"decisions/{stand.decision.digest}.json"
-    records = {decided: stand.decision.to_bytes(), **envelopes(yard.ledger(), stand.standing)}
-    made, _ = make_attestations(yard, (stand.store, revision, inspection), "all")
-    records.update({one.record: one.envelope for one in made})
-    facts = gather_facts(yard, stand.store, revision, inspection)
-    try:
-        records.update({name: write(facts, form) for form, name in FORMATS.items()})
-    except ConfigError as error:
-        yard.output.say(f"  without a bill of materials: {error.message}")
-    if revision.manifest.origin.kind == KIND:
-        records[REMEDIATION] = read_record(stand.store, remediation_key(revision))
-    return records
-
-
-def _point(yard: OpenYard, promoted: SealedRevision, channel: str, reason: str) -> None:
-    from weighbridge.cli.channeling import channels_of
-
-    manifest = promoted.manifest
-    channels_of(yard).point(manifest.model_name, channel, manifest.revision, manifest.digest, reason=reason)

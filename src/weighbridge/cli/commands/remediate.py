@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +13,7 @@ from weighbridge.cli.console import Output, duration, size
 from weighbridge.cli.options import cancellable, common
 from weighbridge.cli.settings import Home
 from weighbridge.core.canonical import JsonValue
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import ConfigError, FormatError, InspectError, MissingShard, NothingCollected
 from weighbridge.core.finding import Inspection
 

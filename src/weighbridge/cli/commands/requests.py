@@ -268,13 +268,25 @@ def _described(request: Request) -> list[str]:
     ]
     if asking.note:
         lines.append(f"reason: {asking.note}")
-    lines += [f"{name}: {value}" for name, value in asking.evidence.items()]
+    for name, value in asking.evidence.items():
+        lines += _shown(name, value)
     if word is not None:
         said = "accepted" if word.accepts else "declined"
         lines.append(f"{said} by {word.person} at {word.at[:16]}" + (f": {word.reason}" if word.reason else ""))
     if request.done_revision:
         lines.append(f"done at {request.done_at[:16]}: {request.wanted} is {request.done_revision}")
     return lines
+
+
+def _shown(name: str, value: JsonValue) -> list[str]:
+    """A piece of evidence: a line, or one for each part of it."""
+    if isinstance(value, list):
+        return [f"{name}:", *(f"  {_flat(one)}" for one in value)] if value else []
+    return [f"{name}: {_flat(value)}"]
+
+
+def _flat(value: JsonValue) -> str:
+    return "  ".join(str(one) for one in value.values() if one != "") if isinstance(value, dict) else str(value)
 
 
 def _often(request: Request) -> str:

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ from weighbridge.cli.options import (
     severity_code,
 )
 from weighbridge.cli.settings import Home
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import InspectError
 from weighbridge.core.names import Address, ModelName
 
