@@ -34,8 +34,10 @@ image = "registry.example/vllm/vllm-openai@sha256:{DIGEST}"
 engine_version = "0.33.0"
 namespace = "models"
 """
-KUBECTL = f"""#!{sys.executable}
-import json, os, pathlib, sys, yaml
+KUBECTL = f"""#!{sys.executable} -SE
+import json, os, pathlib, sys
+sys.path.append({str(Path(yaml.__file__).parent.parent)!r})
+import yaml
 state = pathlib.Path(os.environ["CLUSTER"])
 objects = json.loads(state.read_text()) if state.exists() else {{}}
 words = sys.argv[1:]
@@ -44,7 +46,7 @@ with open(os.environ["CLUSTER"] + ".log", "a") as log:
 if os.environ.get("CLUSTER_DOWN"):
     sys.exit("Unable to connect to the server")
 key = lambda one: f"{{one['kind']}}/{{one['metadata']['name']}}"
-given = [one for one in yaml.safe_load_all(sys.stdin.read()) if one] if "-" in words else []
+given = [one for one in yaml.load_all(sys.stdin, Loader=yaml.CSafeLoader) if one] if "-" in words else []
 if words[0] == "apply":
     for one in given:
         if one["kind"] == "Deployment":
@@ -230,18 +232,30 @@ def test_apply_rollback_and_delete_follow_the_ledger(depot: Depot) -> None:
     (row,) = status["deployments"]
     assert (row["state"], row["standing"], row["reason"]) == ("applied", "current", "TICKET-7")
 
+    of_first = set(depot.cluster.objects)
+    depot.cluster.put("ConfigMap", "somebody-elses")
     changed = depot("apply", "acme/words", *vllm, "--replicas", "2", "--json").json
     assert changed["before"] == f"acme/words@{first}"
-    depot("apply", "acme/words", *vllm, "--replicas", "2")
     assert depot.cluster.model("talks") == second
+    of_two = {*of_first, "PodDisruptionBudget/talks"}
+    assert set(depot.cluster.objects) == {*of_two, "ConfigMap/somebody-elses"}
+    assert changed["removed"] == []
+    alone = depot("apply", "acme/words", *vllm, "--json").json
+    assert alone["removed"] == ["PodDisruptionBudget talks"]
+    assert depot.cluster.calls[-2].startswith("rollout status")
+    assert set(depot.cluster.objects) == {*of_first, "ConfigMap/somebody-elses"}
+    depot("apply", "acme/words", *vllm)
 
+    depot("rollback", "talks", "--keep-old")
+    assert set(depot.cluster.objects) == {*of_two, "ConfigMap/somebody-elses"}
     depot("rollback", "talks", "--reason", "answers in Latin")
     assert depot.cluster.model("talks") == first
+    assert set(depot.cluster.objects) == {*of_first, "ConfigMap/somebody-elses"}
     assert "nothing that talks ran before" in depot("rollback", "talks", code=3).err
     assert depot.row("talks")["revision"] == first
 
     depot("delete", "talks")
-    assert depot.cluster.objects == {}
+    assert set(depot.cluster.objects) == {"ConfigMap/somebody-elses"}
     assert depot.row("talks")["state"] == "deleted"
     assert depot("delete", "talks").out == ""
 

@@ -57,9 +57,9 @@ from weighbridge.deploy.sizing import (
     startup_seconds,
 )
 from weighbridge.deploy.targets import compose, kserve, lmi, tgi, vllm
-from weighbridge.deploy.targets.arguments import REFUSED
+from weighbridge.deploy.targets.arguments import REFUSED, check_arguments
 from weighbridge.deploy.targets.pods import PodOptions
-from weighbridge.deploy.targets.vllm_arguments import NAMES
+from weighbridge.deploy.targets.vllm_arguments import RELEASES, arguments_of
 from weighbridge.serve.loading.engine import OFFLINE, asks_for_remote_code
 
 DIGEST = "sha256:" + "a" * 64
@@ -579,7 +579,8 @@ def test_vllm_is_given_arguments_that_it_knows() -> None:
     for name in ("vllm-r1", "kserve-r1", "vllm-cpu"):
         [engine] = containers(PLANS[name], fetch=False)
         given_names = [word.removeprefix("--") for word in engine["args"] if word.startswith("--")]
-        assert set(given_names) <= NAMES
+        for release in RELEASES:
+            assert set(given_names) <= release.names - release.deprecated, release.release
         assert engine["args"][engine["args"].index("--load-format") + 1] == "safetensors"
         assert engine["args"][0].startswith("/models/")
 
@@ -614,6 +615,17 @@ def test_a_load_that_nothing_proves_is_a_finding() -> None:
     [service] = of_kind(PLANS["kserve-uri-r1"], "InferenceService")
     assert service["spec"]["predictor"]["model"]["storageUri"] == R1.prefix
     assert R1.prefix.endswith(f"/{R1.revision}/")
+
+
+def test_what_costs_is_counted_for_690_gb() -> None:
+    three = {one.what: one.quantity for one in of_vllm(R1, gpus=8, gpu="h200", replicas=3).cost_drivers}
+    assert (three["devices"], three["device hours"], three["volume"]) == ("24 x h200", "576 a day", "2124 GiB")
+    assert (three["storage in the store"], three["reads from the store"]) == ("690.0 GB", "2070.0 GB")
+    assert three["an update"] == "8 x h200 and 708 GiB"
+    one = {one.what: one.quantity for one in of_vllm(R1, gpus=8, gpu="h200", in_place=True).cost_drivers}
+    assert "an update" not in one
+    host = {one.what: one.quantity for one in PLANS["compose-r1"].cost_drivers}
+    assert host["an update"] == "708 GiB"
 
 
 def test_the_same_is_rendered_for_the_same_and_a_plan_is_one_json_document() -> None:
@@ -725,6 +737,10 @@ def test_arguments_that_would_undo_the_deployment_are_refused_in_every_spelling(
         ("--load-f", "pt"),
         ("--rev", "main"),
         ("-tp", "4"),
+        ("-sc", '{"model": "other/model"}'),
+        ("-sc.model", "other/model"),
+        ("-s", "{}"),
+        ("--structured-outputs-config.reasoning_parser_plugin", "/tmp/x.py"),
     ],
 )
 def test_shortened_and_nested_arguments_are_refused_too(arguments: tuple[str, ...]) -> None:
@@ -740,6 +756,45 @@ def test_ordinary_arguments_are_passed_on_and_unknown_ones_are_not() -> None:
         of_vllm(arguments=("--gpu-memory-utilisation", "0.9"))
     with pytest.raises(ConfigError, match="takes no arguments"):
         RENDERED["lmi"](TINY, {"arguments": ("--x",)})
+
+
+def test_an_argument_is_weighed_by_the_release_that_gets_it() -> None:
+    assert [arguments_of(version).release for version in ("0.30.0", "0.32.1", "0.33.0", "1.2", "")] == [
+        *("0.32.0", "0.32.0", "0.33.0", "0.33.0", "0.33.0"),
+    ]
+    of_vllm(arguments=("-cc.mode", "none", "-O3", "-q=awq", "--disable-prefix-caching"))
+    with pytest.raises(ConfigError, match=r"0\.32\.0 knows no") as refused:
+        of_vllm(arguments=("--disable-prefix-caching",), engine_version="0.32.0")
+    assert refused.value.hint == "vLLM 0.33.0 does."
+
+
+@each(
+    "engine, arguments",
+    [
+        ("tgi", ("--ngrok", "--ngrok-authtoken", "x")),
+        ("tgi", ("--lora-adapters", "other/adapter")),
+        ("tgi", ("--tokenizer-config-path", "/tmp/x.json")),
+        ("tgi", ("--usage-stats", "on")),
+        ("tgi", ("-p", "80")),
+        ("sglang", ("--speculative-draft-model-path", "other/model")),
+        ("sglang", ("--custom-weight-loader", "os.system")),
+        ("sglang", ("--forward-hooks", "[]")),
+        ("sglang", ("--tp", "4")),
+        ("llama.cpp", ("-hf", "other/model")),
+        ("llama.cpp", ("-hfr", "other/model")),
+        ("llama.cpp", ("--model-draft", "/tmp/x.gguf")),
+        ("llama.cpp", ("--rpc", "10.0.0.1:50052")),
+    ],
+)
+def test_what_other_engines_call_it_is_refused_too(engine: str, arguments: tuple[str, ...]) -> None:
+    with pytest.raises((Denied, ConfigError)):
+        check_arguments(engine, arguments)
+
+
+def test_ordinary_arguments_of_other_engines_are_taken() -> None:
+    check_arguments("tgi", ("--max-input-tokens", "1024", "--max-batch-prefill-tokens", "2048", "--quantize", "fp8"))
+    check_arguments("sglang", ("--mem-fraction-static", "0.8", "--tokenizer-mode", "auto", "--random-seed", "-1"))
+    check_arguments("llama.cpp", ("--threads", "8", "--parallel", "2", "--temp", "0.5"))
 
 
 @each(
@@ -844,7 +899,7 @@ def test_dollars_and_percent_signs_stay_what_they_are() -> None:
     assert '--root-path "/a$$HOME%%h\\"b c"' in unit.text
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.text(max_size=30), max_size=4), st.text(max_size=20))
 def test_words_of_an_operator_stay_words_in_every_file(arguments: list[str], reason: str) -> None:
     given_words = ("--root-path", *arguments)

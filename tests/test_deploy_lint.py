@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib
 import json
+import sys
 import tempfile
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from tests.support.cases import each
 from tests.support.deployment_corpus import PAIRS, TOKEN, Pair, bucket, compose_file, pod, policy, template
 from tests.support.loading import Depot
+from tests.support.policy_corpus import POLICY_PAIRS, UNKNOWN
 from tests.support.public_deployments import PUBLISHED, Published
 from weighbridge.cli.commands.deploy_lint import lint_command
 from weighbridge.core.errors import ConfigError
@@ -22,6 +24,9 @@ from weighbridge.core.finding import Severity, Verdict
 from weighbridge.core.names import ModelName
 from weighbridge.deploy.deployable import Deployable
 from weighbridge.deploy.lint import RULES, Approved, inspect_files, lint_files
+from weighbridge.deploy.rules import OF_RENDERING
+from weighbridge.deploy.rules import RULES as EVERY_RULE
+from weighbridge.inspectors.rule import Rule
 
 
 def rules_of(files: dict[str, str], facts: Approved | None = None) -> set[str]:
@@ -29,14 +34,37 @@ def rules_of(files: dict[str, str], facts: Approved | None = None) -> set[str]:
     return {one.rule for one in lint_files(_bytes(files), facts)}
 
 
-@each("pair", PAIRS, ids=lambda pair: f"{pair.rule}: {pair.name}")
+@each("pair", [*PAIRS, *POLICY_PAIRS], ids=lambda pair: f"{pair.rule}: {pair.name}")
 def test_each_rule_finds_the_mistake_and_not_its_remedy(pair: Pair) -> None:
     assert pair.rule in rules_of(pair.bad, pair.facts)
     assert pair.rule not in rules_of(pair.good, pair.facts)
 
 
 def test_every_rule_has_its_cases() -> None:
-    assert set(RULES) == {pair.rule for pair in PAIRS}
+    assert set(RULES) == {pair.rule for pair in (*PAIRS, *POLICY_PAIRS)}
+
+
+@each("name", UNKNOWN)
+def test_what_only_the_deployment_knows_is_told_and_never_fine(name: str) -> None:
+    opened, said = (inspect_files(_bytes(files)) for files in UNKNOWN[name])
+    assert {one.rule for one in opened.findings} == {"deploy-not-read"}
+    assert opened.verdict is Verdict.UNKNOWN
+    assert said.verdict is Verdict.CLEAN, said.findings
+
+
+def test_every_rule_of_deployments_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    found = {
+        one.id
+        for name in list(sys.modules)
+        if name.startswith("weighbridge.deploy.")
+        for one in vars(sys.modules[name]).values()
+        if isinstance(one, Rule)
+    }
+    assert found == set(EVERY_RULE)
+    assert {"deploy-sagemaker-disk-too-small", "deploy-model-configures-engine"} <= OF_RENDERING
+    for rule in sorted(OF_RENDERING):
+        assert run("--explain", rule) == 0
+        assert rule in capsys.readouterr().out
 
 
 @each("one", PUBLISHED, ids=lambda one: f"{one.name} ({one.file})")
@@ -146,7 +174,41 @@ def nested(depth: int, opening: str, closing: str) -> str:
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
 )
+MANY = 5_000
 HOSTILE = {
+    "statements.json": json.dumps(
+        {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:Get*", "Resource": "*"}] * MANY}
+    ),
+    "holes.json": json.dumps({"Statement": [{"Effect": "Allow", "Action": "${" * 30_000, "Resource": "*"}]}),
+    "conditions.json": json.dumps(
+        {
+            "Resources": {
+                "M": {
+                    "Type": "AWS::SageMaker::Model",
+                    "Properties": {"EnableNetworkIsolation": {"Fn::If": ["C0", 1, 0]}},
+                }
+            },
+            "Conditions": {f"C{n}": {"Fn::And": [{"Condition": f"C{n + 1}"}] * 10} for n in range(200)},
+        }
+    ),
+    "roles.json": json.dumps(
+        {
+            "Resources": {
+                f"R{n}": {
+                    "Type": "AWS::IAM::Policy",
+                    "Properties": {
+                        "Roles": ["model"],
+                        "PolicyName": "model",
+                        "PolicyDocument": {"Statement": [{"Effect": "Deny", "Action": "${X}", "Resource": "*"}]},
+                    },
+                }
+                for n in range(300)
+            }
+        }
+    ),
+    "locals.tf": "locals {\n  a0 = [1, 1, 1]\n"
+    + "".join(f"  a{n} = [{', '.join([f'local.a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+    + '}\nresource "aws_sagemaker_model" "m" {\n  tags = local.a11\n  enable_network_isolation = var.x\n}\n',
     "bomb.yaml": BOMB,
     "deep.yaml": nested(50_000, "[", "]"),
     "deep.json": nested(50_000, "[", "]"),

@@ -404,7 +404,7 @@ PUBLISHED: tuple[Published, ...] = (
         "cloudformation, hosting",
         "hosting.yaml",
         "Description: hosting\nResources:\n  EndpointConfig:\n    Type: AWS::SageMaker::EndpointConfig\n    Properties:\n      ProductionVariants:\n        - InitialInstanceCount: 1\n          InstanceType: ml.t2.large\n          ModelName: !GetAtt Model.ModelName\n          VariantName: all\n  Model:\n    Type: AWS::SageMaker::Model\n    Properties:\n      PrimaryContainer: {Image: !Ref Image}\n      ExecutionRoleArn: !GetAtt ExecutionRole.Arn\n",
-        "no-network-isolation no-vpc no-kms",
+        "no-network-isolation no-vpc no-kms not-read",
     ),
     # --- none of lint's business, or honest
     Published(

@@ -75,6 +75,8 @@ class SageMakerServer:
         self.requests: list[tuple[str, str, dict[str, Any]]] = []
         self.fate = "ok"
         self.polls = 2
+        self.throttle = 0
+        """So many of the next requests are refused for being too many."""
         self.refuse_after: int | None = None
         """After so many changing requests all further ones are refused, as where a caller was killed."""
 
@@ -141,6 +143,9 @@ class SageMakerServer:
         wrong = self._specs[service].violations(operation, request)
         if wrong:
             raise invalid("; ".join(str(one) for one in wrong))
+        if self.throttle > 0:
+            self.throttle -= 1
+            raise Refused("ThrottlingException", "Rate exceeded")
         changes = operation.startswith(CHANGING)
         if changes and self.refuse_after is not None and len(self.changes()) >= self.refuse_after:
             raise Refused("AccessDeniedException", f"not authorized to perform {operation}")
@@ -388,6 +393,10 @@ class SageMakerServer:
         policy_arn = f"arn:aws:autoscaling:{REGION}:{ACCOUNT}:scalingPolicy:0:policyName/{request['PolicyName']}"
         self.policies[request["ResourceId"], request["PolicyName"]] = {**request, "PolicyARN": policy_arn}
         return {"PolicyARN": policy_arn, "Alarms": []}
+
+    def do_delete_scaling_policy(self, request: dict[str, Any]) -> None:
+        if self.policies.pop((request["ResourceId"], request["PolicyName"]), None) is None:
+            raise Refused("ObjectNotFoundException", "no such scaling policy")
 
     def do_describe_scaling_policies(self, request: dict[str, Any]) -> dict[str, Any]:
         found = [

@@ -7,6 +7,7 @@ Rules:
 - what is found under a name is compared with what that name stands for: a difference is an error, never taken over;
 - an update is SageMaker's own (blue/green, alarms); a rollback is one UpdateEndpoint to the configuration before, at once and
   without alarms, because what is in service is what is to be left;
+- once a version serves, what only older ones had is taken away: it follows from the record, and a rollback makes it again;
 - waiting is bounded, and ending to wait undoes nothing.
 """
 
@@ -30,11 +31,14 @@ from weighbridge.core.names import ModelName
 from weighbridge.deploy.applying import Part
 from weighbridge.deploy.aws_calls import Answer, Aws
 from weighbridge.deploy.deployments import Recorded
+from weighbridge.deploy.plan import RenderedFile
+from weighbridge.deploy.sagemaker_removal import remove_owned, remove_policies
 from weighbridge.deploy.sagemaker_state import (
     BROKEN,
     CLOUDWATCH,
     MOVING,
     SAGEMAKER,
+    SCALING,
     EndpointState,
     alarm_tags,
     heads_for,
@@ -59,9 +63,19 @@ from weighbridge.deploy.targets.sagemaker_requests import (
 )
 from weighbridge.deploy.targets.sagemaker_rules import RULES
 
-__all__ = ["EndpointState", "Outcome", "SageMaker", "Watch", "apply", "check_plan", "delete", "rollback", "status"]
+__all__ = [
+    "EndpointState",
+    "Outcome",
+    "SageMaker",
+    "Watch",
+    "apply",
+    "check_plan",
+    "delete",
+    "prune",
+    "rollback",
+    "status",
+]
 
-SCALING: Final = "application-autoscaling"
 _NEVER_WORK: Final = frozenset(rule.id for rule in RULES)
 
 Progress = Callable[[str, float], None]
@@ -73,6 +87,7 @@ class Watch:
     """How a change is waited for."""
 
     poll_seconds: float = 15.0
+    """Between two questions; the first ones follow sooner, from a second on."""
     timeout_seconds: float = 4 * 3600.0
     settle_seconds: float = 60.0
     """How long an answer that shows no change yet is not believed."""
@@ -109,9 +124,16 @@ class SageMaker:
     def rollback(
         self, deployment: Recorded, *, may_serve: Callable[[ModelName, str], None], wait_seconds: float
     ) -> Outcome:
-        """Puts what was in service before back, by one request; `deployment` is any record of the name."""
+        """Puts the recorded deployment back in service at once; what of it was taken away is made again."""
         aws = self._aws_of(deployment.place)
-        return rollback(deployment.name, aws, may_serve=may_serve, watch=self._waiting(wait_seconds))
+        to = _recorded_requests(deployment)
+        return rollback(deployment.name, aws, may_serve=may_serve, to=to, watch=self._waiting(wait_seconds))
+
+    def prune(
+        self, deployment: Recorded, older: Sequence[RenderedFile] = (), *, wait_seconds: float = 0.0
+    ) -> tuple[str, ...]:
+        """As `Platform.prune`; what is this deployment's is told by tags and not by files."""
+        return prune(_recorded_requests(deployment), self._aws_of(deployment.place)).done
 
     def status(self, deployment: Recorded) -> tuple[Part, ...]:
         """As `Platform.status`."""
@@ -162,7 +184,8 @@ def apply(requests: Requests, aws: Aws, watch: Watch | None = None) -> Outcome:
     if missing := requests.missing():
         raise ConfigError(
             f"not said, and needed to apply: {', '.join(missing)}",
-            hint="Say execution_role, subnets, security_groups and kms_key, or hand the rendered template to CloudFormation.",
+            hint="Say execution_role (apply makes no roles), subnets, security_groups and kms_key, or hand the rendered "
+            "template to CloudFormation.",
         )
     check_requests(requests)
     present = _own_endpoint(aws, requests.name)
@@ -180,16 +203,18 @@ def rollback(
     aws: Aws,
     *,
     may_serve: Callable[[ModelName, str], None],
+    to: Requests | None = None,
     watch: Watch | None = None,
 ) -> Outcome:
-    """Puts the configuration before back in service, by one request, and waits until it is.
+    """Puts what was in service before back, at once, by one update, and waits until it is.
 
-    `may_serve` raises if that configuration's revision is not to be used any more.
+    `to` is what that was, as it is on record: what of it is gone is made again. Without it, it is the configuration that the
+    one in service says it replaced. `may_serve` raises if its revision is not to be used any more.
 
     Raises:
         NothingCollected: there is no such endpoint, or no configuration before.
         Denied: it is not this deployment's; Revoked or what else `may_serve` raises.
-        Busy, WeighbridgeError: as `apply`.
+        Busy, IntegrityError, WeighbridgeError: as `apply`.
     """
     found = _own_endpoint(aws, name)
     if found is None:
@@ -197,6 +222,29 @@ def rollback(
     if str(found["EndpointStatus"]) in MOVING:
         raise Busy(f"{name} is {found['EndpointStatus']}", hint="SageMaker takes no other change until that has ended.")
     current = str(found["EndpointConfigName"])
+    done: list[str] = []
+    if to is None:
+        previous = _replaced(aws, name, current, may_serve)
+    else:
+        previous = to.config_name
+        model, revision = to.reference
+        may_serve(ModelName.parse(model), revision)
+        check_requests(to)
+        _ensure(aws, "Model", to.model, done)
+        _ensure(aws, "EndpointConfig", to.config, done)
+        for alarm in to.alarms:
+            _put_alarm(aws, to, alarm, {}, done)
+    if previous != current:
+        aws.call(SAGEMAKER, "UpdateEndpoint", _at_once(aws, name, previous))
+        done.append(f"{name} serves {previous} again, and {current} no more")
+    _wait(aws, name, watch or Watch(), config=previous)
+    if to is not None:
+        _scale(aws, to, done)
+    return Outcome(status(name, aws), tuple(done))
+
+
+def _replaced(aws: Aws, name: str, current: str, may_serve: Callable[[ModelName, str], None]) -> str:
+    """The configuration that the one in service says it replaced."""
     previous = tags(aws, _config_arn(aws, current)).get(REPLACED_TAG, "")
     if not previous:
         raise NothingCollected(f"nothing was in service of {name} before {current}", hint="Apply another revision.")
@@ -204,21 +252,22 @@ def rollback(
     if said.get(OWNER_TAG) != name:
         raise Denied(f"the configuration {previous} is not of the deployment {name}", rules=("not-ours",))
     may_serve(ModelName.parse(said.get(MODEL_TAG, "")), said.get(REVISION_TAG, ""))
+    return previous
+
+
+def _at_once(aws: Aws, name: str, config: str) -> dict[str, object]:
+    """The request that puts a configuration in service without waiting and without alarms."""
+    routing = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}
     request: dict[str, object] = {
         "EndpointName": name,
-        "EndpointConfigName": previous,
+        "EndpointConfigName": config,
         "DeploymentConfig": {
-            "BlueGreenUpdatePolicy": {
-                "TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0},
-                "TerminationWaitInSeconds": 0,
-            }
+            "BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing, "TerminationWaitInSeconds": 0}
         },
     }
     if _scaling_target(aws, name) is not None:
         request["RetainAllVariantProperties"] = True
-    aws.call(SAGEMAKER, "UpdateEndpoint", request)
-    _wait(aws, name, watch or Watch(), config=previous)
-    return Outcome(status(name, aws), (f"{name} serves {previous} again, and {current} no more",))
+    return request
 
 
 def delete(name: str, aws: Aws, watch: Watch | None = None) -> Outcome:
@@ -241,22 +290,29 @@ def delete(name: str, aws: Aws, watch: Watch | None = None) -> Outcome:
             aws.call(SAGEMAKER, "DeleteEndpoint", {"EndpointName": name})
         _wait(aws, name, watch, config="")
         done.append(f"the endpoint {name}")
-    kept: list[str] = []
-    for what, listing, member in (
-        ("EndpointConfig", "ListEndpointConfigs", "EndpointConfigs"),
-        ("Model", "ListModels", "Models"),
-    ):
-        for one in list(aws.pages(SAGEMAKER, listing, {"NameContains": name}, member)):
-            own_name = str(one[f"{what}Name"])
-            if not own_name.startswith(f"{name}-"):
-                continue
-            if tags(aws, str(one[f"{what}Arn"])).get(OWNER_TAG) != name:
-                kept.append(own_name)
-                continue
-            aws.find(SAGEMAKER, f"Delete{what}", {f"{what}Name": own_name})
-            done.append(f"the {'configuration' if what == 'EndpointConfig' else 'model'} {own_name}")
-    _delete_alarms(aws, name, done, kept)
-    return Outcome(EndpointState(name, "Absent"), tuple(done), tuple(kept))
+    removed, kept = remove_owned(name, aws)
+    return Outcome(EndpointState(name, "Absent"), (*done, *removed), tuple(kept))
+
+
+def prune(requests: Requests, aws: Aws) -> Outcome:
+    """Takes away what only older versions of an endpoint had: configurations, models, alarms and policies that carry its tag.
+
+    Raises:
+        Busy: the endpoint does not serve what was requested; nothing was removed.
+        Denied: it is not this deployment's. WeighbridgeError: the service refused.
+    """
+    found = _own_endpoint(aws, requests.name)
+    if found is None or not _serves(found, requests.config_name):
+        now = "Absent" if found is None else str(found["EndpointStatus"])
+        raise Busy(
+            f"{requests.name} is {now} and does not serve {requests.config_name}",
+            hint="What older versions had was left. Apply again when the endpoint is in service.",
+        )
+    alarms = (str(one["AlarmName"]) for one in (*requests.alarms, *requests.wake_alarms))
+    keep = {requests.config_name, str(requests.model["ModelName"]), *alarms}
+    policies = remove_policies(requests, aws)
+    removed, kept = remove_owned(requests.name, aws, keep=keep)
+    return Outcome(status(requests.name, aws), (*policies, *removed), tuple(kept))
 
 
 def _recorded_requests(deployment: Recorded) -> Requests:
@@ -387,22 +443,9 @@ def _scaling_target(aws: Aws, name: str) -> Answer | None:
     return found
 
 
-def _delete_alarms(aws: Aws, name: str, done: list[str], kept: list[str]) -> None:
-    own = []
-    for one in list(aws.pages(CLOUDWATCH, "DescribeAlarms", {"AlarmNamePrefix": f"{name}-"}, "MetricAlarms")):
-        alarm = str(one["AlarmName"])
-        if alarm_tags(aws, str(one["AlarmArn"])).get(OWNER_TAG) == name:
-            own.append(alarm)
-        else:
-            kept.append(alarm)
-    if own:
-        aws.call(CLOUDWATCH, "DeleteAlarms", {"AlarmNames": own})
-        done += [f"the alarm {one}" for one in own]
-
-
 def _wait(aws: Aws, name: str, watch: Watch, *, config: str) -> None:
     """Returns when the endpoint serves a configuration, or is gone where none is named."""
-    begun, moved = watch.clock(), False
+    begun, moved, pause = watch.clock(), False, 1.0
     while True:
         found = aws.find(SAGEMAKER, "DescribeEndpoint", {"EndpointName": name})
         now = "Absent" if found is None else str(found["EndpointStatus"])
@@ -423,7 +466,8 @@ def _wait(aws: Aws, name: str, watch: Watch, *, config: str) -> None:
                 f"{name} is still {now} after {waited:.0f} s",
                 hint="Nothing was undone: it goes on. `weighbridge deploy status` tells how it ends.",
             )
-        watch.sleep(watch.poll_seconds)
+        watch.sleep(min(pause, watch.poll_seconds))
+        pause *= 2
 
 
 def _serves(found: Answer, config: str) -> bool:

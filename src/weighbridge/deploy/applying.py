@@ -11,9 +11,11 @@ Rules:
 from __future__ import annotations
 
 import json
+import re
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -65,6 +67,13 @@ class Platform(Protocol):
 
     def delete(self, deployment: Recorded) -> None:
         """Removes it; parts that are gone are no error. Its files may be more than those that run. Raises as `apply`."""
+        ...
+
+    def prune(self, deployment: Recorded, older: Sequence[RenderedFile], *, wait_seconds: float) -> tuple[str, ...]:
+        """Removes what `older` files have and the deployment's do not, once what they make is ready; what was removed.
+
+        Only what carries the deployment's name as its own is removed. Raises as `apply`.
+        """
         ...
 
 
@@ -133,6 +142,39 @@ class Kubernetes:
         for file in reversed(files):
             self._run([*self._kubectl, "delete", "--ignore-not-found", "-f", "-"], file.text, 3 * SECONDS)
 
+    def prune(self, deployment: Recorded, older: Sequence[RenderedFile], *, wait_seconds: float) -> tuple[str, ...]:
+        """As `Platform.prune`; namespaces stay."""
+        kept = {_key(one) for file in _manifests(deployment) for one in _documents(file)}
+        gone = {
+            _key(one): one
+            for file in older
+            if file.name.endswith(".yaml")
+            for one in _documents(file)
+            if one.get("kind") != "Namespace" and _key(one) not in kept
+        }
+        there = [one for one in self._get(_file(gone.values())) if _is_ours(one, deployment)] if gone else []
+        if not there:
+            return ()
+        self._wait_ready(deployment, wait_seconds)
+        found = [gone[_key(one)] for one in there if _key(one) in gone]
+        self._run([*self._kubectl, "delete", "--ignore-not-found", "-f", "-"], _file(found).text, 3 * SECONDS)
+        return tuple(f"{one.get('kind')} {_text(one, 'metadata', 'name')}" for one in found)
+
+    def _wait_ready(self, deployment: Recorded, seconds: float) -> None:
+        """Returns when what was applied runs: until then what ran before may be needed."""
+        until = f"--timeout={seconds:.0f}s"
+        for file in _manifests(deployment):
+            for one in _documents(file):
+                name, where = _text(one, "metadata", "name"), _text(one, "metadata", "namespace") or "default"
+                if one.get("kind") == "Deployment":
+                    words = ["rollout", "status", until, "--namespace", where, f"deployment/{name}"]
+                elif one.get("kind") in ("InferenceService", "LLMInferenceService"):
+                    kind = str(one.get("kind")).lower()
+                    words = ["wait", "--for", "condition=Ready", until, "--namespace", where, f"{kind}/{name}"]
+                else:
+                    continue
+                self._run([*self._kubectl, *words], "", seconds + SECONDS)
+
     def _get(self, file: RenderedFile) -> list[Mapping[str, object]]:
         said = self._run([*self._kubectl, "get", "--ignore-not-found", "-o", "json", "-f", "-"], file.text, SECONDS)
         if not said.strip():
@@ -146,8 +188,7 @@ class Kubernetes:
 
     def _check_ours(self, file: RenderedFile, deployment: Recorded) -> None:
         for one in self._get(file):
-            manager, instance = _text(one, "metadata", "labels", MANAGED_BY), _text(one, "metadata", "labels", INSTANCE)
-            if manager != WEIGHBRIDGE or instance != deployment.name:
+            if not _is_ours(one, deployment):
                 what = f"{one.get('kind')} {_text(one, 'metadata', 'name')}"
                 raise Denied(
                     f"{what} is there already, and is not part of this deployment",
@@ -181,6 +222,18 @@ class Compose:
         self._check_ours(deployment)
         self._run(self._compose(deployment, "down", "--remove-orphans"), "", 3 * SECONDS)
         (self._folder / deployment.name / MARK).unlink(missing_ok=True)
+
+    def prune(self, deployment: Recorded, older: Sequence[RenderedFile], *, wait_seconds: float) -> tuple[str, ...]:
+        """As `Platform.prune`: files of older versions; their containers went with `apply`."""
+        kept = {file.name for file in deployment.files}
+        removed = []
+        # Names on record may be numbered (`001-compose.yaml`), as those of `Deployment.traces` are.
+        for name in sorted({re.sub(r"\A\d{3}-", "", file.name) for file in older} - kept):
+            path = self._folder / deployment.name / plain_name(name)
+            if path.is_file() and not path.is_symlink():
+                path.unlink()
+                removed.append(f"file {name}")
+        return tuple(removed)
 
     def _compose(self, deployment: Recorded, *words: str) -> list[str]:
         return ["docker", "compose", "--project-name", deployment.name, *words]
@@ -242,11 +295,30 @@ def _manifests(deployment: Recorded) -> Iterator[RenderedFile]:
     yield from sorted((file for file in deployment.files if file.name.endswith(".yaml")), key=lambda file: file.name)
 
 
-def _documents(file: RenderedFile) -> list[Mapping[str, object]]:
+def _documents(file: RenderedFile) -> tuple[Mapping[str, object], ...]:
     try:
-        return [one for one in yaml.safe_load_all(file.text) if isinstance(one, dict)]
+        return _loaded(file.text)
     except yaml.YAMLError as error:
         raise ConfigError(f"'{file.name}' of the deployment is no YAML") from error
+
+
+@lru_cache(maxsize=64)
+def _loaded(text: str) -> tuple[Mapping[str, object], ...]:
+    """The documents of a text, which one command looks at several times."""
+    return tuple(one for one in yaml.safe_load_all(text) if isinstance(one, dict))
+
+
+def _key(one: Mapping[str, object]) -> tuple[str, str, str]:
+    return str(one.get("kind")), _text(one, "metadata", "namespace"), _text(one, "metadata", "name")
+
+
+def _file(documents: Iterable[Mapping[str, object]]) -> RenderedFile:
+    return RenderedFile("objects.yaml", yaml.safe_dump_all([dict(one) for one in documents], sort_keys=False))
+
+
+def _is_ours(one: Mapping[str, object], deployment: Recorded) -> bool:
+    manager, instance = _text(one, "metadata", "labels", MANAGED_BY), _text(one, "metadata", "labels", INSTANCE)
+    return manager == WEIGHBRIDGE and instance == deployment.name
 
 
 def _jobs(file: RenderedFile) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from weighbridge.deploy.targets.sagemaker_requests import MANIFEST_TAG, MODEL_TA
 
 SAGEMAKER: Final = "sagemaker"
 CLOUDWATCH: Final = "cloudwatch"
+SCALING: Final = "application-autoscaling"
 MOVING: Final = frozenset(("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"))
 """States in which SageMaker takes no change."""
 BROKEN: Final = frozenset(("Failed", "OutOfService", "UpdateRollbackFailed"))

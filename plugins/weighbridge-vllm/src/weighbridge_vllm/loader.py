@@ -15,6 +15,11 @@ from vllm.model_executor.model_loader.base_loader import BaseModelLoader
 from weighbridge.serve.loader import VerifiedTensors, open_partial
 
 OPTIONS = frozenset(("trust", "store", "streams", "memory_bytes"))
+ELSEWHERE = {
+    "secondary_weights": "reads a second set of weights, which is not approved with this one",
+    "allow_patterns_overrides": "chooses files by patterns of its own, and gets here those that the index names",
+}
+"""Attributes by which a model of vLLM wants other files than the revision's index names: refused."""
 
 
 class WeighbridgeModelLoader(BaseModelLoader):
@@ -41,10 +46,9 @@ class WeighbridgeModelLoader(BaseModelLoader):
             WeighbridgeError: something cannot be proven; nothing of it was handed over.
             ValueError: the model wants weights from elsewhere, or tensors are missing.
         """
-        if getattr(model, "secondary_weights", ()):
-            raise ValueError(
-                f"{type(model).__name__} reads a second set of weights, which is not approved with this one"
-            )
+        for attribute, what in ELSEWHERE.items():
+            if getattr(model, attribute, None):
+                raise ValueError(f"{type(model).__name__} {what}")
         with self._open(model_config) as tensors:
             loaded = model.load_weights(_as_torch(tensors))  # type: ignore[operator]
         if loaded is not None and getattr(model_config, "quantization", None) is None:

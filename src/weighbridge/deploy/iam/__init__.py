@@ -1,6 +1,6 @@
 """IAM policies: read strictly, evaluated by AWS's logic without guessing, and explained: who may do what to a bucket."""
 
-from weighbridge.deploy.iam.access import BucketAccess, explain
+from weighbridge.deploy.iam.access import BucketAccess, explain, opened, unproved
 from weighbridge.deploy.iam.conditions import Condition, Context
 from weighbridge.deploy.iam.document import Effect, Element, PolicyDocument, PolicyKind, Principals, Statement
 from weighbridge.deploy.iam.evaluation import NOT_SEEN, Decision, Outcome, Request, evaluate
@@ -25,4 +25,6 @@ __all__ = [
     "Truth",
     "evaluate",
     "explain",
+    "opened",
+    "unproved",
 ]

@@ -129,7 +129,7 @@ def explain(
     network = view.network()
     return BucketAccess(
         statements=len(policy.statements),
-        unproved=view.unproved(),
+        unproved=unproved(policy),
         public=view.public(),
         readers=view.allowed(READ),
         writers=view.allowed(WRITE),
@@ -146,6 +146,36 @@ def explain(
         tls_only=view.everyone_denied({"aws:SecureTransport": "false"}),
         presigned_seconds=view.presigned_seconds(),
         endpoints=network,
+    )
+
+
+def opened(policy: PolicyDocument, requests: Iterable[Request]) -> tuple[str, ...]:
+    """The statements of a resource's policy by which a stranger may do any of these, and which nothing bounds; no denial is certain.
+
+    Whoever a request is of is not asked about: strangers are, signed and not, from some address that no policy knows.
+    """
+    denying = PolicyDocument(tuple(one for one in policy.statements if one.effect is Effect.DENY), policy.version)
+    left = [
+        asked
+        for one in requests
+        for asked in (replace(one, principal=who) for who in _STRANGERS)
+        if not any(said.truth is Truth.YES for said in apply(denying, replace(asked, context=_ELSEWHERE)))
+    ]
+    found = []
+    for place, statement in enumerate(policy.statements):
+        alone = PolicyDocument((statement,), policy.version)
+        is_open = statement.effect is Effect.ALLOW and _is_open(statement)
+        if is_open and any(granted(apply(alone, replace(one, context={}))) is not Truth.NO for one in left):
+            found.append(policy.label(place))
+    return tuple(found)
+
+
+def unproved(policy: PolicyDocument) -> tuple[str, ...]:
+    """Statements of a resource's policy of which something is not understood, each with the reason."""
+    return tuple(
+        f"{policy.label(place)}: {'; '.join(reasons)}"
+        for place, statement in enumerate(policy.statements)
+        if (reasons := _not_understood(statement))
     )
 
 
@@ -212,15 +242,8 @@ class _View:
 
     def public(self) -> bool:
         """Whether anybody at all is allowed something, without a condition that bounds who."""
-        open_ones = [one for one in self.policy.statements if one.effect is Effect.ALLOW and _is_open(one)]
-        if not open_ones:
-            return False
-        rest = [one for one in self.policy.statements if one.effect is Effect.DENY]
-        narrowed = _View(PolicyDocument((*open_ones, *rest), self.policy.version), self.account, self.bucket_arn, "")
-        narrowed.objects = self.objects
         everything = (*READ, *WRITE, *DELETE, *SETTINGS, *LIST)
-        strangers = (Principal.anonymous(), _stranger("000000000000"))
-        return any(narrowed.granted(who, action) is not Truth.NO for who in strangers for action in everything)
+        return bool(opened(self.policy, [self.request(_NOBODY_AT_ALL, action, {}) for action in everything]))
 
     def denied_to_others(self, actions: Iterable[str]) -> bool:
         """Whether somebody whom the policy does not name is denied all of these for certain."""
@@ -297,15 +320,6 @@ class _View:
                 return age // 1000
         return None
 
-    def unproved(self) -> tuple[str, ...]:
-        """Statements of which something is not understood: with every key of theirs absent or present, an answer stays open."""
-        found = []
-        for place, statement in enumerate(self.policy.statements):
-            reasons = _not_understood(statement)
-            if reasons:
-                found.append(f"{self.policy.label(place)}: {'; '.join(reasons)}")
-        return tuple(found)
-
 
 def _is_plain(text: str) -> bool:
     return not any(one in text for one in "*?$")
@@ -378,6 +392,16 @@ def _principal(name: str) -> Principal | None:
 def _stranger(account: str) -> Principal:
     """Some role of that account, which no policy names."""
     return Principal.of(f"arn:aws:iam::{account}:role/{_NOBODY}")
+
+
+_NOBODY_AT_ALL: Final = Principal.anonymous()
+_STRANGERS: Final = (_NOBODY_AT_ALL, _stranger("000000000000"))
+_ELSEWHERE: Final[Mapping[str, str | Sequence[str]]] = {
+    **dict.fromkeys(_NETWORK, ()),
+    "aws:PrincipalOrgID": "o-strangers0",
+    "aws:SourceIp": "198.51.100.1",
+}
+"""What is known of a stranger whom a denial is to stop: of no organisation and no network that a policy could name."""
 
 
 def _is_open(statement: Statement) -> bool:

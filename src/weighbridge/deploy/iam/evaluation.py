@@ -90,7 +90,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What one statement says to a request."""
+    """What one statement says to a request; without a name where it is about other actions."""
 
     statement: str
     effect: Effect
@@ -183,7 +183,9 @@ def _decides_alone(action: str) -> bool:
 
 def _apply(policy: PolicyDocument, place: int, request: Request, context: Context) -> Applied:
     statement = policy.statements[place]
-    truths = [_action(statement.action, request.action)]
+    if not _concerns(statement.action, request.action.lower()):
+        return Applied("", statement.effect, Truth.NO, Named.NOT)
+    truths: list[Truth] = []
     doubts: list[str] = []
     named = Named.DIRECTLY if statement.principals is None else naming(statement.principals, request.principal)
     truths.append(_truth_of(named))
@@ -213,9 +215,9 @@ def _truth_of(named: Named) -> Truth:
     return Truth.UNKNOWN if named is Named.UNKNOWN else Truth.YES
 
 
-def _action(element: Element, action: str) -> Truth:
-    wanted = action.lower()
-    return Truth.of(any(_action_named(value.lower(), wanted) for value in element.values) != element.excluded)
+@lru_cache(maxsize=4096)
+def _concerns(element: Element, action: str) -> bool:
+    return any(_action_named(value.lower(), action) for value in element.values) != element.excluded
 
 
 @lru_cache(maxsize=1024)

@@ -18,13 +18,21 @@ from weighbridge.deploy.lint.approved import Approved, prefix_of
 from weighbridge.deploy.lint.commands import containers_run
 from weighbridge.deploy.lint.compose import EnvFiles, Service, services_of
 from weighbridge.deploy.lint.documents import FileRead, read_file
-from weighbridge.deploy.lint.judge_confinement import judge_image, judge_pod, judge_rights, judge_room, judge_version
+from weighbridge.deploy.lint.judge_confinement import (
+    judge_image,
+    judge_pod,
+    judge_rights,
+    judge_room,
+    judge_unknown,
+    judge_version,
+)
 from weighbridge.deploy.lint.judge_models import judge_git, judge_models
 from weighbridge.deploy.lint.kubernetes import Cluster, carried_by, pods_of, unread_in
 from weighbridge.deploy.lint.models import Serving, serving_of
 from weighbridge.deploy.lint.parts import Document, Findings, Place, Resource, Said, Workload, mapping, shown
+from weighbridge.deploy.lint.policies import judge_document, judge_policies
 from weighbridge.deploy.lint.rules import RULES, VERSION
-from weighbridge.deploy.lint.sagemaker import MODEL, isolated, judge_policy, judge_resource
+from weighbridge.deploy.lint.sagemaker import MODEL, concerned_in, isolated, judge_resource
 
 __all__ = ["RULES", "VERSION", "Approved", "inspect_files", "lint_files", "prefixes_named"]
 
@@ -89,16 +97,21 @@ def _judge(read: list[FileRead], facts: Approved | None, findings: Findings) -> 
             _judge_compose(one, env_files, facts, findings)
         elif one.kind == "policy":
             for document in one.documents:
-                judge_policy(document.value, document.place(), findings)
+                judge_document(document.value, document.place(), findings)
         elif one.kind in ("cloudformation", "terraform"):
             _judge_unread(one, findings)
         _judge_workloads(one, env_files, facts, findings)
         _judge_lines(one, findings)
-    for _, resource in resources:
+    concerned = concerned_in(everything)
+    judge_policies(concerned, everything, findings)
+    for resource in concerned:
         judge_resource(resource, everything, facts, findings)
+    for resource in everything:
         for workload in aws.workloads_of(resource):
             known = replace(workload, properties=properties) if workload.platform == "sagemaker" else workload
-            _judge_one(serving_of(known), facts, findings, isolated=resource.kind == MODEL and isolated(resource))
+            _judge_one(
+                serving_of(known), facts, findings, isolated=resource.kind == MODEL and isolated(resource) is True
+            )
 
 
 def _kubernetes(read: Iterable[FileRead]) -> list[Document]:
@@ -146,6 +159,7 @@ def _judge_objects(one: FileRead, cluster: Cluster, facts: Approved | None, find
             for serving in servings:
                 judge_models(serving, findings)
                 judge_version(serving, findings)
+                judge_unknown(serving.workload, findings)
                 if concerned:
                     _confined(serving, facts, findings)
             if concerned:
@@ -228,6 +242,7 @@ def _given(workload: Workload, env_files: EnvFiles) -> Workload:
 def _judge_one(serving: Serving, facts: Approved | None, findings: Findings, *, isolated: bool = False) -> None:
     judge_models(serving, findings, isolated=isolated)
     judge_version(serving, findings)
+    judge_unknown(serving.workload, findings)
     if serving.serves:
         _confined(serving, facts, findings)
 

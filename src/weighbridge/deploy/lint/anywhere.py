@@ -13,7 +13,8 @@ from typing import Final
 from weighbridge.deploy.lint import rules
 from weighbridge.deploy.lint.judge_models import HUB_TOKEN
 from weighbridge.deploy.lint.models import Origin, origin_of
-from weighbridge.deploy.lint.parts import Document, Findings, Json, Place, mapping, pointer_of, shown, text_of
+from weighbridge.deploy.lint.parts import Document, Findings, Json, Place, is_open, mapping, pointer_of, shown, text_of
+from weighbridge.deploy.lint.unresolved import say_unknown
 from weighbridge.serve.workloads import is_hub_id
 
 MAX_TEXT: Final = 4 * 1024 * 1024
@@ -40,7 +41,9 @@ def judge_anywhere(document: Document, findings: Findings, *, under: str = "") -
     for pointer, key, value in _scalars(root, pointer_of(under) if under else ""):
         plain = re.sub(r"[_-]", "", key).lower()
         text = text_of(value) or ""
-        if plain in _TRUST_KEYS and text.lower() in ("true", "1", "yes", "on"):
+        if is_open(text) and (plain in _TRUST_KEYS or plain in _MODEL_KEYS):
+            say_unknown(findings, document.place(pointer), key, text)
+        elif plain in _TRUST_KEYS and text.lower() in ("true", "1", "yes", "on"):
             findings.say(
                 rules.REMOTE_CODE, document.place(pointer), f"{key} is {shown(text)}: code of the model is run"
             )

@@ -11,6 +11,7 @@ from weighbridge.core.layout import MODELS
 from weighbridge.deploy.deployable import Deployable
 from weighbridge.deploy.lint import rules
 from weighbridge.deploy.lint.parts import Findings, Said, is_open, shown
+from weighbridge.deploy.lint.unresolved import say_unknown
 from weighbridge.deploy.sizing import DEFAULT_RATE
 
 _MAX_NAMED: Final = 5
@@ -66,9 +67,15 @@ def prefix_of(address: str) -> str:
 def judge_address(said: Said, facts: Approved | None, findings: Findings, *, is_prefix: bool) -> None:
     """The address of a model that a platform mounts; `is_prefix` says that it takes every object that begins so."""
     text = said.text.strip()
-    if is_prefix and not text.endswith("/") and not is_open(text[-40:].rpartition("/")[2]):
-        findings.say(rules.PREFIX_SLASH, said.place, f"{shown(text)} does not end with '/'")
-    if facts is None or not facts.store or is_open(text):
+    if is_prefix and not text.endswith("/"):
+        if is_open(text.rpartition("/")[2]):
+            say_unknown(findings, said.place, "how the model's address ends", text)
+        else:
+            findings.say(rules.PREFIX_SLASH, said.place, f"{shown(text)} does not end with '/'")
+    if facts is None or not facts.store:
+        return
+    if is_open(text):
+        say_unknown(findings, said.place, "whether the model's address is approved: it", text)
         return
     if text.lower().startswith(("hf://", "http://", "https://", "pvc://", "oci://")):
         return

@@ -1,7 +1,7 @@
 """Finds resources of AWS in CloudFormation, in Terraform and in requests, all told by CloudFormation's names.
 
-References to parameters and variables become their defaults where they have one, and stay open (`${…}`) where not. Blocks of Terraform
-become lists or mappings as CloudFormation has them. Requests are those of SageMaker's CreateModel and CreateEndpointConfig.
+References to variables become their defaults where they have one, and stay open (`${…}`) where not. Blocks of Terraform become
+lists or mappings as CloudFormation has them. Requests are those of SageMaker's CreateModel and CreateEndpointConfig.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from weighbridge.core.errors import FormatError
+from weighbridge.deploy.lint.cloudformation import MAX_TEXT, cloudformation
+from weighbridge.deploy.lint.hcl import read_hcl
 from weighbridge.deploy.lint.parts import (
     Document,
     Json,
@@ -25,60 +27,26 @@ from weighbridge.deploy.lint.parts import (
     sequence,
     text_of,
 )
+from weighbridge.deploy.lint.unresolved import open_text, switch_of
 from weighbridge.formats import json_text
 
+__all__ = [
+    "MODEL_FOLDER",
+    "Known",
+    "cloudformation",
+    "not_read",
+    "requests",
+    "terraform",
+    "terraform_plan",
+    "terraform_variables",
+    "workloads_of",
+]
+
 MODEL_FOLDER: Final = "/opt/ml/model"
-_SUBSTITUTED: Final = re.compile(r"\$\{([A-Za-z0-9_.:]+)\}")
-_MAX_TEXT: Final = 8_192
-
-
-def cloudformation(document: Document) -> Iterator[Resource]:
-    """The resources of a template."""
-    root = mapping(document.value)
-    known: dict[str, str] = {}
-    for name, one in mapping(root.get("Parameters")).items():
-        default = text_of(mapping(one).get("Default"))
-        if default is not None and mapping(one).get("NoEcho") not in (True, "true"):
-            known[name] = default
-    for name, one in mapping(root.get("Resources")).items():
-        kind = text_of(mapping(one).get("Type")) or ""
-        properties = mapping(_resolved(mapping(one).get("Properties"), known))
-        yield Resource(kind, name, properties, document, pointer_of("Resources", name, "Properties"))
-
-
-def _resolved(value: Json, known: Mapping[str, str]) -> Json:
-    """The value with intrinsic functions written out; as deep as the value, which is bounded."""
-    if isinstance(value, list):
-        return [_resolved(one, known) for one in value]
-    if not isinstance(value, dict):
-        return value
-    if len(value) == 1:
-        ((key, inner),) = value.items()
-        if key == "Ref" and isinstance(inner, str):
-            return known.get(inner, f"${{{inner}}}")
-        if key.startswith("Fn::"):
-            return _called(key, _resolved(inner, known), known)
-    return {key: _resolved(one, known) for key, one in value.items()}
-
-
-def _called(name: str, inner: Json, known: Mapping[str, str]) -> Json:
-    if name == "Fn::Sub":
-        parts = sequence(inner)
-        text = text_of(parts[0] if parts else inner) or ""
-        names = {**known}
-        for key, one in mapping(parts[1] if len(parts) > 1 else None).items():
-            names[key] = text_of(one) or f"${{{key}}}"
-        return _SUBSTITUTED.sub(lambda found: names.get(found[1], found[0])[:_MAX_TEXT], text[:_MAX_TEXT])
-    if name == "Fn::Join" and len(sequence(inner)) == 2:
-        separator, parts = text_of(sequence(inner)[0]) or "", sequence(sequence(inner)[1])
-        return separator.join(text_of(part) or "${}" for part in parts)[:_MAX_TEXT]
-    if name == "Fn::If" and len(sequence(inner)) == 3:
-        first, second = sequence(inner)[1:]
-        if isinstance(first, dict) or isinstance(second, dict):
-            return first if isinstance(first, dict) else second
-        return first if text_of(first) == text_of(second) else f"${{If {text_of(first)} else {text_of(second)}}}"
-    shown = text_of(inner) or ".".join(text_of(one) or "" for one in sequence(inner))
-    return f"${{{name.removeprefix('Fn::')} {shown}}}"
+_MAX_VARIABLES: Final = 10_000
+AFTER_APPLY: Final = "${known_after_apply}"
+"""What a plan of Terraform does not know yet."""
+_MAX_PUT: Final = 65_536
 
 
 # --- Terraform -------------------------------------------------------------------------------------
@@ -93,6 +61,11 @@ _KINDS: Final = {
     "aws_s3_bucket_server_side_encryption_configuration": "AWS::S3::Encryption",
     "aws_iam_policy": "AWS::IAM::ManagedPolicy",
     "aws_iam_role_policy": "AWS::IAM::Policy",
+    "aws_iam_user_policy": "AWS::IAM::Policy",
+    "aws_iam_group_policy": "AWS::IAM::Policy",
+    "aws_iam_role": "AWS::IAM::Role",
+    "aws_iam_role_policy_attachment": "AWS::IAM::Attachment",
+    "aws_iam_policy_attachment": "AWS::IAM::Attachment",
     "aws_ecs_task_definition": "AWS::ECS::TaskDefinition",
 }
 _SPELT: Final = {
@@ -104,29 +77,90 @@ _SPELT: Final = {
     "enable_ssm_access": "EnableSSMAccess",
     "model_data_download_timeout_in_seconds": "ModelDataDownloadTimeoutInSeconds",
     "policy": "PolicyDocument",
+    "assume_role_policy": "AssumeRolePolicyDocument",
+    "inline_policy": "Policies",
 }
-_LISTS: Final = frozenset(("ProductionVariants", "ShadowProductionVariants", "Containers"))
+_LISTS: Final = frozenset(("ProductionVariants", "ShadowProductionVariants", "Containers", "Policies"))
+_AS_THEY_ARE: Final = ("environment", "tags", "container_definitions")
+_POLICIES: Final = ("policy", "assume_role_policy")
+
+Known = Mapping[str, Json]
+"""Values by how Terraform names them: `var.x`, `local.x`, `data.aws_iam_policy_document.x.json`."""
 
 
-def terraform_variables(documents: list[Document]) -> dict[str, str]:
-    """The defaults of variables and locals of all files together, by how they are named (`var.x`, `local.x`)."""
-    found: dict[str, str] = {}
+def terraform_variables(documents: list[Document]) -> dict[str, Json]:
+    """The defaults of variables and locals of all files together, and the policies that data blocks write, by their names."""
+    found: dict[str, Json] = {}
     for document in documents:
-        root = mapping(document.value)
-        for name, one in mapping(root.get("variable")).items():
-            default = text_of(mapping(_one(one)).get("default"))
-            if default is not None:
-                found.setdefault(f"var.{name}", default)
-        for block in [root["locals"]] if isinstance(root.get("locals"), dict) else sequence(root.get("locals")):
-            for name, value in mapping(block).items():
-                if (text := text_of(value)) is not None:
-                    found.setdefault(f"local.{name}", text)
+        for name, value in _defaults(mapping(document.value)):
+            found.setdefault(name, value)
+    for document in documents:
         if document.file.endswith((".tfvars", ".tfvars.json")):
-            found |= {f"var.{name}": text for name, value in root.items() if (text := text_of(value)) is not None}
-    return found
+            found |= {f"var.{name}": value for name, value in mapping(document.value).items()}
+    # A local may be made of variables and of other locals.
+    for name in [name for name in found if name.startswith("local.")][:_MAX_VARIABLES]:
+        found[name] = _put(found[name], found)
+    policies: dict[str, Json] = {}
+    for document in documents:
+        written = mapping(mapping(mapping(document.value).get("data")).get("aws_iam_policy_document"))
+        for name, one in written.items():
+            policies[f"{_DATA}.{name}.json"] = _policy_written(mapping(_put(_one(one), found)))
+    return found | policies
 
 
-def terraform(document: Document, known: Mapping[str, str]) -> Iterator[Resource]:
+def _defaults(root: dict[str, Json]) -> Iterator[tuple[str, Json]]:
+    for name, one in mapping(root.get("variable")).items():
+        if "default" in mapping(_one(one)):
+            yield f"var.{name}", mapping(_one(one))["default"]
+    for block in _many(root.get("locals")):
+        for name, value in mapping(block).items():
+            yield f"local.{name}", value
+
+
+_DATA: Final = "data.aws_iam_policy_document"
+
+
+def _policy_written(block: dict[str, Json]) -> Json:
+    """The policy that a block `aws_iam_policy_document` becomes; a text that stays open where it is made of others."""
+    if any(key in block for key in ("source_policy_documents", "override_policy_documents", "dynamic")):
+        return f"${{{_DATA}, made of others}}"
+    statements = [mapping(one) for one in _many(block.get("statement"))]
+    if any("dynamic" in one for one in statements):
+        return f"${{{_DATA}, with dynamic blocks}}"
+    return {"Version": block.get("version", "2012-10-17"), "Statement": [_statement_written(one) for one in statements]}
+
+
+def _statement_written(one: dict[str, Json]) -> Json:
+    statement: dict[str, Json] = {"Effect": one.get("effect", "Allow")}
+    statement |= {name: one[key] for key, name in _STATEMENT.items() if key in one}
+    for key, name in (("principals", "Principal"), ("not_principals", "NotPrincipal")):
+        named: dict[str, Json] = {}
+        for principal in _many(one.get(key)):
+            kind = text_of(mapping(principal).get("type")) or ""
+            named[kind] = [*sequence(named.get(kind)), *_many(mapping(principal).get("identifiers"))]
+        if named:
+            statement[name] = "*" if set(named) == {"*"} else dict(named)
+    conditions: dict[str, Json] = {}
+    for condition in _many(one.get("condition")):
+        test, key = (text_of(mapping(condition).get(part)) or "" for part in ("test", "variable"))
+        conditions[test] = {**mapping(conditions.get(test)), key: mapping(condition).get("values")}
+    return {**statement, "Condition": conditions} if conditions else statement
+
+
+_STATEMENT: Final = {
+    "sid": "Sid",
+    "actions": "Action",
+    "not_actions": "NotAction",
+    "resources": "Resource",
+    "not_resources": "NotResource",
+}
+
+
+def _many(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def terraform(document: Document, known: Known) -> Iterator[Resource]:
     """The resources of a file that rules know."""
     kinds = mapping(mapping(document.value).get("resource"))
     for spelt, names in kinds.items():
@@ -142,6 +176,8 @@ def terraform_plan(document: Document) -> Iterator[Resource]:
     modules = [
         ("/planned_values/root_module", mapping(mapping(document.value).get("planned_values")).get("root_module"))
     ]
+    changes = [mapping(one) for one in sequence(mapping(document.value).get("resource_changes"))]
+    unknown = {text_of(one.get("address")): mapping(mapping(one.get("change")).get("after_unknown")) for one in changes}
     while modules:
         at, module = modules.pop()
         for place, item in enumerate(sequence(mapping(module).get("resources"))):
@@ -149,7 +185,13 @@ def terraform_plan(document: Document) -> Iterator[Resource]:
             kind = _KINDS.get(text_of(one.get("type")) or "")
             if kind:
                 name, pointer = text_of(one.get("name")) or "", f"{at}/resources/{place}/values"
-                yield Resource(kind, name, mapping(_cloud(one.get("values"), {})), document, pointer, "terraform")
+                later = {
+                    key: AFTER_APPLY
+                    for key, value in unknown.get(text_of(one.get("address")), {}).items()
+                    if value is True
+                }
+                values = _cloud({**later, **mapping(one.get("values"))}, {})
+                yield Resource(kind, name, mapping(values), document, pointer, "terraform")
         below = sequence(mapping(module).get("child_modules"))
         modules += [(f"{at}/child_modules/{place}", one) for place, one in enumerate(below)]
 
@@ -187,12 +229,14 @@ def _one(value: Json) -> Json:
     return value[0] if isinstance(value, list) and value else value
 
 
-def _cloud(value: Json, known: Mapping[str, str]) -> Json:
+def _cloud(value: Json, known: Known) -> Json:
     """Properties under CloudFormation's names, variables put in; blocks are mappings, or lists where CloudFormation has them."""
     found: dict[str, Json] = {}
     for key, inner in mapping(value).items():
         name = _SPELT.get(key, "".join(word.capitalize() for word in key.split("_")))
-        if key in ("environment", "tags", "policy", "container_definitions"):
+        if key in _POLICIES:
+            found[name] = _policy(inner, known)
+        elif key in _AS_THEY_ARE:
             found[name] = _put(inner, known)
         elif isinstance(inner, dict):
             found[name] = [_cloud(inner, known)] if name in _LISTS else _cloud(inner, known)
@@ -204,17 +248,42 @@ def _cloud(value: Json, known: Mapping[str, str]) -> Json:
     return found
 
 
-_VARIABLE: Final = re.compile(r"\$\{\s*((?:var|local)\.[A-Za-z0-9_-]+)\s*\}")
+def _policy(value: Json, known: Known) -> Json:
+    """A policy as a value, where it is written out as JSON, as a call of `jsonencode`, or by a block of data."""
+    put = _put(value, known)
+    if not isinstance(put, str):
+        return put
+    text = put.strip()
+    try:
+        if called := re.fullmatch(r"\$\{\s*jsonencode\((.*)\)\s*\}", text, re.DOTALL):
+            return _put(read_hcl(b"policy = " + called.group(1).encode("utf-8"))[0].get("policy"), known)
+        return json_text.parse(text.encode("utf-8")).value if text.startswith("{") else text
+    except FormatError:
+        return text
 
 
-def _put(value: Json, known: Mapping[str, str]) -> Json:
+_VARIABLE: Final = re.compile(r"\$\{\s*((?:var|local|data\.aws_iam_policy_document)\.[A-Za-z0-9_.-]+)\s*\}")
+
+
+def _put(value: Json, known: Known) -> Json:
+    """The value with what is known of variables: a text that is one variable becomes its value, of whatever type."""
     if isinstance(value, str):
-        return _VARIABLE.sub(lambda found: known.get(found[1], found[0])[:_MAX_TEXT], value[:65_536])
+        whole = _VARIABLE.fullmatch(value)
+        if whole is not None and whole[1] in known and _is_flat(known[whole[1]], whole[1]):
+            return known[whole[1]]
+        text = _VARIABLE.sub(lambda found: (text_of(known.get(found[1])) or found[0])[:MAX_TEXT], value[:_MAX_PUT])
+        return text[:_MAX_PUT]
     if isinstance(value, list):
         return [_put(one, known) for one in value]
     if isinstance(value, dict):
         return {key: _put(one, known) for key, one in value.items()}
     return value
+
+
+def _is_flat(value: Json, name: str) -> bool:
+    """Whether a value may be put in many times: what holds others could grow with each step."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return name.startswith(_DATA) or not any(isinstance(one, (dict, list)) for one in inner)
 
 
 # --- requests ---------------------------------------------------------------------------------------
@@ -315,7 +384,8 @@ def _tasks(resource: Resource) -> Iterator[Workload]:
             ),
             variables=_task_variables(one, place),
             mounts=tuple(_task_mounts(one, place)),
-            rights=(Said("privileged", place),) if one.get("privileged") is True else (),
+            rights=(Said("privileged", place),) if switch_of(one.get("privileged")) else (),
+            unknown=tuple(Said(f"privileged is {text}", place) for text in [open_text(one.get("privileged"))] if text),
         )
 
 

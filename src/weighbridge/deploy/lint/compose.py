@@ -25,6 +25,7 @@ from weighbridge.deploy.lint.parts import (
     text_of,
 )
 from weighbridge.deploy.lint.properties import expanded
+from weighbridge.deploy.lint.unresolved import open_text, switch_of
 
 EnvFiles = Mapping[str, Mapping[str, Variable]]
 """Files of variables by their names without folders."""
@@ -86,6 +87,7 @@ def _workload(document: Document, at: str, name: str, one: dict[str, Json], env_
         has_more=more,
         has_devices=one.get("runtime") == "nvidia" or "gpus" in one or "devices" in _reservations(one),
         rights=tuple(_rights(document, at, one)),
+        unknown=tuple(_unknown(document, at, one)),
         shares=tuple(
             Said(f"{key}: host", document.place(at + pointer_of(key)))
             for key in ("network_mode", "pid")
@@ -152,8 +154,18 @@ def _mounts(document: Document, at: str, one: dict[str, Json]) -> Iterator[Mount
                 yield Mount(target, "config", read_only=True, place=document.place(at + pointer_of(key, place)))
 
 
+def _unknown(document: Document, at: str, one: dict[str, Json]) -> Iterator[Said]:
+    """Rights and namespaces that are decided when it is started."""
+    said = [(key, one.get(key), pointer_of(key)) for key in ("privileged", "network_mode", "pid")]
+    for place, name in enumerate(sequence(one.get("cap_add"))):
+        said.append(("a capability", name, pointer_of("cap_add", place)))
+    for what, value, pointer in said:
+        if text := open_text(value):
+            yield Said(f"{what} is {text}", document.place(at + pointer))
+
+
 def _rights(document: Document, at: str, one: dict[str, Json]) -> Iterator[Said]:
-    if one.get("privileged") is True:
+    if switch_of(one.get("privileged")):
         yield Said("privileged", document.place(at + "/privileged"))
     for place, name in enumerate(sequence(one.get("cap_add"))):
         if (text_of(name) or "").upper() in GREAT_CAPABILITIES:

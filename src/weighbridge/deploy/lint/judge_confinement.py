@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from weighbridge.core.finding import Severity
@@ -25,6 +25,7 @@ from weighbridge.deploy.lint.parts import (
     shown,
     text_of,
 )
+from weighbridge.deploy.lint.unresolved import open_text, say_unknown
 from weighbridge.deploy.targets.rules import MUTABLE_IMAGE, VULNERABLE_ENGINE
 
 _DIGEST: Final = re.compile(r"@sha256:[0-9a-f]{64}\Z")
@@ -35,11 +36,27 @@ _MAX_CITED: Final = 4
 
 def judge_image(image: Said, findings: Findings) -> None:
     """Whether an image can be moved to other bytes."""
-    if is_open(image.text) or _DIGEST.search(image.text):
+    if _DIGEST.search(image.text) or re.search(r"@(?:sha256:)?\$\{[^{}]*\}\Z", image.text):
         return
     name = image.text.rsplit("/", 1)[-1]
+    if _is_unknown(image.text):
+        return
     how = f"by the tag {shown(name.partition(':')[2])}" if ":" in name else "without a tag, which means latest,"
     findings.say(MUTABLE_IMAGE, image.place, f"{shown(image.text)} is named {how} and can be moved to other bytes")
+
+
+def judge_unknown(workload: Workload, findings: Findings) -> None:
+    """An image that is known only when it is deployed may be any engine, with any weakness."""
+    if workload.image is not None and _is_unknown(workload.image.text):
+        say_unknown(findings, workload.image.place, f"the image of {shown(workload.name)}", workload.image.text)
+
+
+def _is_unknown(image: str) -> bool:
+    """Whether more of an image's name is open than its tag or digest."""
+    name = image.rpartition("@")[0] or image
+    return is_open(name.rsplit("/", 1)[-1].partition(":")[0] if "/" in name else name.partition(":")[0]) or (
+        is_open(name) and ":" not in name.rsplit("/", 1)[-1]
+    )
 
 
 def judge_version(serving: Serving, findings: Findings) -> None:
@@ -53,6 +70,9 @@ def judge_version(serving: Serving, findings: Findings) -> None:
         if command.name not in ("pip", "pip3", "uv", "python", "python3"):
             continue
         for word in command.words:
+            package, pins, wanted = word.text.partition("==")
+            if pins and is_open(wanted) and package.partition("[")[0].lower() in _PACKAGES:
+                say_unknown(findings, word.place, f"the version of {shown(package)}", wanted)
             pinned = _PINNED.match(word.text)
             engine = ENGINES.get(_PACKAGES.get(pinned.group(1).lower(), "")) if pinned else None
             if pinned and engine and read_version(pinned.group(2)):
@@ -81,6 +101,8 @@ def judge_rights(workload: Workload, findings: Findings) -> None:
         if mount.source in ("root", "socket"):
             what = "the host's root" if mount.source == "root" else "the container runtime's socket"
             findings.say(rules.PRIVILEGED, mount.place, f"{shown(workload.name)} is given {what}")
+    for said in workload.unknown:
+        findings.say(rules.NOT_READ, said.place, f"{shown(said.text)}: that cannot be told from these files")
     for said in workload.shares:
         findings.say(rules.HOST_NAMESPACE, said.place, f"{shown(workload.name)} has {shown(said.text)}")
 
@@ -108,7 +130,9 @@ def judge_pod(
     size = facts.size_of(address) if facts is not None else 0
     if pod.budget is not None and facts is not None and size:
         seconds, place = pod.budget
-        if size / max(seconds, 1.0) > facts.rate:
+        if seconds is None:
+            findings.say(rules.NOT_READ, place, "how long the probe waits cannot be told from these files")
+        elif size / max(seconds, 1.0) > facts.rate:
             need = size / max(seconds, 1.0) / 1e6
             findings.say(
                 rules.TIMEOUT,
@@ -132,6 +156,8 @@ def _egress(pod: Pod, cluster: Cluster, findings: Findings) -> None:
         for rule in sequence(mapping(one.get("spec")).get("egress")):
             if _is_anywhere(mapping(rule), others=text_of(one.get("kind")) in OTHER_POLICIES):
                 findings.say(rules.EGRESS, place, "this NetworkPolicy lets its pods go anywhere")
+            for text in _open_blocks(mapping(rule)):
+                say_unknown(findings, place, "where this NetworkPolicy lets its pods go", text)
 
 
 def _confines(spec: Mapping[str, Json]) -> bool:
@@ -184,6 +210,12 @@ def _is_anywhere(rule: Mapping[str, Json], *, others: bool) -> bool:
         ports = [mapping(one).get("port") for one in sequence(rule.get("ports"))]
         return not ports or any(port not in (53, "53", "dns", "dns-tcp") for port in ports)
     return any(_is_wide(text_of(mapping(mapping(peer).get("ipBlock")).get("cidr")) or "") for peer in peers)
+
+
+def _open_blocks(rule: Mapping[str, Json]) -> Iterator[str]:
+    """Addresses of a rule that are known only when it is deployed."""
+    blocks = [mapping(mapping(peer).get("ipBlock")).get("cidr") for peer in sequence(rule.get("to"))]
+    yield from (text for block in (*blocks, *sequence(rule.get("toCIDR"))) if (text := open_text(block)))
 
 
 def _is_wide(block: str) -> bool:

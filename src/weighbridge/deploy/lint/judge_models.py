@@ -18,16 +18,18 @@ from weighbridge.deploy.lint.models import (
     host_of,
     is_public,
     origin_of,
-    value_of,
     variables_matching,
 )
 from weighbridge.deploy.lint.parts import Findings, Place, Variable, is_on, is_open, shown
+from weighbridge.deploy.lint.unresolved import say_unknown
 from weighbridge.deploy.targets.arguments import REFUSED
 from weighbridge.serve.loading.engine import asks_for_remote_code
 
 _TRUST: Final = re.compile(r"trust[_-]?remote[_-]?code|trust[_-]?request[_-]?chat", re.IGNORECASE)
 _NO: Final = frozenset(("false", "0", "no", "off"))
 _BY_NAME: Final = frozenset(f"--{name}" for name, why in REFUSED.items() if why == "it imports code by name")
+_OWN_BACKENDS: Final = ("mp", "ray", "uni", "external_launcher")
+"""What vLLM has itself; any other name of a backend is imported."""
 _TRANSFERS: Final = frozenset(("--kv-transfer-config", "--ec-transfer-config"))
 _OTHER_HUB: Final = re.compile(r"\A(?:\w+_)?USE_MODELSCOPE(?:_HUB)?\Z")
 _ENDPOINT: Final = re.compile(r"\A(?:HF_ENDPOINT|HF_HUB_ENDPOINT|HUGGINGFACE_CO_RESOLVE_ENDPOINT)\Z")
@@ -72,6 +74,8 @@ def _sources(serving: Serving, findings: Findings) -> None:
     workload = serving.workload
     if workload.model is not None and origin_of(workload.model.text, bare=False) is Origin.HUB:
         findings.say(rules.HUB_MODEL, workload.model.place, f"{shown(workload.model.text)} is fetched from a hub")
+    elif workload.model is not None and is_open(workload.model.text.partition("://")[0]):
+        say_unknown(findings, workload.model.place, "the model's address", workload.model.text)
     if workload.has_more is not None and serving.serves and not workload.is_init:
         findings.say(
             rules.NOT_READ,
@@ -117,7 +121,9 @@ def _hub(serving: Serving, setting: Setting, findings: Findings) -> None:
     if serving.is_offline and "://" not in setting.value:
         return
     findings.say(rules.HUB_MODEL, setting.place, said)
-    if not is_revision(setting.revision) and not is_open(setting.revision) and not setting.is_second:
+    if is_open(setting.revision):
+        say_unknown(findings, setting.place, f"the revision of {shown(setting.value)}", setting.revision)
+    elif not is_revision(setting.revision) and not setting.is_second:
         how = f"at {shown(setting.revision)}" if setting.revision else "at whatever its main branch is"
         findings.say(rules.UNPINNED, setting.place, f"{setting.name} is {shown(setting.value)} {how}")
 
@@ -163,6 +169,7 @@ def _rank(setting: Setting) -> int:
 def _switches(serving: Serving, findings: Findings) -> None:
     for _command, option in serving.options():
         _option(serving, option, findings)
+    _undecided(serving, findings)
     settings = [(name, one.value or "", one.place) for name, one in serving.workload.variables.items() if one.is_known]
     settings += [(name, said.text, said.place) for name, said in serving.workload.properties.items()]
     for name, value, place in settings:
@@ -174,6 +181,20 @@ def _switches(serving: Serving, findings: Findings) -> None:
             _load_format(name, value, place, findings)
         if name in _UNSAFE and is_on(value):
             findings.say(rules.PICKLE, place, f"{name} is {shown(value)}: pickles are loaded")
+
+
+def _undecided(serving: Serving, findings: Findings) -> None:
+    """Switches that only the deployment sets."""
+    said = [(name, one.value, one.place) for name, one in serving.workload.variables.items() if not one.is_known]
+    said += [(name, one.text, one.place) for name, one in serving.workload.properties.items() if one.is_open]
+    for name, value, place in said:
+        if _matters(name):
+            say_unknown(findings, place, name, value)
+
+
+def _matters(name: str) -> bool:
+    """Whether what a setting is decides on what is loaded, and how."""
+    return any(one.search(name) for one in (_TRUST, _EMBEDS, _LOAD_FORMAT, _OTHER_HUB)) or name in _UNSAFE
 
 
 def _option(serving: Serving, option: Option, findings: Findings) -> None:
@@ -189,6 +210,8 @@ def _option(serving: Serving, option: Option, findings: Findings) -> None:
     if option.name == "--config" and serving.engine is not None and serving.engine.name in ("vllm", "sglang"):
         findings.say(rules.NOT_READ, option.place, f"the options in {shown(option.value)} are not read")
     by_name = option.name in _BY_NAME and option.name not in _TRANSFERS
+    if option.name == "--distributed-executor-backend" and option.value in _OWN_BACKENDS:
+        by_name = False
     if by_name or (option.name in _TRANSFERS and "module_path" in option.value):
         findings.say(rules.CODE_BY_NAME, option.place, f"{option.name} is {shown(option.value)}")
 
@@ -201,7 +224,9 @@ def _asks(text: str) -> bool:
 
 
 def _load_format(name: str, value: str, place: Place, findings: Findings) -> None:
-    if value.strip("\"'").lower() in ("pt", "npcache", "pickle"):
+    if is_open(value):
+        say_unknown(findings, place, name, value)
+    elif value.strip("\"'").lower() in ("pt", "npcache", "pickle"):
         findings.say(rules.PICKLE, place, f"{name} is {shown(value)}: pickles are loaded")
 
 
@@ -231,6 +256,8 @@ def _token(serving: Serving, name: str, one: Variable, findings: Findings) -> No
 def _environment(serving: Serving, findings: Findings) -> None:
     variables = serving.workload.variables
     for name, one in variables_matching(variables, _ENDPOINT):
+        if not one.is_known:
+            say_unknown(findings, one.place, name, one.value)
         if not one.is_known or not one.value:
             continue
         host = host_of(one.value)
@@ -251,14 +278,12 @@ def _offline(serving: Serving, findings: Findings, *, isolated: bool) -> None:
     if workload.is_init or not local or engine in ("llama.cpp", "ollama") or serving.is_offline:
         return
     one = workload.variables.get("HF_HUB_OFFLINE")
-    if one is not None and not one.is_known:
-        return
     place = one.place if one is not None else workload.place
     if workload.has_more is not None and one is None:
         return
-    said = (
-        f"HF_HUB_OFFLINE is {shown(value_of(workload, 'HF_HUB_OFFLINE') or '')}" if one else "HF_HUB_OFFLINE is not set"
-    )
+    said = "HF_HUB_OFFLINE is not set"
+    if one is not None:
+        said = f"HF_HUB_OFFLINE is {shown(one.value)}" if one.value is not None else "HF_HUB_OFFLINE is set elsewhere"
     if workload.platform == "properties":
         return
     findings.say(

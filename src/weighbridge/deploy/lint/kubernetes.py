@@ -30,6 +30,7 @@ from weighbridge.deploy.lint.parts import (
     text_of,
 )
 from weighbridge.deploy.lint.properties import read_properties
+from weighbridge.deploy.lint.unresolved import open_text, switch_of
 
 MODEL_FOLDER: Final = "/mnt/models"
 """Where KServe's storage initializer puts a model."""
@@ -49,8 +50,8 @@ class Pod:
     labels: Mapping[str, str] | None
     place: Place
     workloads: tuple[Workload, ...]
-    budget: tuple[float, Place] | None = None
-    """Seconds that its container may take to be ready, where probes say so."""
+    budget: tuple[float | None, Place] | None = None
+    """Seconds that its container may take to be ready, where probes say so; None for a number that is not known."""
 
 
 @dataclass(slots=True)
@@ -266,9 +267,26 @@ def _container(
         shares=tuple(
             Said(key, document.place(at.rpartition("/")[0].rpartition("/")[0] + pointer_of(key)))
             for key in ("hostNetwork", "hostPID")
-            if pod.get(key) is True
+            if switch_of(pod.get(key))
         ),
+        unknown=tuple(_unknown(document, at, one, pod)),
     )
+
+
+def _unknown(document: Document, at: str, one: dict[str, Json], pod: dict[str, Json]) -> Iterator[Said]:
+    """Rights and namespaces that are decided when it is deployed."""
+    security = mapping(one.get("securityContext"))
+    outer = at.rpartition("/")[0].rpartition("/")[0]
+    inner = at + pointer_of("securityContext")
+    said = [(key, pod.get(key), outer + pointer_of(key)) for key in ("hostNetwork", "hostPID")]
+    said.append(("privileged", security.get("privileged"), inner + "/privileged"))
+    said += [
+        ("a capability", name, inner + pointer_of("capabilities", "add", place))
+        for place, name in enumerate(sequence(mapping(security.get("capabilities")).get("add")))
+    ]
+    for what, value, pointer in said:
+        if text := open_text(value):
+            yield Said(f"{what} is {text}", document.place(pointer))
 
 
 def _asks_for_devices(one: dict[str, Json]) -> bool:
@@ -379,7 +397,7 @@ def _capacity(spec: dict[str, Json]) -> int | None:
 
 def _rights(document: Document, at: str, one: dict[str, Json]) -> Iterator[Said]:
     security = mapping(one.get("securityContext"))
-    if security.get("privileged") is True:
+    if switch_of(security.get("privileged")):
         yield Said("privileged", document.place(at + pointer_of("securityContext", "privileged")))
     for place, name in enumerate(sequence(mapping(security.get("capabilities")).get("add"))):
         if (text_of(name) or "").upper() in GREAT_CAPABILITIES:
@@ -387,7 +405,7 @@ def _rights(document: Document, at: str, one: dict[str, Json]) -> Iterator[Said]
             yield Said(f"capability {text_of(name)}", where)
 
 
-def _budget(document: Document, at: str, pod: dict[str, Json]) -> tuple[float, Place] | None:
+def _budget(document: Document, at: str, pod: dict[str, Json]) -> tuple[float | None, Place] | None:
     """Seconds until a probe ends a container that is still loading; None where none does."""
     shortest: tuple[float, Place] | None = None
     for place, item in enumerate(sequence(pod.get("containers"))):
@@ -397,6 +415,8 @@ def _budget(document: Document, at: str, pod: dict[str, Json]) -> tuple[float, P
         if not probe:
             continue
         values = [probe.get("initialDelaySeconds", 0), probe.get("periodSeconds", 10), probe.get("failureThreshold", 3)]
+        if any(open_text(value) for value in values):
+            return None, document.place(at + pointer_of("containers", place, key))
         delay, period, failures = (value if isinstance(value, (int, float)) else 0 for value in values)
         if not (period and failures):
             continue

@@ -126,6 +126,8 @@ class Workload:
     """Whether it asks for accelerators."""
     is_model_server: bool = False
     """Whether the platform says that it serves a model, whatever its image."""
+    unknown: tuple[Said, ...] = ()
+    """Rights and namespaces that only the deployment decides: what each is, and as what it stands there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,8 @@ class Resource:
     pointer: str
     style: str = "cloudformation"
     """How the properties are spelt where they stand: `cloudformation`, `terraform` or `request`."""
+    doubts: tuple[tuple[Place, str], ...] = ()
+    """Where only the deployment decides what the properties are, and what decides it."""
 
     def place(self, *keys: str) -> Place:
         """The place of a property."""

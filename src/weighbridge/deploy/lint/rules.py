@@ -14,7 +14,7 @@ from weighbridge.core.finding import Severity
 from weighbridge.deploy.targets.rules import MUTABLE_IMAGE, VULNERABLE_ENGINE
 from weighbridge.inspectors.rule import Rule
 
-VERSION: Final = "2026.11.1"
+VERSION: Final = "2026.11.2"
 """Of the rules as a whole."""
 INSPECTOR: Final = "deploy"
 _HIGH, _MEDIUM, _LOW = Severity.HIGH, Severity.MEDIUM, Severity.LOW
@@ -271,6 +271,15 @@ WIDE_ROLE: Final = _rule(
     "Allow s3:GetObject on the prefix and s3:ListBucket with that prefix; `weighbridge deploy render` writes such a role.",
     'before  "Action": "s3:*", "Resource": "*"\nafter   "Action": "s3:GetObject", "Resource": "arn:aws:s3:::b/models/org/m/*"',
 )
+OPEN_ROLE: Final = _rule(
+    "open-role",
+    "A role that everybody may take",
+    Severity.CRITICAL,
+    "Whoever takes it has all that it may do; without a condition that bounds who asks, that is anybody with an account, or any "
+    "repository or user that the provider of identities knows.",
+    "Name who may take it, or bound it: aws:SourceArn for a service, the provider's sub for federated identities.",
+    'before  "Principal": {"AWS": "*"}\nafter   "Principal": {"Service": "sagemaker.amazonaws.com"}, with aws:SourceArn',
+)
 EGRESS: Final = _rule(
     "egress-open",
     "The engine may reach any network",
@@ -317,7 +326,8 @@ NOT_READ: Final = _rule(
     "Something could not be read",
     _LOW,
     "Nothing is known of what it does. A deployment with such a part is not clean.",
-    "Lint what it becomes: `helm template`, `kustomize build`, `docker compose config`, `terraform show -json`.",
+    "Lint what it becomes: `helm template`, `kustomize build`, `docker compose config`, `terraform show -json`. Give parameters "
+    "and variables their defaults.",
     "before  deploy lint templates/deployment.yaml\nafter   helm template . > out.yaml; weighbridge deploy lint out.yaml",
 )
 
@@ -325,7 +335,7 @@ ALL: Final = (
     HUB_MODEL, HUB_BESIDE_MOUNT, AMBIGUOUS, OTHER_HUB, HUB_ENDPOINT, PLAIN_HTTP, UNPINNED, REMOTE_CODE, CODE_BY_NAME, PICKLE,
     EMBEDS, HUB_TOKEN, TOKEN_GIVEN, NOT_OFFLINE, DOWNLOAD, UNVERIFIED, UNPINNED_GIT, MUTABLE_IMAGE, VULNERABLE_ENGINE,
     PREFIX_SLASH, NOT_APPROVED, EXTRA_OBJECTS, COMPRESSED, PUBLIC_BUCKET, NO_ACCESS_BLOCK, NO_KMS, NO_ISOLATION, NO_VPC,
-    TIMEOUT, VOLUME, SSM, WIDE_ROLE, EGRESS, WRITABLE, PRIVILEGED, HOST_NAMESPACE, DUPLICATE_KEY, NOT_READ,
+    TIMEOUT, VOLUME, SSM, WIDE_ROLE, OPEN_ROLE, EGRESS, WRITABLE, PRIVILEGED, HOST_NAMESPACE, DUPLICATE_KEY, NOT_READ,
 )  # fmt: skip
 RULES: Final[Mapping[str, Rule]] = MappingProxyType({rule.id: rule for rule in ALL})
 """Every rule of `deploy lint`, by id."""

@@ -128,8 +128,8 @@ def chosen(deployable: Deployable, options: ServingOptions, engine_name: str, *,
     check_numbers(options)
     for image, what in ((options.image, f"{of.title}'s image"), (options.fetch_image, "weighbridge's image")):
         findings += check_image(image, what, allow_tags=options.allow_tags, file=file)
-    check_arguments(of.name, options.arguments)
     version, known = check_version(of, options)
+    check_arguments(of.name, options.arguments, version)
     findings += [weak(of, version, one, file) for one in known]
     layout = _layout(deployable, options, of)
     if layout.fits is False:

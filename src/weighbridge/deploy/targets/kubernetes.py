@@ -208,29 +208,31 @@ _SUMMARIES: Final = {
 
 
 def cost_drivers(made: Chosen, *, replicas: int, shared: bool) -> tuple[CostDriver, ...]:
-    """What costs: devices, volumes, and what is read from the store at each start."""
+    """What costs: devices by the hour, volumes, what is kept in and read from the store, and what an update takes beside that."""
     model = made.deployable
     drivers = []
     devices = made.layout.devices if made.on_gpus else 0
+    volume = volume_bytes(model.size_bytes) // GIB
+    # On one host, and in place, what runs goes before the new version starts.
+    in_place = not isinstance(made.options, PodOptions) or made.options.in_place
+    once_more = [f"{volume} GiB"] if shared or not in_place else []
     if devices:
         kind = made.options.gpu or "GPU"
-        drivers.append(
-            CostDriver(
-                "devices",
-                f"{devices * replicas} x {kind}",
-                f"{replicas} {'replica' if replicas == 1 else 'replicas'}, {made.layout.why}",
-            )
-        )
-    volume = volume_bytes(model.size_bytes) // GIB * (1 if shared else replicas)
-    drivers.append(CostDriver("volume", f"{volume} GiB", "one claim" if shared else "each replica holds the model"))
+        each = f"{replicas} {'replica' if replicas == 1 else 'replicas'}, {made.layout.why}"
+        drivers.append(CostDriver("devices", f"{devices * replicas} x {kind}", each))
+        hours = f"{24 * devices * replicas} a day"
+        drivers.append(CostDriver("device hours", hours, "as long as it runs, asked or not"))
+        once_more = [*([] if in_place else [f"{devices} x {kind}"]), *once_more]
+    where = "all replicas read one copy" if shared else "each replica holds the model"
+    drivers.append(CostDriver("volume", f"{volume * (1 if shared else replicas)} GiB", where))
+    kept = "the approved revision, whether it runs or not"
+    drivers.append(CostDriver("storage in the store", f"{model.size_bytes / 1e9:.1f} GB", kept))
     reads = model.size_bytes * (1 if shared else max(1, replicas))
-    drivers.append(
-        CostDriver(
-            "reads from the store",
-            f"{reads / 1e9:.1f} GB",
-            "once for each revision" if shared else "at each start of each pod",
-        )
-    )
+    when = "once for each revision" if shared else "at each start of each pod"
+    drivers.append(CostDriver("reads from the store", f"{reads / 1e9:.1f} GB", when))
+    update = "beside what runs, until the new version is ready and what only the old one had is removed"
+    if once_more:
+        drivers.append(CostDriver("an update", " and ".join(once_more), update))
     rate = made.options.transfer_rate
     drivers.append(
         CostDriver(

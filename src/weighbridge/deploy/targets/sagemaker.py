@@ -19,11 +19,13 @@ from weighbridge.deploy.targets.sagemaker_choices import Chosen, Options, chosen
 from weighbridge.deploy.targets.sagemaker_cloudformation import cloudformation
 from weighbridge.deploy.targets.sagemaker_record import requests_text
 from weighbridge.deploy.targets.sagemaker_requests import Reference, Requests, Value, requests_of
-from weighbridge.deploy.targets.sagemaker_role import role_policies
+from weighbridge.deploy.targets.sagemaker_role import BucketPolicies, Role, bucket_policies, made_role, role_policies
 from weighbridge.deploy.targets.sagemaker_terraform import terraform
 
 __all__ = [
+    "BUCKET",
     "CLOUDFORMATION",
+    "KEY",
     "REQUESTS",
     "ROLE",
     "TERRAFORM",
@@ -40,6 +42,8 @@ TERRAFORM: Final = "sagemaker.tf.json"
 REQUESTS: Final = "sagemaker.requests.json"
 ROLE: Final = "sagemaker.role.json"
 TRUST: Final = "sagemaker.role-trust.json"
+BUCKET: Final = "sagemaker.approved-bucket.json"
+KEY: Final = "sagemaker.approved-key.json"
 _EXAMPLES: Final[Mapping[str, Value]] = MappingProxyType(
     {
         "ExecutionRoleArn": "arn:aws:iam::111122223333:role/inference",
@@ -79,18 +83,20 @@ def prepare(deployable: Deployable, options: Options) -> Prepared:
     choice = chosen(deployable, options, file=CLOUDFORMATION)
     requests = requests_of(choice)
     check_requests(requests)
+    role = made_role(choice)
+    store = bucket_policies(choice, role)
     plan = Plan(
         target=Target.SAGEMAKER,
         name=choice.name,
         deployable=deployable,
         files=(
-            RenderedFile(CLOUDFORMATION, cloudformation(requests, deployable)),
-            RenderedFile(TERRAFORM, terraform(requests)),
+            RenderedFile(CLOUDFORMATION, cloudformation(requests, deployable, role, store)),
+            RenderedFile(TERRAFORM, terraform(requests, role, store)),
             RenderedFile(REQUESTS, requests_text(requests)),
-            *_role(choice),
+            *_role(choice, store),
         ),
-        resources=tuple(_resources(choice, requests)),
-        cost_drivers=tuple(_cost_drivers(choice)),
+        resources=(*_access(role, store), *_resources(choice, requests)),
+        cost_drivers=tuple(_cost_drivers(choice, requests)),
         findings=choice.findings,
         notes=choice.notes,
         settings=_settings(choice, requests),
@@ -126,12 +132,27 @@ def calls(requests: Requests) -> list[tuple[str, str, Mapping[str, Value]]]:
     ]
 
 
-def _role(choice: Chosen) -> list[RenderedFile]:
+def _role(choice: Chosen, store: BucketPolicies | None) -> list[RenderedFile]:
     policies = role_policies(choice)
+    of_store = (
+        [RenderedFile(BUCKET, store.policy.to_text()), RenderedFile(KEY, store.key_policy.to_text())] if store else []
+    )
     if policies is None:
-        return []
+        return of_store
     allowed, trusted = policies
-    return [RenderedFile(ROLE, allowed.to_text()), RenderedFile(TRUST, trusted.to_text())]
+    return [RenderedFile(ROLE, allowed.to_text()), RenderedFile(TRUST, trusted.to_text()), *of_store]
+
+
+def _access(role: Role | None, store: BucketPolicies | None) -> list[Resource]:
+    found = []
+    if role is not None:
+        found.append(
+            Resource("AWS::IAM::Role", role.name, "reads this revision and its image, logs, joins the network")
+        )
+    if store is not None:
+        summary = "only named roles read, this one among them; nobody deletes"
+        found.append(Resource("AWS::S3::BucketPolicy", store.bucket, summary))
+    return found
 
 
 def _filled(value: Value) -> Value:
@@ -175,24 +196,33 @@ def _resources(choice: Chosen, requests: Requests) -> list[Resource]:
     return found
 
 
-def _cost_drivers(choice: Chosen) -> list[CostDriver]:
+def _cost_drivers(choice: Chosen, requests: Requests) -> list[CostDriver]:
     options = choice.options
-    count = str(options.instances) if options.scale_max is None else f"{options.scale_min} to {options.scale_max}"
+    least, most = (options.scale_min, options.scale_max) if options.scale_max is not None else (options.instances,) * 2
+    count, hours = (f"{a}" if a == b else f"{a} to {b}" for a, b in ((least, most), (24 * least, 24 * most)))
+    size = choice.deployable.size_bytes / 1e9
+    starts = choice.download_seconds + choice.startup_seconds + options.bake_seconds + options.keep_old_seconds
     found = [
-        CostDriver("instance hours", f"{count} x {options.instance_type}", "as long as the endpoint exists"),
+        CostDriver(
+            "instance hours", f"{hours} a day: {count} x {options.instance_type}", "as long as it exists, asked or not"
+        ),
         CostDriver(
             "instance hours of an update",
-            f"{options.instances} x {options.instance_type} again",
+            f"up to {options.instances * starts / 3600:.1f}: {options.instances} x {options.instance_type} again",
             "old and new instances run side by side until the old ones are ended",
         ),
         CostDriver(
-            "bytes from the bucket",
-            f"{choice.deployable.size_bytes} for each instance that starts",
+            "reads from the bucket",
+            f"{size:.1f} GB for each instance that starts, {size * options.instances:.1f} GB to begin with",
             "free within the region through a gateway endpoint; paid by the byte through a NAT gateway",
         ),
+        CostDriver("storage in the bucket", f"{size:.1f} GB", "the approved revision, whether it runs or not"),
     ]
     if choice.volume_gb is not None:
-        found.append(CostDriver("volumes", f"{choice.volume_gb} GB for each instance", "gp2, by the hour"))
+        whole = f"{choice.volume_gb} GB for each instance, {choice.volume_gb * options.instances} GB to begin with"
+        found.append(CostDriver("volumes", whole, "gp2, by the hour"))
+    alarms = len(requests.alarms) + len(requests.wake_alarms)
+    found.append(CostDriver("alarms", str(alarms), "by the month"))
     return found
 
 

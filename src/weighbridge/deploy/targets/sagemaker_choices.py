@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from math import ceil
+from pathlib import Path
 from typing import Final
 
 from weighbridge.core.errors import ConfigError
@@ -54,6 +55,7 @@ TRAFFIC: Final = ("all-at-once", "canary", "linear")
 _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-\d{1,2}")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _SERVED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,199}")
+_ACCOUNT = re.compile(r"\d{12}")
 _KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]{1,64}")
 _GPU_AMI: Final = {
     "vllm": "al2-ami-sagemaker-inference-gpu-3-1",
@@ -87,6 +89,12 @@ class Options:
     """Where it runs; that of the credentials when empty."""
     execution_role: str = ""
     """The role that SageMaker reads the model and the image with."""
+    make_role: bool = False
+    """Whether the templates make that role themselves, with rights to this revision alone."""
+    account: str = ""
+    """The account that the role is made in, 12 digits; that of the key when empty."""
+    parties: Path | None = None
+    """The file of parties that deploy policies reads: the templates then hold the approved bucket's policy too, with this role."""
     subnets: tuple[str, ...] = ()
     """Private subnets, with an endpoint for S3."""
     security_groups: tuple[str, ...] = ()
@@ -276,6 +284,7 @@ def _check(deployable: Deployable, options: Options) -> None:
         raise ConfigError(f"{options.region!a:.40} is no region", hint="For example eu-central-1.")
     if not 1 <= options.instances <= MAX_INSTANCES:
         raise ConfigError(f"{options.instances} instances cannot be", hint=f"1 to {MAX_INSTANCES}.")
+    _check_role(options)
     _check_scaling(options)
     if (options.async_failures or options.async_concurrency is not None) and not options.async_output:
         raise ConfigError("an asynchronous endpoint needs a place for its answers", hint="Say async_output.")
@@ -285,6 +294,27 @@ def _check(deployable: Deployable, options: Options) -> None:
     for value, what in ((options.alarm_errors, "errors in a minute"), (options.alarm_latency_ms, "ms of latency")):
         if value is not None and not 1 <= value <= MAX_THRESHOLD:
             raise ConfigError(f"{value} {what} cannot trip an alarm", hint=f"1 to {MAX_THRESHOLD}.")
+
+
+def _check_role(options: Options) -> None:
+    """A role that is made names the network that it joins and the account that it is in."""
+    if options.account and not _ACCOUNT.fullmatch(options.account):
+        raise ConfigError(f"{options.account!a:.40} is no account", hint="12 digits.")
+    if not options.make_role:
+        if options.parties is not None and not options.execution_role:
+            raise ConfigError(
+                "the bucket's policy names the role, and which that is is not said",
+                hint="Say execution_role or make_role.",
+            )
+        return
+    if options.execution_role:
+        raise ConfigError(
+            "a role is named and is to be made as well", hint="Say execution_role or make_role, not both."
+        )
+    if not (options.subnets and options.security_groups):
+        raise ConfigError(
+            "a role that is made is bound to its network, which is not said", hint="Say subnets and security_groups."
+        )
 
 
 def _check_answers(place: str, store: Address) -> None:
@@ -451,7 +481,7 @@ def _notes(deployable: Deployable, options: Options) -> list[str]:
     missing = [
         what
         for what, value in (
-            ("execution_role", options.execution_role),
+            ("execution_role", options.execution_role or options.make_role),
             ("subnets", options.subnets),
             ("security_groups", options.security_groups),
             ("kms_key", options.kms_key),
@@ -460,6 +490,12 @@ def _notes(deployable: Deployable, options: Options) -> list[str]:
     ]
     if options.async_output:
         notes.append("Callers name where a request lies: the role needs s3:GetObject there, which is not rendered.")
+    if options.make_role:
+        notes.append("The templates make the execution role. `apply` makes no roles: it takes one that is there.")
+    if options.parties is not None:
+        notes.append(
+            "A bucket has one policy: the one in the templates shuts out every role that the file of parties does not name."
+        )
     if missing:
         notes.append(f"Not said, and so parameters of the templates: {', '.join(missing)}. `apply` needs them.")
     return notes

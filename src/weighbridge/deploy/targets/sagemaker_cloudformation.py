@@ -10,6 +10,7 @@ from typing import Final
 from weighbridge.core.canonical import JsonValue
 from weighbridge.deploy.deployable import Deployable
 from weighbridge.deploy.targets.sagemaker_requests import WAKE, Reference, Request, Requests, Value
+from weighbridge.deploy.targets.sagemaker_role import BucketPolicies, Role
 
 _PARAMETERS: Final[Mapping[str, Mapping[str, JsonValue]]] = MappingProxyType(
     {
@@ -33,13 +34,18 @@ _PARAMETERS: Final[Mapping[str, Mapping[str, JsonValue]]] = MappingProxyType(
         },
     }
 )
+_ROLE: Final = "ExecutionRole"
 _POLICIES: Final = MappingProxyType({"load": "ScalingPolicy", WAKE: "WakePolicy"})
 
 
-def cloudformation(requests: Requests, deployable: Deployable) -> str:
-    """The template's text."""
+def cloudformation(
+    requests: Requests, deployable: Deployable, role: Role | None = None, store: BucketPolicies | None = None
+) -> str:
+    """The template's text; with the role that it makes, and the policy of the store's bucket."""
+    instead: dict[str, JsonValue] = {"ExecutionRoleArn": {"Fn::GetAtt": [_ROLE, "Arn"]}} if role else {}
     resources: dict[str, JsonValue] = {
-        "Model": _resource("AWS::SageMaker::Model", requests.model),
+        **_access(role, store, requests),
+        "Model": _resource("AWS::SageMaker::Model", requests.model, instead),
         "EndpointConfig": _resource(
             "AWS::SageMaker::EndpointConfig",
             requests.config,
@@ -66,11 +72,32 @@ def cloudformation(requests: Requests, deployable: Deployable) -> str:
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": f"{deployable.reference}, manifest {deployable.manifest_digest}; rendered by weighbridge deploy",
     }
-    if missing := requests.missing():
+    if missing := [name for name in requests.missing() if name not in instead]:
         document["Parameters"] = {name: _PARAMETERS[name] for name in missing}
     document["Resources"] = resources
     document["Outputs"] = {"EndpointName": {"Value": {"Fn::GetAtt": ["Endpoint", "EndpointName"]}}}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _access(role: Role | None, store: BucketPolicies | None, requests: Requests) -> dict[str, JsonValue]:
+    """The role, and the bucket's policy once the role is there."""
+    found: dict[str, JsonValue] = {}
+    if role is not None:
+        properties: dict[str, JsonValue] = {
+            "RoleName": role.name,
+            "Description": f"Reads one revision for the endpoint {requests.name}",
+            "AssumeRolePolicyDocument": role.trusted.to_json(),
+            "Policies": [{"PolicyName": "endpoint", "PolicyDocument": role.allowed.to_json()}],
+            "Tags": _rendered(requests.model["Tags"], {}),
+        }
+        found[_ROLE] = {"Type": "AWS::IAM::Role", "Properties": properties}
+    if store is not None:
+        document: dict[str, JsonValue] = {"Bucket": store.bucket, "PolicyDocument": store.policy.to_json()}
+        policy: dict[str, JsonValue] = {"Type": "AWS::S3::BucketPolicy", "Properties": document}
+        # The store outlives the endpoint: its policy is not taken away with it.
+        policy |= {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
+        found["ApprovedBucketPolicy"] = {**policy, "DependsOn": _ROLE} if role is not None else policy
+    return found
 
 
 def _guard(resources: dict[str, JsonValue]) -> None:

@@ -13,7 +13,9 @@ from types import MappingProxyType
 from typing import Final
 
 from weighbridge.core.canonical import JsonValue
+from weighbridge.deploy.iam.document import PolicyDocument
 from weighbridge.deploy.targets.sagemaker_requests import WAKE, Reference, Request, Requests, Value
+from weighbridge.deploy.targets.sagemaker_role import BucketPolicies, Role
 
 PROVIDER: Final = ">= 5.80"
 _VARIABLES: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
@@ -39,11 +41,16 @@ _PLAIN: Final = ("Environment",)
 """Members whose keys are the reader's and stay as they are."""
 
 
-def terraform(requests: Requests) -> str:
-    """The file's text."""
+def terraform(requests: Requests, role: Role | None = None, store: BucketPolicies | None = None) -> str:
+    """The file's text; with the role that it makes, and the policies of the store's bucket and key."""
     config = "aws_sagemaker_endpoint_configuration"
+    instead = {"ExecutionRoleArn": "${aws_iam_role.execution.arn}"} if role else {}
+    model = _block("aws_sagemaker_model", requests.model, instead)
     resources: dict[str, JsonValue] = {
-        "aws_sagemaker_model": {"this": _block("aws_sagemaker_model", requests.model, {})},
+        **_access(role, store, requests),
+        "aws_sagemaker_model": {
+            "this": {**model, "depends_on": ["aws_iam_role_policy.execution"]} if role is not None else model
+        },
         config: {
             "this": {
                 **_block(config, requests.config, {"ModelName": "${aws_sagemaker_model.this.name}"}),
@@ -80,13 +87,48 @@ def terraform(requests: Requests) -> str:
     document: dict[str, JsonValue] = {
         "terraform": {"required_providers": {"aws": {"source": "hashicorp/aws", "version": PROVIDER}}},
     }
-    if missing := requests.missing():
+    if missing := [name for name in requests.missing() if name not in instead]:
         document["variable"] = {
             name: {"type": kind, "description": text} for name, kind, text in (_VARIABLES[one] for one in missing)
         }
     document["resource"] = resources
     document["output"] = {"endpoint_name": {"value": "${aws_sagemaker_endpoint.this.name}"}}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _access(role: Role | None, store: BucketPolicies | None, requests: Requests) -> dict[str, JsonValue]:
+    """The role, and the policies of the store once the role is there."""
+    found: dict[str, JsonValue] = {}
+    if role is not None:
+        # What serves the revision before keeps its role until the endpoint has changed.
+        lasting: dict[str, JsonValue] = {"create_before_destroy": True}
+        found["aws_iam_role"] = {
+            "execution": {
+                "name": role.name,
+                "description": f"Reads one revision for the endpoint {requests.name}",
+                "assume_role_policy": _policy(role.trusted),
+                "tags": _pairs(requests.model["Tags"], "Key"),
+                "lifecycle": lasting,
+            }
+        }
+        found["aws_iam_role_policy"] = {
+            "execution": {
+                "name": "endpoint",
+                "role": "${aws_iam_role.execution.id}",
+                "policy": _policy(role.allowed),
+                "lifecycle": lasting,
+            }
+        }
+    if store is not None:
+        after: dict[str, JsonValue] = {"depends_on": ["aws_iam_role.execution"]} if role is not None else {}
+        found["aws_s3_bucket_policy"] = {"approved": {"bucket": store.bucket, "policy": _policy(store.policy), **after}}
+        found["aws_kms_key_policy"] = {"approved": {"key_id": store.key, "policy": _policy(store.key_policy), **after}}
+    return found
+
+
+def _policy(document: PolicyDocument) -> str:
+    """A policy as the text that the provider takes."""
+    return _escaped(json.dumps(document.to_json(), ensure_ascii=False))
 
 
 def snake(name: str) -> str:
