@@ -54,8 +54,8 @@ from weighbridge.posture.bucket_facts import BucketQuestion
 from weighbridge.posture.crossing_facts import CrossingQuestion
 from weighbridge.posture.evidence import Dossier, Evidence, Unobtained
 from weighbridge.posture.git_commit import signature_of
-from weighbridge.posture.hub_asking import HubAsking
 from weighbridge.posture.hub_facts import Crossed, HubQuestion
+from weighbridge.source.hub_questions import HubAsking
 from weighbridge.store.ledger import Ledger
 from weighbridge.transfer.inspecting import Inspecting
 from weighbridge.transfer.scan import Scanner
@@ -1282,9 +1282,9 @@ def test_a_second_engine_that_is_open_opens_the_whole() -> None:
     assert states({**CLOSED, "compose.yaml": open_one}) == (False, False, False)
 
 
-@pytest.mark.parametrize(("flag", "isolated"), [("true", True), ("false", False), ("!Ref Isolation", False)])
-def test_network_isolation_of_sagemaker(flag: str, isolated: bool) -> None:
-    template = f"""
+def sagemaker(flag: str) -> dict[str, bytes]:
+    return {
+        "template.yaml": f"""
 Resources:
   Model:
     Type: AWS::SageMaker::Model
@@ -1294,8 +1294,18 @@ Resources:
         Image: 1.dkr.ecr.us-east-1.amazonaws.com/vllm@sha256:{"a" * 64}
         Environment: {{HF_HUB_OFFLINE: "1", SM_VLLM_MODEL: /opt/ml/model}}
         ModelDataSource: {{S3DataSource: {{S3Uri: "s3://b/models/acme/tiny/{"1" * 40}/"}}}}
-"""
-    assert states({"template.yaml": template.encode()}) == (True, isolated, True)
+""".encode()
+    }
+
+
+@pytest.mark.parametrize(("flag", "isolated"), [("true", True), ("false", False)])
+def test_network_isolation_of_sagemaker(flag: str, isolated: bool) -> None:
+    assert states(sagemaker(flag)) == (True, isolated, True)
+
+
+def test_an_isolation_that_is_told_only_when_it_is_deployed_is_no_fact() -> None:
+    found = deployed(sagemaker("!Ref Isolation"))
+    assert "cannot be told from these files" in found.unobtained["deployment.isolated"]
 
 
 @pytest.mark.parametrize(
