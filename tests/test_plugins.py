@@ -48,7 +48,7 @@ class BaseModelLoader(ABC):
     def load_weights(self, model, model_config): ...
 """,
 }
-"""vLLM's names and signatures as of 0.32; vLLM itself does not run here."""
+"""vLLM's names and signatures as of 0.32. With the real one `scripts/try_vllm.py` does what is done here, and more."""
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +163,16 @@ def test_vllm_gets_the_approved_weights_and_no_others(served: tuple[Depot, Any, 
     assert all(tensor.equal(true[name]) for name, tensor in taking.got.items())
     with pytest.raises(ValueError, match="nothing for more"):
         loader.load_weights(Taking(*true, "more"), config)
+
+
+def test_a_model_that_reads_other_weights_is_refused(served: tuple[Depot, Any, Any], r1: R1) -> None:
+    _, loader, config = served
+    for attribute, value in (("secondary_weights", ["other"]), ("allow_patterns_overrides", ["*er/*.safetensors"])):
+        taking = Taking(*r1[2])
+        setattr(taking, attribute, value)
+        with pytest.raises(ValueError, match="Taking"):
+            loader.load_weights(taking, config)
+        assert taking.got == {}
 
 
 def test_vllm_never_loads_by_a_folder_that_was_altered(served: tuple[Depot, Any, Any], r1: R1) -> None:

@@ -63,7 +63,7 @@ open_ = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 def ask(path, body=None):
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data=body, headers={"content-type": "application/json"})
     with open_(request, timeout=60) as answer:
-        return json.load(answer)
+        return json.loads(answer.read() or "null")
 got = {"ready": None, "answer": None}
 while process.poll() is None and time.monotonic() - began < seconds:
     try:

@@ -207,6 +207,14 @@ def _write_texts(folder: Path, layers: int) -> None:
     _write_json(folder / "tokenizer_config.json", _tokenizer_config())
 
 
+def write_tokenizer(folder: Path) -> int:
+    """Writes R1's tokenizer, small, for a model of any architecture into a folder (made if absent); returns how many tokens it has."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_json(folder / "tokenizer.json", _tokenizer())
+    _write_json(folder / "tokenizer_config.json", _tokenizer_config() | {"tokenizer_class": "PreTrainedTokenizerFast"})
+    return len(_vocabulary()) + len(_LATE_TOKENS)
+
+
 def _write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
 
