@@ -3,8 +3,9 @@
 The verified load beside the same load without proof, plain reads of the same objects, `runai-model-streamer` and `hf download` with
 safetensors after it. Contenders take turns, each in a process of its own; seconds and CPU seconds are those of the load, without
 interpreter and imports. The store is a SeaweedFS on this machine (`--store folder`: a folder in memory), and shares its processors.
-`--runai` is a Python with `runai-model-streamer` and `runai-model-streamer-s3`, `--hf` the `hf` command; without them, those rows
-are left out. Every bar is told as met or missed; nothing is asserted.
+Where both of its processors are taken ("idle" is near 0), the hash shows as what it costs; `--link GBIT` puts store and loaders into a
+network namespace whose loopback gives that much, for what the parts of the store say to each other too (root, `tc`). `--runai` is a
+Python with `runai-model-streamer` and `runai-model-streamer-s3`, `--hf` the `hf` command; without them, those rows are left out. Every bar is told as met or missed; nothing is asserted.
 
 `races N` runs the races of `tests/test_loader.py` so many times: tensors are loaded while somebody changes the objects.
 """
@@ -50,10 +51,18 @@ print(json.dumps({"bytes": total, "seconds": time.perf_counter() - began, "cpu":
 
 def measured(load: Callable[[], int]) -> None:
     """Runs a load and prints what it cost."""
-    began, cpu = time.perf_counter(), time.process_time()
+    before, began, cpu = _processors(), time.perf_counter(), time.process_time()
     total = load()
     used = {"bytes": total, "seconds": time.perf_counter() - began, "cpu": time.process_time() - cpu}
+    spent = [after - earlier for earlier, after in zip(before, _processors(), strict=True)]
+    used["idle"] = sum(spent[3:5]) / max(1, sum(spent))
     print(json.dumps({**used, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
+
+
+def _processors() -> list[int]:
+    """What all processors did since the start (proc_stat(5)): user, nice, system, idle, waiting, interrupts."""
+    with Path("/proc/stat").open() as file:
+        return [int(number) for number in file.readline().split()[1:8]]
 
 
 class _Whatever:
@@ -72,13 +81,14 @@ def _tensors(trust: str, threads: int, *, proven: bool) -> None:
 
     if not proven:
 
-        def unproven(stream: Any, view: memoryview, _stored: object, _store: object) -> Any:
-            filled = 0
-            while filled < len(view):
-                count = stream.readinto(view[filled:])
-                if not count:
-                    raise Truncated("the object ended early")
-                filled += count
+        def unproven(stream: Any, rooms: Any, _stored: object, _store: object) -> Any:
+            for room in rooms:
+                filled = 0
+                while filled < len(room):
+                    count = stream.readinto(room[filled:])
+                    if not count:
+                        raise Truncated("the object ended early")
+                    filled += count
             return _Whatever()
 
         chunks._filled = unproven
@@ -303,13 +313,13 @@ def _hub(hf: str, base: Path, environment: dict[str, str]) -> dict[str, Any]:
 
 
 def _tell(rounds: Mapping[str, list[dict[str, Any]]]) -> None:
-    print(f"{'what':30} {'s':>8} {'GB/s':>7} {'CPU-s/GB':>9} {'peak MB':>8}")
+    print(f"{'what':30} {'s':>8} {'GB/s':>7} {'CPU-s/GB':>9} {'peak MB':>8} {'idle':>5}")
     for name, costs in rounds.items():
         size = costs[0]["bytes"] / 1e9
         middle = {figure: statistics.median(cost[figure] for cost in costs) for figure in ("seconds", "cpu", "peak")}
-        print(
-            f"{name:30} {middle['seconds']:8.2f} {size / middle['seconds']:7.2f} {middle['cpu'] / size:9.2f} {middle['peak'] / 1e6:8.0f}"
-        )
+        rates = f"{middle['seconds']:8.2f} {size / middle['seconds']:7.2f} {middle['cpu'] / size:9.2f} {middle['peak'] / 1e6:8.0f}"
+        idle = f"{statistics.median(cost['idle'] for cost in costs):5.0%}" if "idle" in costs[0] else ""
+        print(f"{name:30} {rates} {idle}")
     for name, bar in (("unverified", BAR), ("hf download + safetensors", 1.0), ("runai-model-streamer", None)):
         if name in rounds:
             pairs = zip(rounds[name], rounds["verified"], strict=True)
@@ -339,7 +349,14 @@ def main() -> None:
         parser.add_argument("--runai", default="")
         parser.add_argument("--hf", default="")
         parser.add_argument("--store", choices=("s3", "folder"), default="s3")
-        _compare(parser.parse_args())
+        parser.add_argument("--link", type=float, default=0.0, metavar="GBIT")
+        options = parser.parse_args()
+        if options.link and not os.environ.get("SHAPED"):
+            shape = f"ip link set lo up && tc qdisc add dev lo root tbf rate {options.link}gbit burst 4mb latency 100ms"
+            again = [sys.executable, "-m", "benchmarks.loading", *words]
+            os.environ["SHAPED"] = "1"
+            os.execvp("unshare", ["unshare", "--net", "sh", "-c", f'{shape} && exec "$@"', "sh", *again])
+        _compare(options)
 
 
 if __name__ == "__main__":

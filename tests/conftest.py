@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import gc
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import deepseek, seaweed
+from tests.support import deepseek, scheduling, seaweed
 from tests.support.forking import Forked, Template
 from tests.support.hub import HubServer
 from tests.support.postgres import postgres
@@ -49,27 +50,72 @@ def s3_server() -> Iterator[seaweed.S3Server]:
         yield server
 
 
-LONG = (
+FIRST = (
     "test_real_inference.py",
-    "test_isolated_inference.py",
-    "test_gateway_clients.py",
     "test_s3.py",
-    "test_docs.py",
-    "test_faults.py",
-    "test_verify.py",
+    "test_gateway_clients.py",
     "test_ledger.py",
-    "test_ingest_hub.py",
-    "test_cli.py",
+    "test_posture_hub.py",
+    "test_posture_crossing.py",
     "test_deploy_commands.py",
-    "test_posture_facts.py",
-    "test_gateway_s3.py",
+    "test_isolated_inference.py",
+    "test_remediate.py",
 )
 """Files that take longest: begun last, one process would work on them while the others are done."""
+APART = ("test_docs.py", "test_faults.py", "test_ingest_hub.py", "test_cli.py")
+"""Files whose tests share nothing: they come last and one by one, so that all processes end together."""
+SERVERS = {"s3_server": "s3", "postgres": "postgres"}
+"""Fixtures that files share, and the group of the tests that ask for one."""
+TOGETHER = {
+    "test_gateway.py": "gateways",
+    "test_gateway_clients.py": "gateways",
+    "test_ledger.py": "postgres",
+    "test_catalog.py": "postgres",
+}
+"""Files that share a gateway over a filled home, or ask for a server only once they run."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the longest files first; within a file, the order stays."""
-    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Puts the longest files first, and keeps a file in one process: what its tests share is then made once.
+
+    Within a file, the order stays.
+    """
+    items.sort(key=lambda item: _place(item.path.name))
+    scheduling.leave(config, {item.nodeid: group for item in items if (group := _group(item))})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tells a process that is to run tests where to leave the groups."""
+    scheduling.tell(node.workerinput)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """The one that knows the groups, for `--dist loadgroup`."""
+    return scheduling.Grouped(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+def _place(file: str) -> int:
+    if file in APART:
+        return len(FIRST) + 1 + APART.index(file)
+    return FIRST.index(file) if file in FIRST else len(FIRST)
+
+
+def _group(item: pytest.Item) -> str:
+    if (marked := item.get_closest_marker("xdist_group")) is not None:
+        return str(marked.args[0])
+    for name in getattr(item, "fixturenames", ()):
+        if name in SERVERS:
+            return SERVERS[name]
+    file = item.path.name
+    return "" if file in APART else TOGETHER.get(file, item.path.stem)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported is no garbage: nobody looks through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @functools.cache

@@ -7,13 +7,12 @@ import hashlib
 import json
 import pickle
 import random
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import blake3
 import pytest
+from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -327,16 +326,18 @@ def test_a_signed_payload_that_is_not_the_expected_statement_mismatches(payload,
 # --- model signatures -----------------------------------------------------------------------------------------------
 
 
-def stock(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "model_signing", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+def stock(*arguments: object) -> Result:
+    """The stock tool's command line, in this process; the tests of exports start the program itself."""
+    from model_signing._cli import main
+
+    return CliRunner().invoke(main, [*map(str, arguments)])
 
 
 def stock_verify(folder: Path, public_key: Path) -> bool:
     ended = stock("verify", "key", folder, "--signature", folder / "model.sig", "--public_key", public_key)
-    assert ("Verification succeeded" in ended.stdout) == (ended.returncode == 0), ended
-    assert ended.returncode == 0 or "Verification failed" in ended.stderr, ended
-    return ended.returncode == 0
+    assert ("Verification succeeded" in ended.stdout) == (ended.exit_code == 0), ended.output
+    assert ended.exit_code == 0 or "Verification failed" in ended.stderr, ended.output
+    return ended.exit_code == 0
 
 
 @pytest.mark.parametrize("curve", ["P-256", "P-384", "P-521"])
@@ -382,7 +383,7 @@ def test_our_verification_accepts_what_the_stock_tool_signs(tmp_path: Path, argu
     folder = write_tree(tmp_path / "model", TREE)
     signature = folder / "model.sig"
     ended = stock("sign", "key", folder, "--signature", signature, "--private_key", tmp_path / "k", *arguments)
-    assert ended.returncode == 0, ended
+    assert ended.exit_code == 0, ended.output
     trusted = TrustedKeys().with_key(signing.public_pem)
     verify_model(signature.read_bytes(), manifest_of(TREE), trusted)
     for files in (TREE | {"x": b""}, TREE | {"config.json": b"[]"}, {k: v for k, v in TREE.items() if k != "empty"}):
@@ -394,7 +395,7 @@ def test_our_signature_says_what_the_stock_one_says(tmp_path: Path) -> None:
     signing = LocalKey.create(tmp_path / "k")
     folder = write_tree(tmp_path / "tiny", TREE)
     signature = folder / "model.sig"
-    assert not stock("sign", "key", folder, "--signature", signature, "--private_key", tmp_path / "k").returncode
+    assert not stock("sign", "key", folder, "--signature", signature, "--private_key", tmp_path / "k").exit_code
 
     def opened(data: bytes) -> tuple[dict, dict]:
         bundle = json.loads(data)

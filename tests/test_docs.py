@@ -30,7 +30,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Command, folder_files
+from tests.conftest import Command, folder_files, template
 from tests.support import deepseek
 from tests.support.cases import each
 from tests.support.hub import Fault, Flip, HubServer, Stall
@@ -153,7 +153,8 @@ def run_page(page: Path, shell: Shell) -> None:
     todo = steps(page)
     assert todo, f"{page.name} has no console block"
     for number, step in enumerate(todo):
-        printed, code = shell.run(step.command)
+        # What a page sends signals to is the program itself, which is next on the path.
+        printed, code = shell.run(f'PATH="${{PATH#*:}}" {step.command}' if step.command.endswith("&") else step.command)
         expected = list(step.expected)
         while expected and not expected[-1].strip():
             expected.pop()
@@ -186,6 +187,16 @@ def with_hub(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     hub.repository("acme/gated", gated=True).commit(_tiny(tmp_path / "gated", seed=1))
     hub.token("hf_example", access=["acme/gated"])
     return {"HF_ENDPOINT": hub.endpoint}
+
+
+def with_news(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """As `with_hub`; on the branch `next` of `acme/tiny` somebody added code."""
+    environment = with_hub(request, tmp_path)
+    tiny = request.getfixturevalue("hub").repositories["acme/tiny"]
+    files = folder_files(tmp_path / "upstream")
+    tiny.branch("next", tiny.refs["refs/heads/main"])
+    tiny.commit({**files, "helper.py": b"import os\nos.system('id')\n"}, ref="next")
+    return environment
 
 
 def with_a_heavy_model(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
@@ -221,31 +232,36 @@ Given = Callable[[pytest.FixtureRequest, Path], dict[str, str]]
 GIVEN: Mapping[str, Given] = {
     "first-crossing": lambda _request, _folder: {},
     "resume-and-clean-up": with_a_heavy_model,
+    "watch-upstream": with_news,
     "use-s3": with_s3,
     "gateway-on-s3": with_s3,
     "deploy-on-sagemaker": with_s3,
     "share-a-ledger-on-postgresql": with_postgres,
 }
 ON_S3 = (pytest.mark.s3, pytest.mark.xdist_group("s3"))
+ON_SERVERS = {
+    "use-s3": ON_S3,
+    "gateway-on-s3": ON_S3,
+    "deploy-on-sagemaker": ON_S3,
+    "share-a-ledger-on-postgresql": (pytest.mark.xdist_group("postgres"),),
+}
 NOT_RUN = {"use-gcs-or-azure"}
 """Pages about servers that cannot be had here; they hold no console block."""
 
 
 @pytest.mark.parametrize(
     "page",
-    [
-        pytest.param(
-            page, id=page.stem, marks=ON_S3 if page.stem in ("use-s3", "gateway-on-s3", "deploy-on-sagemaker") else ()
-        )
-        for page in RUN
-        if page.stem not in NOT_RUN
-    ],
+    [pytest.param(page, id=page.stem, marks=ON_SERVERS.get(page.stem, ())) for page in RUN if page.stem not in NOT_RUN],
 )
 def test_a_page_does_what_it_says(
     page: Path, surroundings: dict[str, str], request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     surroundings.update(GIVEN.get(page.stem, with_hub)(request, tmp_path))
     (tmp_path / "page").mkdir()
+    # Most of a short command is imports.
+    (tmp_path / "bin").mkdir()
+    template().program(tmp_path / "bin" / "weighbridge")
+    surroundings["PATH"] = f"{tmp_path / 'bin'}{os.pathsep}{surroundings['PATH']}"
     shell = Shell(tmp_path / "page", surroundings)
     try:
         run_page(page, shell)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import random
 import re
 import signal
 import time
@@ -36,11 +35,12 @@ from tests.support.hub import (
     Truncate,
     Whole,
 )
+from tests.support.weights import weights
 
 MIB = 1024 * 1024
 SIZE = 20 * MIB + 4321
 PARTS = ("--part-bytes", str(8 * MIB), "--memory-bytes", str(32 * MIB), "--streams", "3")
-WEIGHTS = random.Random(7).randbytes(SIZE)
+WEIGHTS = weights(SIZE, seed=7)
 
 pytestmark = pytest.mark.fault
 
@@ -246,7 +246,7 @@ def test_a_pointer_committed_in_place_of_the_file(on_hub: Command, hub: HubServe
 
 
 def test_killed_anywhere_it_ends_at_the_same_manifest(on_hub: Command, hub: HubServer) -> None:
-    big = random.Random(1).randbytes(64 * MIB + 5)
+    big = weights(64 * MIB + 5, seed=1)
     files = {"config.json": b"{}", "a.bin": big, "b.bin": WEIGHTS}
     hub.repository("acme/big").commit(files, lfs=("*.bin",))
     command = ("ingest", "hf://acme/big", *PARTS, "--json")

@@ -227,19 +227,6 @@ def test_what_is_not_here_is_refused_in_words_that_the_client_prints(told: Any) 
         assert "read-only" in said[key][1], said[key]
 
 
-PIPELINE = """
-import json
-from transformers import pipeline
-made = pipeline(model="acme/tiny")
-print(json.dumps([made.task, type(made.model).__name__]))
-"""
-
-
-@pytest.mark.slow
-def test_a_pipeline_finds_its_task_by_itself(gateway: GatewayProcess, tmp_path: Path) -> None:
-    assert client(gateway, tmp_path, PIPELINE) == ["text-generation", "LlamaForCausalLM"]
-
-
 HOSTILE_CONFIG = json.dumps(CONFIG | {"architectures": ["<b>", "x" * 5000, 7], "model_type": {"a": 1}}).encode()
 
 

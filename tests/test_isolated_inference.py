@@ -49,13 +49,14 @@ tokenizer = AutoTokenizer.from_pretrained(name)
 model = AutoModelForCausalLM.from_pretrained(name, trust_remote_code=False)
 asked = tokenizer("the rain in on", return_tensors="pt")
 made = model.generate(**asked, max_new_tokens=6, min_new_tokens=6, do_sample=False)
-talk = pipeline("text-generation", model=name, trust_remote_code=False)
+# Its task it learns from the gateway.
+talk = pipeline(model=name, trust_remote_code=False)
 said = talk("the rain in on", max_new_tokens=6, min_new_tokens=6, do_sample=False)[0]["generated_text"]
 print(json.dumps({
     "module": type(model).__module__, "asked": len(asked.input_ids[0]),
     "made": made[0].tolist(), "text": tokenizer.decode(made[0], skip_special_tokens=True), "said": said,
     "finite": bool(torch.isfinite(model(**asked).logits).all()),
-    "layers": model.config.num_hidden_layers, "piped": type(talk.model).__module__,
+    "layers": model.config.num_hidden_layers, "piped": type(talk.model).__module__, "task": talk.task,
 }))
 """
 
@@ -120,6 +121,7 @@ def test_the_r1_shaped_model_talks_where_only_the_gateway_is_reached(
             got = space.json(GENERATES, environment)
         assert hub.requests == []
     assert got["module"] == got["piped"] == "transformers.models.deepseek_v3.modeling_deepseek_v3"
+    assert got["task"] == "text-generation"
     assert len(got["made"]) == got["asked"] + 6
     assert got["finite"]
     assert got["said"].startswith("the rain in on")

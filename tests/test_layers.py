@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import re
 import subprocess
@@ -15,7 +16,7 @@ from tests.support.cases import each
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "weighbridge"
 MODULES = sorted(SOURCE.rglob("*.py"))
-TREES = {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
+NAMES = [path.relative_to(SOURCE).as_posix() for path in MODULES]
 
 MAX_FILE_LINES = 600
 MAX_FUNCTION_LINES = 80
@@ -26,13 +27,19 @@ SKIPPED = frozenset({"__pycache__", "build", "dist", "node_modules", "uv.lock"})
 """What is built, not written."""
 
 
+@functools.cache
+def tree_of(name: str) -> ast.Module:
+    """A module, parsed once: not while tests are collected, which every process does."""
+    return ast.parse((SOURCE / name).read_text(encoding="utf-8"))
+
+
 def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """All functions and methods of a module."""
     return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
 def test_the_tree_was_found() -> None:
-    assert {"core/names.py", "cli/app.py", "transfer/stream.py"} <= TREES.keys()
+    assert {"core/names.py", "cli/app.py", "transfer/stream.py"} <= set(NAMES)
 
 
 def test_every_import_follows_the_layers() -> None:
@@ -81,17 +88,17 @@ def test_a_broad_handler_is_recognised_however_it_is_written() -> None:
     assert not list(broad_handlers(ast.parse("try: pass\nexcept (OSError, ValueError): pass\n")))
 
 
-@each("name", TREES)
+@each("name", NAMES)
 def test_everything_is_caught_only_at_the_named_boundaries(name: str) -> None:
     boundary = name.startswith("inspectors/sandbox")
-    for function, handler in broad_handlers(TREES[name]):
+    for function, handler in broad_handlers(tree_of(name)):
         at_boundary = boundary or (name, function) == ("cli/app.py", "main")
         assert at_boundary or _raises_again(handler), f"{name}:{handler.lineno} catches everything in '{function}'"
 
 
 def test_a_suppressed_error_is_never_just_any_error() -> None:
-    for name, tree in TREES.items():
-        for node in ast.walk(tree):
+    for name in NAMES:
+        for node in ast.walk(tree_of(name)):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("suppress", "contextlib.suppress"):
                 assert not any(_is_broad(argument) for argument in node.args), f"{name}:{node.lineno}"
 
@@ -99,9 +106,9 @@ def test_a_suppressed_error_is_never_just_any_error() -> None:
 # --- sizes and words -----------------------------------------------------------------------------
 
 
-@each("name", TREES)
+@each("name", NAMES)
 def test_a_module_says_in_its_first_line_what_it_does(name: str) -> None:
-    said = ast.get_docstring(TREES[name], clean=False) or ""
+    said = ast.get_docstring(tree_of(name), clean=False) or ""
     first = said.split("\n", 1)[0]
     assert len(first.split()) >= 3, f"{name} begins with {first!r}"
     assert first == first.strip()
@@ -116,17 +123,17 @@ def test_no_file_and_no_function_grows_out_of_sight() -> None:
     }
     long = {
         f"{name}:{function.name}": lines
-        for name, tree in TREES.items()
-        for function in functions(tree)
+        for name in NAMES
+        for function in functions(tree_of(name))
         if (lines := (function.end_lineno or 0) - function.lineno + 1) > MAX_FUNCTION_LINES
     }
     assert files == {}
     assert long == {}
 
 
-@each("name", TREES)
+@each("name", NAMES)
 def test_no_class_is_named_for_nothing(name: str) -> None:
-    names = [node.name for node in ast.walk(TREES[name]) if isinstance(node, ast.ClassDef)]
+    names = [node.name for node in ast.walk(tree_of(name)) if isinstance(node, ast.ClassDef)]
     assert [one for one in names if re.search(r"(?:Manager|Helper|Handler|Utils?)$", one)] == []
 
 
@@ -151,14 +158,14 @@ def test_every_way_of_importing_is_seen() -> None:
     assert set(imported(ast.parse(text))) == {"a", "c", "f", "h", "j"}
 
 
-@each("name", TREES)
+@each("name", NAMES)
 def test_nothing_that_could_run_a_models_code_is_imported(name: str) -> None:
-    assert UNLOADABLE.isdisjoint(imported(TREES[name]))
+    assert UNLOADABLE.isdisjoint(imported(tree_of(name)))
 
 
-@each("name", TREES)
+@each("name", NAMES)
 def test_nothing_is_evaluated(name: str) -> None:
-    called = {ast.unparse(node.func) for node in ast.walk(TREES[name]) if isinstance(node, ast.Call)}
+    called = {ast.unparse(node.func) for node in ast.walk(tree_of(name)) if isinstance(node, ast.Call)}
     assert called.isdisjoint({"eval", "exec", "builtins.eval", "builtins.exec", "compile", "__import__", "os.system"})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import fcntl
 import json
+import os
 import random
 import signal
 import sqlite3
@@ -24,7 +25,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, delete, insert, select, text, update
 
+from tests.conftest import template
 from tests.support import ledger_writer
+from tests.support.forking import Forked
 from tests.support.ledger_writer import EcKey
 from tests.support.postgres import PASSWORD, PostgresServer, postgres
 from weighbridge.core.errors import (
@@ -479,16 +482,11 @@ def test_two_machines_with_a_head_each_share_a_database(bench: Bench) -> None:
 # --- many writers ----------------------------------------------------------------------------------------------------
 
 
-def writer(bench: Bench, events: int) -> subprocess.Popen[str]:
+def writer(bench: Bench, events: int) -> Forked:
     key_path = bench.folder / "key.pem"
     key_path.write_bytes(bench.key.pem())
-    script = str(Path(ledger_writer.__file__))
-    return subprocess.Popen(
-        [sys.executable, script, bench.url, str(bench.head_path), str(key_path), str(events)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    arguments = (bench.url, str(bench.head_path), str(key_path), str(events))
+    return template().start(arguments, os.environ, program=ledger_writer.__name__)
 
 
 def test_two_processes_that_create_and_append_at_once(bench: Bench) -> None:
@@ -525,16 +523,18 @@ def test_no_acknowledged_event_is_lost_to_kills(bench: Bench) -> None:
     chance = random.Random(20)
     acknowledged: dict[int, str] = {}
     for _ in range(20):
-        with writer(bench, 1_000_000) as process:
-            assert process.stdout is not None
-            for _ in range(chance.randrange(12)):
-                sequence, digest = process.stdout.readline().split()
-                acknowledged[int(sequence)] = digest
-            time.sleep(chance.random() * 0.02)
-            process.send_signal(signal.SIGKILL)
-            for line in process.stdout.read().splitlines():
-                if len(line.split()) == 2 and len(line.split()[1]) == 64:
-                    acknowledged[int(line.split()[0])] = line.split()[1]
+        process = writer(bench, 1_000_000)
+        for _ in range(chance.randrange(12)):
+            sequence, digest = process.stdout.readline().split()
+            acknowledged[int(sequence)] = digest
+        time.sleep(chance.random() * 0.02)
+        process.send_signal(signal.SIGKILL)
+        for line in process.stdout.read().splitlines():
+            if len(line.split()) == 2 and len(line.split()[1]) == 64:
+                acknowledged[int(line.split()[0])] = line.split()[1]
+        assert process.wait(20) == -signal.SIGKILL
+        process.stdout.close()
+        process.stderr.close()
     with bench.open() as ledger:
         state = ledger.verify(bench.key)
         kept = {event.sequence: event.digest for event in ledger.events()}

@@ -369,7 +369,8 @@ def test_no_race_within_a_file_hands_out_an_unverified_byte(tmp_path: Path) -> N
     assert False in outcomes
 
 
-def test_no_more_is_read_ahead_than_memory_was_given(depot: Depot, node: Node) -> None:
+@each("memory_bytes", (1, 10 * 1024 * 1024))
+def test_no_more_is_read_ahead_than_memory_was_given(node: Node, memory_bytes: int) -> None:
     read: list[int] = []
 
     def answer(_key: str, start: int, end: int) -> None:
@@ -379,12 +380,12 @@ def test_no_more_is_read_ahead_than_memory_was_given(depot: Depot, node: Node) -
     least = SIDE * SIDE * 4
     with (
         lying_node(node, store),
-        VerifiedTensors(node, node.resolve("acme/tiny"), memory_bytes=1, streams=1) as tensors,
+        VerifiedTensors(node, node.resolve("acme/tiny"), memory_bytes=memory_bytes, streams=1) as tensors,
     ):
         stream = tensors.stream(["square.0", "square.1", "square.2", "long"])
         next(stream)
         # The shards' first chunks for their headers, and what the first tensor lies in.
-        assert least <= sum(read) <= least + 4 * CHUNK_BYTES
+        assert least <= sum(read) <= least + memory_bytes + 4 * CHUNK_BYTES
         stream.close()
 
 

@@ -19,6 +19,7 @@ from tests.support.cutting_proxy import Cue, cutting
 from tests.support.hub import HubServer
 from tests.support.postgres import PostgresServer
 from tests.support.seaweed import S3Server
+from tests.support.weights import weights
 
 pytestmark = [pytest.mark.s3, pytest.mark.xdist_group("s3")]
 
@@ -31,7 +32,7 @@ def model(hub: HubServer) -> Callable[..., dict[str, bytes]]:
     """Publishes a model with one file of several parts and some small ones."""
 
     def publish(size_bytes: int = 20 * MIB, name: str = "acme/tiny") -> dict[str, bytes]:
-        files = {"config.json": b"{}", "empty.txt": b"", "w.bin": os.urandom(size_bytes)}
+        files = {"config.json": b"{}", "empty.txt": b"", "w.bin": weights(size_bytes)}
         hub.repository(name).commit(files, lfs=("*.bin",))
         return files
 
@@ -113,7 +114,7 @@ def test_an_overwritten_object_is_noticed_without_reading(
 def test_the_same_bytes_put_again_by_a_stranger_are_noticed(
     both: Command, s3_server: S3Server, model: Callable[..., dict[str, bytes]]
 ) -> None:
-    files, bucket = model(), s3_server.bucket()
+    files, bucket = model(MIB), s3_server.bucket()
     done = both("ingest", "hf://acme/tiny", "--to", f"s3://{bucket}", "--json").event("ingested")
     key = f"models/acme/tiny/{done['revision']}/config.json"
     s3_server.client().put_object(Bucket=bucket, Key=key, Body=files["config.json"], ChecksumAlgorithm="CRC64NVME")
@@ -124,7 +125,7 @@ def test_the_same_bytes_put_again_by_a_stranger_are_noticed(
 def test_a_deleted_and_an_extra_object_are_noticed(
     both: Command, s3_server: S3Server, model: Callable[..., dict[str, bytes]]
 ) -> None:
-    model()
+    model(MIB)
     bucket = s3_server.bucket()
     done = both("ingest", "hf://acme/tiny", "--to", f"s3://{bucket}", "--json").event("ingested")
     prefix = f"models/acme/tiny/{done['revision']}/"
@@ -192,7 +193,7 @@ def test_no_credentials_at_all(both: Command, s3_server: S3Server) -> None:
 def test_a_reader_may_verify_and_not_ingest(
     both: Command, s3_server: S3Server, model: Callable[..., dict[str, bytes]]
 ) -> None:
-    model()
+    model(MIB)
     bucket = s3_server.bucket()
     reader = {"AWS_ACCESS_KEY_ID": s3_server.reader_key, "AWS_SECRET_ACCESS_KEY": s3_server.reader_secret}
     refused = both("ingest", "hf://acme/tiny", "--to", f"s3://{bucket}", env=reader, code=1)
@@ -255,7 +256,7 @@ def test_object_lock_settings_reach_every_object(
 
 
 def test_a_copy_within_a_locked_bucket_is_locked_too(both: Command, s3_server: S3Server, hub: HubServer) -> None:
-    weights = os.urandom(100_000)
+    small = os.urandom(100_000)
     repository = hub.repository("acme/tiny")
     bucket = s3_server.bucket(locked=True)
     settings = {
@@ -263,9 +264,9 @@ def test_a_copy_within_a_locked_bucket_is_locked_too(both: Command, s3_server: S
         "WEIGHBRIDGE_STORE_OBJECT_LOCK_DAYS": "1",
         "WEIGHBRIDGE_STORE_LEGAL_HOLD": "true",
     }
-    repository.commit({"README.md": b"one", "w.bin": weights}, lfs=("*.bin",))
+    repository.commit({"README.md": b"one", "w.bin": small}, lfs=("*.bin",))
     both("ingest", "hf://acme/tiny", "--to", f"s3://{bucket}", env=settings)
-    repository.commit({"README.md": b"two", "w.bin": weights}, lfs=("*.bin",))
+    repository.commit({"README.md": b"two", "w.bin": small}, lfs=("*.bin",))
     done = both("ingest", "hf://acme/tiny", "--to", f"s3://{bucket}", "--json", env=settings).event("ingested")
     assert done["how"]["copied"] == 1
     for stored in keys(s3_server, bucket, "models/"):
@@ -307,12 +308,12 @@ def test_what_default_retention_keeps_is_named_by_gc(on_s3: Command, s3_server: 
 
 
 def test_what_the_bucket_holds_is_copied_on_the_server(both: Command, s3_server: S3Server, hub: HubServer) -> None:
-    weights = os.urandom(20 * MIB)
+    large = weights(20 * MIB)
     repository = hub.repository("acme/tiny")
     bucket = s3_server.bucket()
-    repository.commit({"README.md": b"one", "w.bin": weights}, lfs=("*.bin",))
+    repository.commit({"README.md": b"one", "w.bin": large}, lfs=("*.bin",))
     both("ingest", "hf://acme/tiny", "--to", f"s3://{bucket}", *SMALL_PARTS)
-    repository.commit({"README.md": b"two", "w.bin": weights}, lfs=("*.bin",))
+    repository.commit({"README.md": b"two", "w.bin": large}, lfs=("*.bin",))
     hub.forget_requests()
     done = both("ingest", "hf://acme/tiny", "--to", f"s3://{bucket}", *SMALL_PARTS, "--json").event("ingested")
     assert done["how"] == {"streamed": 1, "copied": 1, "kept": 0}
@@ -322,7 +323,7 @@ def test_what_the_bucket_holds_is_copied_on_the_server(both: Command, s3_server:
 
 def test_from_a_bucket_to_a_bucket(on_s3: Command, s3_server: S3Server) -> None:
     source, target = s3_server.bucket(), s3_server.bucket()
-    files = {"config.json": b"{}", "deep/er/w.bin": os.urandom(20 * MIB), "empty": b""}
+    files = {"config.json": b"{}", "deep/er/w.bin": weights(20 * MIB), "empty": b""}
     for path, data in files.items():
         s3_server.client().put_object(Bucket=source, Key=f"somewhere/model-x/{path}", Body=data)
     address = f"s3://{source}/somewhere/model-x"
@@ -435,7 +436,7 @@ def test_gc_removes_what_an_abandoned_ingest_left(
 def test_rebuild_from_the_bucket_alone(
     both: Command, s3_server: S3Server, model: Callable[..., dict[str, bytes]]
 ) -> None:
-    model()
+    model(MIB)
     bucket = s3_server.bucket()
     first = both("ingest", "hf://acme/tiny", "--to", f"s3://{bucket}", "--json").event("ingested")
     for name in ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", "ledger.head.json"):
@@ -479,7 +480,7 @@ def test_a_lost_answer_is_no_failure_and_no_second_object(
 def test_the_ledger_lives_in_postgresql(
     both: Command, s3_server: S3Server, model: Callable[..., dict[str, bytes]], postgres: PostgresServer
 ) -> None:
-    model()
+    model(MIB)
     bucket = s3_server.bucket()
     both.environment["WEIGHBRIDGE_LEDGER_URL"] = postgres.url()
     done = both("ingest", "hf://acme/tiny", "--to", f"s3://{bucket}", "--json").event("ingested")

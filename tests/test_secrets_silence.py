@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from tests.support.cases import each
 from weighbridge.inspectors.content.secrets_engine import Engine
-from weighbridge.inspectors.content.secrets_silence import MAX_BYTES, is_silent
+from weighbridge.inspectors.content.secrets_silence import MAX_BYTES, is_silent, is_silent_in_parts
 from weighbridge.inspectors.content.spool import Spool
+from weighbridge.inspectors.content.strings import Mute, Strings
 
 # Cut in two, so that no scanner takes this file for a leak.
 TOKEN = "ghp_" + "a7Kq9Zx2Lm4Rt6Yv8Bn1Cd3Ef5Gh7Jk0Lp2Q"
@@ -133,3 +134,54 @@ def test_the_keywords_are_those_of_the_engine_and_ours() -> None:
     known = set((rules / "secrets_keywords.txt").read_text(encoding="ascii").splitlines())
     assert keywords <= known
     assert not any("," in keyword or keyword != keyword.strip() for keyword in known)
+
+
+# --- binaries that are not made lines ------------------------------------------------------------
+
+_WORDS = st.sampled_from(
+    [
+        *(text.encode() for text in FOUND.values()),
+        *(
+            b"api_key",
+            b"pwd",
+            b"auth",
+            b"token",
+            b"layer.1.weight",
+            b"losses",
+            b"FloatStorage",
+            b"%67hp_",
+            b"U+0041",
+            b"ey",
+        ),
+        b"p\0a\0s\0s\0w\0o\0r\0d\0",
+    ]
+)
+_PIECES = st.one_of(
+    _WORDS, st.binary(max_size=12), st.text("abcXYZ019._-+ ", max_size=20).map(str.encode), _WORDS.map(bytes.upper)
+)
+_LENGTHS = st.sampled_from([b"", b"\0", b"\x8c\x07", b"\x94", b"q\x01", b"X\x06\0\0\0", b"\x9f\x01"])
+
+
+@given(st.lists(st.lists(st.tuples(_PIECES, _LENGTHS), max_size=8), min_size=1, max_size=4))
+@settings(max_examples=300, deadline=None)
+def test_a_binary_that_is_mute_has_no_line_that_is_not_silent(binaries: list[list[tuple[bytes, bytes]]]) -> None:
+    mute = Mute(is_silent_in_parts)
+    for pieces in binaries:
+        data = b"".join(map(b"".join, pieces))
+        if mute.holds(data, pickled=True):
+            lines = b"".join(line.data for line in Strings(pickled=True).whole(data, 0))
+            assert is_silent(lines)
+
+
+@each("name", [name for name in FOUND if name != "kelvin sign"])
+def test_a_binary_with_a_secret_is_never_mute(name: str) -> None:
+    mute = Mute(is_silent_in_parts)
+    plain = b"\x80\x04\x8c\x07layer.0\x94K\x01."
+    assert mute.holds(plain, pickled=True)
+    for between in (b"\x94\x8c\x28", b"\0\x01", b"q\x02X\x28\0\0\0"):
+        assert not mute.holds(b"\x80\x04\x8c\x06secret" + between + FOUND[name].encode() + b"\x94.", pickled=True)
+        assert not mute.holds(plain + between + FOUND[name].encode() + b"\x94.", pickled=True)
+
+
+def test_a_short_name_of_a_secret_before_a_value_is_heard() -> None:
+    assert not Mute(is_silent_in_parts).holds(b"\x80\x04\x8c\x03pwd\x94\x8c\x09Xk29qqT7z\x94.", pickled=True)

@@ -14,19 +14,31 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Command
+from tests.support.in_process import keep, restore
+from tests.support.weights import weights
 
 MIB = 1024 * 1024
 
 
-@pytest.fixture
-def ingested(weighbridge: Command, tmp_path: Path) -> tuple[Command, Path]:
-    """A model of two files, 30 MiB, in the embedded store; and where its revision lies."""
-    folder = tmp_path / "tiny"
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Command, Path]:
+    """A model of two files, 30 MiB, in the embedded store; and where its revision lies. The folder it is from lies beside."""
+    base = tmp_path_factory.mktemp("kept")
+    folder = base / "tiny"
     folder.mkdir()
     (folder / "a.txt").write_text("a" * 1000)
-    (folder / "w.bin").write_bytes(random.Random(3).randbytes(30 * MIB))
+    (folder / "w.bin").write_bytes(weights(30 * MIB, seed=3))
+    weighbridge = Command(base / "home")
     done = weighbridge("ingest", str(folder), "--json").event("ingested")
+    keep(weighbridge.home)
     return weighbridge, weighbridge.home / "store" / "models" / "local" / "tiny" / done["revision"]
+
+
+@pytest.fixture
+def ingested(kept: tuple[Command, Path]) -> tuple[Command, Path]:
+    """That home as it was at first: what a test did to it is gone."""
+    restore(kept[0].home)
+    return kept
 
 
 def rewrite(path: Path, change: Callable[[bytearray], None]) -> None:
@@ -261,11 +273,11 @@ def test_rebuild_refuses_what_nobody_trusted_sealed(ingested: tuple[Command, Pat
     assert len(refused["refused"]) == 1
 
 
-def test_a_lost_ledger_event_is_entered_by_the_next_run(ingested: tuple[Command, Path], tmp_path: Path) -> None:
+def test_a_lost_ledger_event_is_entered_by_the_next_run(ingested: tuple[Command, Path]) -> None:
     weighbridge, _ = ingested
     for path in weighbridge.home.glob("ledger*"):
         path.unlink()
-    weighbridge("ingest", str(tmp_path / "tiny"))
+    weighbridge("ingest", str(weighbridge.home.with_name("tiny")))
     assert len(weighbridge("ls", "--json").json) == 1
     weighbridge("verify", "local/tiny", "--deep")
 

@@ -10,13 +10,12 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import numpy
@@ -24,8 +23,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from tests.conftest import Command
+from tests.support.forking import Forked
 
-SERVE = "from weighbridge.cli.commands.serve import serve_command; serve_command()"
 CHUNK = 8 * 1024 * 1024
 CARD = "---\nlicense: apache-2.0\n---\n# Made for tests\n"
 CONFIG = {
@@ -80,7 +79,7 @@ class Answer:
 class GatewayProcess:
     """A running gateway."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | Forked
     endpoint: str
     said: list[str] = field(default_factory=list)
 
@@ -141,18 +140,14 @@ class GatewayProcess:
 @contextlib.contextmanager
 def running(command: Command, *options: str, env: Mapping[str, str] | None = None) -> Iterator[GatewayProcess]:
     """A gateway over a home, on a free port, until the end of the block."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVE, "--port", "0", *options],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        env=command.environ(env),
-    )
-    assert process.stderr is not None
+    process = command.start("serve", "--port", "0", *options, env=env)
     said: list[str] = []
-    listening = threading.Thread(target=lambda: said.extend(iter(process.stderr.readline, "")), daemon=True)  # type: ignore[union-attr]
-    listening.start()
+    listening = [
+        threading.Thread(target=_listen, args=(stream, said), daemon=True)
+        for stream in (process.stdout, process.stderr)
+    ]
+    for one in listening:
+        one.start()
     gateway = GatewayProcess(process, "", said)
     try:
         if not gateway.heard("HF_ENDPOINT=", seconds=30):
@@ -167,7 +162,13 @@ def running(command: Command, *options: str, env: Mapping[str, str] | None = Non
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        listening.join(5)
+        for one in listening:
+            one.join(5)
+
+
+def _listen(stream: IO[str], said: list[str]) -> None:
+    with stream:
+        said.extend(iter(stream.readline, ""))
 
 
 @dataclass

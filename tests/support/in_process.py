@@ -53,12 +53,22 @@ def prepared(folder: Path, files: Mapping[str, str]) -> InProcess:
     with pytest.MonkeyPatch.context() as monkeypatch:
         own_environment(monkeypatch)
         ingest(run, "tiny", files)
-    shutil.copytree(run.home, run.home.with_name("kept"))
+    keep(run.home)
     return run
 
 
 def put_back(prepared: InProcess) -> InProcess:
     """That home, as it was at first."""
-    shutil.rmtree(prepared.home)
-    shutil.copytree(prepared.home.with_name("kept"), prepared.home)
+    restore(prepared.home)
     return prepared
+
+
+def keep(home: Path) -> None:
+    """Keeps a copy of a home, for `restore`."""
+    shutil.copytree(home, home.with_name("kept"))
+
+
+def restore(home: Path) -> None:
+    """The home as it was when it was kept."""
+    shutil.rmtree(home)
+    shutil.copytree(home.with_name("kept"), home)

@@ -26,7 +26,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Command
-from tests.support.gateway import SERVE, GatewayProcess
+from tests.support.gateway import GatewayProcess
 
 MISSING = "NETWORK NAMESPACES ARE NOT PERMITTED HERE, so nothing was proven about clients that reach only the gateway"
 HOLD = """
@@ -120,7 +120,7 @@ def gateway_for(space: Isolated, command: Command, *options: str) -> Iterator[Ga
     """A gateway that runs outside and is reached from inside alone."""
     handed = space.socket.fileno()
     process = subprocess.Popen(
-        [sys.executable, "-c", ACTIVATE, str(handed), sys.executable, "-c", SERVE, *options],
+        [sys.executable, "-c", ACTIVATE, str(handed), sys.executable, "-m", "weighbridge", "serve", *options],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,

@@ -51,6 +51,7 @@ _NAMES: dict[str, str] = {
     "con\u202egnp.txt": "name-hidden", "a\u200bb.json": "name-hidden", "a\x1bb.json": "name-hidden", "\ufeffa.json": "name-hidden",
     "a\u2066b.py": "name-hidden", "a\ue000.json": "name-hidden", "x\u3164.py": "name-hidden", "a\nb.json": "name-hidden",
     "con": "name-reserved", "NUL.txt": "name-reserved", "a/aux.json": "name-reserved", "com1.bin": "name-reserved",
+    "LPT9.npy": "name-reserved", "prn.safetensors": "name-reserved", "dockerfile.pkl": "workflow",
     "a.": "name-reserved", "dir /a.json": "name-reserved", "a?.json": "name-reserved", "ab:c": "name-reserved", "a|b": "name-reserved",
     "model.safetensors.exe": "name-double", "config.json.py": "name-double", "README.md.lnk": "name-double",
     "model.gguf.pkl": "name-double", "image.png.scr": "name-double", "weights.bin.sh": "name-double",

@@ -8,9 +8,9 @@ what may be shared is counted by the budget. Source: the FlatBuffers internals p
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import LimitExceeded, Malformed
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.protobuf import Window

@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.bounded import read_exactly
 from weighbridge.formats.gguf_values import (

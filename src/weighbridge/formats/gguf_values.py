@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import FormatError, LimitExceeded, Malformed
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.bounded import read_exactly

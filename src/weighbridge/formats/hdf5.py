@@ -11,9 +11,10 @@ Source: HDF5 File Format Specification 3.0. Limits: `MAX_OBJECTS`, `MAX_ATTRIBUT
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats import hdf5_heaps as heaps
 from weighbridge.formats import hdf5_types as types

@@ -7,9 +7,9 @@ Limits: B-trees of version 2 deeper than `MAX_V2_DEPTH`, filtered and huge objec
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.formats.hdf5_bytes import UNDEFINED, Bytes, Hdf5Limit, Hdf5Problem
 from weighbridge.formats.hdf5_types import Link
 

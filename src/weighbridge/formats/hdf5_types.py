@@ -6,9 +6,9 @@ Files whose addresses and lengths are not of 8 bytes are not read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.formats.hdf5_bytes import Hdf5Limit, Hdf5Problem
 
 MAX_TYPE_DEPTH: Final = 16

@@ -13,9 +13,10 @@ import json
 import re
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, NoReturn
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import FormatError
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.json_text import Json

@@ -12,9 +12,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import Ambiguous, LimitExceeded, Malformed
 
 MAX_BYTES: Final = 64 * 1024 * 1024

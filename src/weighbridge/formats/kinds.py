@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
 
+from weighbridge.core.dataclass import dataclass
+from weighbridge.core.later import later
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.bounded import read_exactly
 from weighbridge.formats.tar_header import is_tar_header
@@ -138,7 +139,7 @@ _MAGIC: Final[tuple[tuple[int, bytes, Kind], ...]] = (
     (0, b"ttcf\x00", Kind("font", "media")),
     (0, b"true\x00", Kind("font", "media")),
 )
-_COREML_WEIGHTS = re.compile(rb".{2}\0\0\x02\0\0\0\0{56}\xef\xbe\xad\xde", re.DOTALL)
+_COREML_WEIGHTS = later(rb".{2}\0\0\x02\0\0\0\0{56}\xef\xbe\xad\xde", re.DOTALL)
 _RIFF: Final[Mapping[bytes, Kind]] = {
     b"WEBP": Kind("webp", "media"),
     b"WAVE": Kind("wav", "media"),
@@ -152,20 +153,18 @@ _UNSIGNED: Final[Mapping[str, Kind]] = {
 }
 """Formats without a signature that could be taken for another's: here the name decides between binaries."""
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\n"
-_BZIP2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17\x72\x45\x38\x50\x90)")
+_BZIP2 = later(rb"BZh[1-9](?:1AY&SY|\x17\x72\x45\x38\x50\x90)")
 # Properties as every writer sets them, a dictionary of 2^n or 3 * 2^n bytes, a size or none, the coder's zero byte.
-_LZMA = re.compile(rb"\x5d\x00\x00[\x00-\xc0][\x00-\x08](?:\xff{8}|.{5}\x00{3})\x00", re.DOTALL)
+_LZMA = later(rb"\x5d\x00\x00[\x00-\xc0][\x00-\x08](?:\xff{8}|.{5}\x00{3})\x00", re.DOTALL)
 # A frame that both zstd and lz4 skip.
-_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
+_SKIPPABLE = later(rb"[\x50-\x5f]\x2a\x4d\x18")
 # The version, the number of tables and what follows from it, the name of the first table.
-_TRUETYPE = re.compile(rb"\x00\x01\x00\x00\x00[\x04-\x40].{6}[A-Za-z][A-Za-z0-9/ ]{3}", re.DOTALL)
+_TRUETYPE = later(rb"\x00\x01\x00\x00\x00[\x04-\x40].{6}[A-Za-z][A-Za-z0-9/ ]{3}", re.DOTALL)
 # Four bytes of size, two reserved numbers, the place of the rows, the length of the second header.
-_BMP = re.compile(rb"BM.{4}\x00{4}.{2}\x00\x00[\x28\x34\x38\x40\x6c\x7c]\x00\x00\x00", re.DOTALL)
+_BMP = later(rb"BM.{4}\x00{4}.{2}\x00\x00[\x28\x34\x38\x40\x6c\x7c]\x00\x00\x00", re.DOTALL)
 # The number of pictures, and of the first: sides, colours, a zero, planes, depth.
-_ICO = re.compile(
-    rb"\x00\x00\x01\x00[\x01-\x40]\x00.{3}\x00[\x00\x01]\x00[\x00\x01\x04\x08\x10\x18\x20]\x00", re.DOTALL
-)
-_FITS = re.compile(rb"SIMPLE  = {20}T[ /].{49}[A-Z]", re.DOTALL)
+_ICO = later(rb"\x00\x00\x01\x00[\x01-\x40]\x00.{3}\x00[\x00\x01]\x00[\x00\x01\x04\x08\x10\x18\x20]\x00", re.DOTALL)
+_FITS = later(rb"SIMPLE  = {20}T[ /].{49}[A-Z]", re.DOTALL)
 _PATTERNS: Final = (
     (_BZIP2, Kind("bzip2", "archive")),
     (_LZMA, Kind("lzma", "archive")),
@@ -175,12 +174,12 @@ _PATTERNS: Final = (
     (_ICO, Kind("ico", "media")),
     (_COREML_WEIGHTS, Kind("coreml-weights", "weights")),
 )
-_PYC = re.compile(rb".[\x0c-\x0f]\r\n[\x00-\x03]\x00\x00\x00", re.DOTALL)
+_PYC = later(rb".[\x0c-\x0f]\r\n[\x00-\x03]\x00\x00\x00", re.DOTALL)
 # PROTO with any protocol, then an opcode that a stream can begin with.
-_PICKLE_PROTO = re.compile(rb"\x80[\x00-\x05][\x95\]\}\)\(NKJMILFGUTVXSBCcidlt\x80\x82-\x8e\x96PQ.]")
+_PICKLE_PROTO = later(rb"\x80[\x00-\x05][\x95\]\}\)\(NKJMILFGUTVXSBCcidlt\x80\x82-\x8e\x96PQ.]")
 # Protocols 0 and 1 have no signature; these are how their streams begin in practice. A guess, narrow enough that a list
 # of words is not one.
-_PICKLE_TEXT = re.compile(
+_PICKLE_TEXT = later(
     rb"""\(?(?:
       c[A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n(?:p\d+\n|q[\x00-\x1f]|[(\])}.])   # GLOBAL, then memo or arguments
     | \(?i[A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n(?:p\d+\n|[.0])                # INST
@@ -192,32 +191,30 @@ _PICKLE_TEXT = re.compile(
     re.VERBOSE,
 )
 # Serialised R objects: saved workspaces begin with RDX2 and the like, single objects with the encoding's letter.
-_R_DATA = re.compile(rb"(?:RD[AXB][23]\n)?(?:X\n\x00\x00\x00[\x02\x03]|A\n[23]\n\d+\n\d+\n|B\n[\x02\x03]\x00\x00\x00)")
+_R_DATA = later(rb"(?:RD[AXB][23]\n)?(?:X\n\x00\x00\x00[\x02\x03]|A\n[23]\n\d+\n\d+\n|B\n[\x02\x03]\x00\x00\x00)")
 _APE = (b"MZqFpD='", b"jartsr='", b"APEDBG='")
 """How programs begin that run on several systems: a shell script to one, an executable to another."""
 _VARINT = rb"[\x80-\xff]{0,4}[\x00-\x7f]"
 # TensorFlow: a SavedModel says its schema version and then a graph, which begins with its description; a frozen graph
 # begins with a node, which has a name and an operation; a Keras description of a SavedModel with its root.
-_SAVED_MODEL = re.compile(rb"\x08[\x01-\x05]\x12" + _VARINT + rb"\x0a" + _VARINT + rb"[\x0a\x12\x22\x2a]", re.DOTALL)
-_GRAPH_DEF = re.compile(
+_SAVED_MODEL = later(rb"\x08[\x01-\x05]\x12" + _VARINT + rb"\x0a" + _VARINT + rb"[\x0a\x12\x22\x2a]", re.DOTALL)
+_GRAPH_DEF = later(
     rb"\x0a" + _VARINT + rb"\x0a" + _VARINT + rb"[A-Za-z0-9._/>-]{1,200}\x12.[A-Za-z_]\w*[\x1a\x22\x2a]", re.DOTALL
 )
-_ONNX_TENSOR = re.compile(
-    rb"(?:\x08[\x80-\xff]{0,8}[\x00-\x7f]){0,16}\x10[\x01-\x1a][\x22\x2a\x32\x3a\x42\x4a\x52\x5a]"
-)
+_ONNX_TENSOR = later(rb"(?:\x08[\x80-\xff]{0,8}[\x00-\x7f]){0,16}\x10[\x01-\x1a][\x22\x2a\x32\x3a\x42\x4a\x52\x5a]")
 # As the original tool and gensim write them: words and columns as text, then a word, a blank, numbers.
-_WORD2VEC = re.compile(rb"[1-9]\d{0,8} [1-9]\d{0,4}\n[^\x00-\x20]{1,4096} ")
-_KERAS_METADATA = re.compile(rb"\x0a" + _VARINT + rb"(?:\x10.)?\x1a\x04root\"", re.DOTALL)
+_WORD2VEC = later(rb"[1-9]\d{0,8} [1-9]\d{0,4}\n[^\x00-\x20]{1,4096} ")
+_KERAS_METADATA = later(rb"\x0a" + _VARINT + rb"(?:\x10.)?\x1a\x04root\"", re.DOTALL)
 # MessagePack has no signature: a map whose first key is a text, by its name or with a Flax array in it.
-_MSGPACK_MAP = re.compile(rb"(?:[\x81-\x8f]|\xde..|\xdf....)(?:[\xa0-\xbf]|\xd9.|\xda..)[\x20-\x7e]", re.DOTALL)
-_MSGPACK_LIST = re.compile(rb"[\x90-\x9f]|\xdc..|\xdd....", re.DOTALL)
-_FLAX_ARRAY = re.compile(rb"(?:\xc7.|\xc8..|\xc9....)[\x01\x03]\x93[\x90-\x9f]", re.DOTALL)
-_SHEBANG = re.compile(rb"#! ?/[^\n]{1,200}(?:\n|\Z)")
+_MSGPACK_MAP = later(rb"(?:[\x81-\x8f]|\xde..|\xdf....)(?:[\xa0-\xbf]|\xd9.|\xda..)[\x20-\x7e]", re.DOTALL)
+_MSGPACK_LIST = later(rb"[\x90-\x9f]|\xdc..|\xdd....", re.DOTALL)
+_FLAX_ARRAY = later(rb"(?:\xc7.|\xc8..|\xc9....)[\x01\x03]\x93[\x90-\x9f]", re.DOTALL)
+_SHEBANG = later(rb"#! ?/[^\n]{1,200}(?:\n|\Z)")
 # How TensorFlow says which of the checkpoints beside is the newest.
-_CHECKPOINT = re.compile(
+_CHECKPOINT = later(
     rb"(?:(?:all_)?model_checkpoint_paths?: \"(?!/)(?:(?!\.\.)[\w./-]){1,200}\"\s+|(?:all_model_checkpoint|last_preserved)_timestamps?: [\d.e+]{1,30}\s+){1,60}"
 )
-_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
+_CONTROL = later(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
 
 def _endings(text: str) -> tuple[str, ...]:
@@ -256,7 +253,7 @@ _LEGACY: Final = frozenset(("text", "table"))
 _TEXTS_OR_BINARY: Final = frozenset((".dat", ".dic", ".tab"))
 _TABLES_OR_BINARY: Final = frozenset((".vec", ".emb", ".glove", ".mat", ".data", ".matrix"))
 """Endings of data that may be text, and promise nothing."""
-_PROSE = re.compile(
+_PROSE = later(
     r"(?:readme|licen[cs]e|notice|copying|copyright|authors|contributors|changelog|citation|use_policy|security|version|thanks"
     r"|credits|sources?|(?:sha(?:256|512|1)|md5)sums?|checksums?)"
     r"(?:[-_][\w-]+)?|\.gitattributes|\.gitignore"

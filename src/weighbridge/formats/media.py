@@ -13,10 +13,11 @@ import re
 import struct
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.bounded import read_exactly
 

@@ -11,8 +11,9 @@ import html
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from weighbridge.core.dataclass import dataclass
 
 MAX_TEXT_BYTES: Final = 24 * 1024 * 1024
 MAX_INFLATED_BYTES: Final = 64 * 1024 * 1024

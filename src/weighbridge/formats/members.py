@@ -7,9 +7,9 @@ container within a container can ask how much its own bytes already hold (`held_
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import LimitExceeded, Truncated
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.held import Held

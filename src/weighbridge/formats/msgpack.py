@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import FormatError, LimitExceeded, Malformed, Truncated
 from weighbridge.core.ports import RangeReader
 

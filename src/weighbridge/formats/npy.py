@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import FormatError, LimitExceeded, Malformed
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.bounded import read_exactly

@@ -9,10 +9,11 @@ Limits: those of `protobuf.Message`; `MAX_NODES` operators.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import LimitExceeded
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.proto_schema import Handler, Record, SchemaReader, Stray, schema_of

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
+from itertools import chain
 from typing import Final
 
 from weighbridge.formats.joblib_arrays import Wrapped
@@ -26,6 +27,8 @@ _MAX_STACK: Final = 2_000
 """Values up to which numbers are put on the stack together; deep ones are forgotten one by one."""
 
 _DECLINED: Final = -1
+_SHORT_TEXT: Final = 0x8C
+_MEMOIZE: Final = 0x94
 _FREE: Final = frozenset((type(None), bool, Sort, Global, Instance))
 """What costs nothing to remember."""
 _SUSPECT: Final = frozenset(b"\xc2(ci")
@@ -74,9 +77,9 @@ def _numbers(opcode: bytes, form: str) -> Quick:
         if data[after] == code and (room := _MAX_STACK - len(stack)) > 1:
             found = run(data, at, at + width * room)
             if found is not None:
-                values = [value for (value,) in unpack_all(found[0])]
-                stack += values
-                m._run += len(values) - 1
+                before = len(stack)
+                stack += chain.from_iterable(unpack_all(found[0]))
+                m._run += len(stack) - before - 1
                 return found.end()
         stack.append(unpack(data, at + 1)[0])
         return after
@@ -96,7 +99,27 @@ def _text_at(m: Registers, data: bytes, start: int, length: int) -> int:
 
 
 def _short_text(m: Registers, data: bytes, at: int) -> int:
-    return _text_at(m, data, at + 2, data[at + 1])
+    """A short text; and where each is remembered, as a pickler writes them, as many more as follow it."""
+    stack, memo, taken = m._stack, m._memo, 0
+    last = len(data) - TAIL_BYTES
+    room = 0 if m._sparse else MAX_MEMO - len(memo)
+    while True:
+        after = _text_at(m, data, at + 2, data[at + 1])
+        if after < 0:
+            break
+        at, taken = after, taken + 1
+        if room <= 0 or at > last or data[at] != _MEMOIZE:
+            break
+        weight = 64 + 4 * len(stack[-1])  # type: ignore[arg-type]
+        if weight > m._room:
+            break
+        m._room -= weight
+        memo.append(stack[-1])
+        at, taken, room = at + 1, taken + 1, room - 1
+        if at >= last or data[at] != _SHORT_TEXT or len(stack) >= _MAX_STACK:
+            break
+    m._run += max(0, taken - 1)
+    return at if taken else _DECLINED
 
 
 def _text(m: Registers, data: bytes, at: int) -> int:

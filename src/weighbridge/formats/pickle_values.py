@@ -6,10 +6,10 @@ whatever it holds, the result of a call is an `Instance` of what was called. `So
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.formats.pickle import Blob, LongText
 
 TUPLE_ITEMS = 16

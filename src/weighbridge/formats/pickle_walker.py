@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.ports import RangeReader
 
 BLOCK_BYTES: Final = 128 * 1024

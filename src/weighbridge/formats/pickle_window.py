@@ -5,8 +5,7 @@ Blocks of at most `BLOCK_BYTES` are read; what is skipped beyond the block is ne
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import LimitExceeded, Malformed
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.bounded import read_exactly

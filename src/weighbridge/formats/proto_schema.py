@@ -11,9 +11,10 @@ that fits, is `stray`: its bytes are not understood.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.formats.protobuf import BYTES, FIXED32, FIXED64, VARINT, Field, Message
 
 TEXT: Final = "text"

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import FormatError
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.bounded import read_exactly

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import LimitExceeded, Malformed
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.pickle_window import Budget, ByteWindow

@@ -9,8 +9,10 @@ classes, properties and look-arounds are opaque.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
+
+from weighbridge.core.dataclass import dataclass
 
 MAX_PATTERN: Final = 20_000
 MAX_NESTING: Final = 50

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import Ambiguous, FormatError, LimitExceeded, Malformed, Truncated
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.bounded import read_exactly

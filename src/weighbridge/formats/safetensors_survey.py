@@ -15,9 +15,10 @@ import json
 import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, NamedTuple
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.bounded import read_exactly
 from weighbridge.formats.safetensors import (

@@ -14,9 +14,10 @@ import lzma
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.bounded import read_exactly
 from weighbridge.formats.decoders import (

@@ -9,9 +9,9 @@ arithmetic on variables, which shells evaluate as far as the commands in it. Wha
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import LimitExceeded, Malformed
 
 MAX_COMMANDS: Final = 5_000

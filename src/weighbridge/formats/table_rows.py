@@ -10,9 +10,9 @@ Limits: `MAX_BLOCKS` blocks or stripes, `MAX_FOOTER_BYTES` of footer, `MAX_SCHEM
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import LimitExceeded, Malformed
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.bounded import read_exactly

@@ -14,9 +14,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import Truncated
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.members import Blocks

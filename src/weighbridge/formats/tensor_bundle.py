@@ -10,9 +10,9 @@ Limits: `MAX_BYTES` of index, `MAX_TENSORS`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import LimitExceeded, Truncated
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.proto_schema import Record, SchemaReader

@@ -7,9 +7,10 @@ Everything is kept that decides what running the graph would do; tensors' bytes 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import LimitExceeded
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.proto_schema import Handler, Record, SchemaReader, Stray

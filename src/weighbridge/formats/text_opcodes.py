@@ -13,9 +13,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from weighbridge.core.later import later
+
 MAX_STEPS: Final = 2_000
 
-_NAME = re.compile(rb"[A-Za-z_][\w.]{0,200}\n[A-Za-z_][\w.]{0,200}\n")
+_NAME = later(rb"[A-Za-z_][\w.]{0,200}\n[A-Za-z_][\w.]{0,200}\n")
 _LINES: Final = {
     ord("I"): re.compile(rb" ?[+-]?\d+\r?\n"),
     ord("L"): re.compile(rb" ?[+-]?\d+L?\r?\n"),

@@ -10,9 +10,10 @@ Limits: `MAX_ITEMS` of any vector, `MAX_OPERATORS` in all subgraphs.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import LimitExceeded, Malformed
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.hdf5_bytes import Bytes, Hdf5Problem

@@ -14,9 +14,10 @@ are `Opaque`), `MAX_DIMENSIONS`, numbers below 2**63. Time is linear in the opco
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import Ambiguous, LimitExceeded, Malformed
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.pickle import STOP, Argument, Blob, Lexer, LongText

@@ -8,10 +8,11 @@ and nothing is fetched. Limits: `MAX_DEPTH` levels, `MAX_ATTRIBUTES` attributes,
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 from xml.parsers import expat
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import Malformed
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.bounded import blocks

@@ -21,9 +21,10 @@ import struct
 import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import Truncated
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.bounded import read_exactly

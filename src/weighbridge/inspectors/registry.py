@@ -7,6 +7,7 @@ everything else to all. The rules of all inspectors are in `all_rules`.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -149,7 +150,7 @@ def inspect_artifact(reader: RangeReader, content: Inspector | None = None) -> I
 def inspect_subject(subject: Subject, content: Inspector | None = None) -> Inspected:
     """As `inspect_artifact`, for a subject that is there already."""
     names = ORDINARY.get((subject.kind.name, subject.suffix)) if _readable(subject) else None
-    concerned = [one for one in INSPECTORS if one.name in names] if names else INSPECTORS
+    concerned = _named(names) if names else INSPECTORS
     answers = (_inspect(inspector, subject) for inspector in concerned)
     reports = [report for report in answers if report is not None]
     own = [_settled(report, reports) for report in reports]
@@ -157,6 +158,11 @@ def inspect_subject(subject: Subject, content: Inspector | None = None) -> Inspe
     if last is not None:
         own.append(last)
     return Inspected((*own, *subject.members.values()), tuple(subject.facts))
+
+
+@functools.cache
+def _named(names: frozenset[str]) -> tuple[Inspector, ...]:
+    return tuple(one for one in INSPECTORS if one.name in names)
 
 
 def _readable(subject: Subject) -> bool:
@@ -173,8 +179,9 @@ def _settled(report: Report, reports: Sequence[Report]) -> Report:
     The census cannot know whether anybody looks inside: inspectors do not know each other. What it says of the name
     stays.
     """
-    read = report.kind and any(other is not report and other.kind == report.kind for other in reports)
-    if report.inspector != census.NAME or not read:
+    if report.inspector != census.NAME or not report.kind:
+        return report
+    if not any(other is not report and other.kind == report.kind for other in reports):
         return report
     findings = tuple(finding for finding in report.findings if finding.rule not in census.ABOUT_CONTENT)
     verdict = Verdict.BAD if any(finding.severity.is_grave for finding in findings) else Verdict.CLEAN

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.finding import Confidence, Finding, Severity
 
 

@@ -13,10 +13,11 @@ Limits: `MAX_DEPTH` containers within each other; `Allowance` over all that lies
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from typing import Final, Protocol
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import LimitExceeded
 from weighbridge.core.finding import Coverage, Finding, Report, Verdict, combine
 from weighbridge.core.ports import RangeReader

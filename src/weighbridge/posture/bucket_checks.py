@@ -45,6 +45,13 @@ CLOSE: Final = Words(
     "Close the engine's network and set HF_HUB_OFFLINE=1, then judge the files again with --deployment"
 )
 
+LOOK_UPSTREAM: Final = Words("Look upstream again: weighbridge watch add %(model)s, then weighbridge watch run")
+ASK_PEOPLE: Final = Words("Let people look at it: weighbridge approve %(model)s --reason TEXT")
+ENCRYPT: Final = Words(
+    "aws s3api put-bucket-encryption --bucket %(bucket_name)s --server-side-encryption-configuration file://encryption.json"
+)
+VERIFY_AUDIT: Final = Words("Find out where the history was changed: weighbridge audit verify")
+
 
 def broken(id_: str, why: Words, step: Words) -> Check:
     """A record of ours that does not hold."""
@@ -58,7 +65,7 @@ CHANNEL: Final = broken("crossing.channel", Words("No channel of the signed inde
 AUDIT: Final = broken(
     "crossing.audit",
     Words("The audit does not hold: %(why)s."),
-    Words("Find out where the history was changed: weighbridge audit verify"),
+    VERIFY_AUDIT,
 )
 DECISION: Final = broken("crossing.decision", Words("No decision of policy holds: %(why)s."), DECIDE)
 REVOKED: Final = Check(
@@ -175,6 +182,13 @@ FOREIGN: Final = Check(
     Words("Other accounts are let in: %(who)s."),
     TIGHTEN,
     lambda view: {"who": some(view.names("bucket.policy.cross_account"))},
+)
+ONLINE: Final = Check(
+    NOT_MET,
+    ("deployment.offline",),
+    lambda view: not view.flag("deployment.offline"),
+    Words("The engine may still ask the Hub: it is not told to stay offline, or names a Hub model."),
+    CLOSE,
 )
 NETWORK_OPEN: Final = Check(
     PARTLY,

@@ -9,27 +9,30 @@ from __future__ import annotations
 from typing import Final
 
 from weighbridge.posture.bucket_checks import (
+    ASK_PEOPLE,
     AUDIT,
     BAD,
     BLOCK_PUBLIC,
     CHANNEL,
-    CLOSE,
     DECIDE,
     DECISION,
     DENIED,
     DIFFERENT,
+    ENCRYPT,
     EXTRA,
     FOREIGN,
     FRESH_DAYS,
     HELD,
     INGEST,
     INSPECTION,
+    LOOK_UPSTREAM,
     MANIFEST,
     NETWORK_OPEN,
     NOT_MET,
     NOWHERE,
     OLD_DECISION,
     OLD_RULES,
+    ONLINE,
     PARTLY,
     PUBLIC,
     RESCAN,
@@ -42,24 +45,19 @@ from weighbridge.posture.bucket_checks import (
     UNLOGGED,
     UNVERSIONED,
     VERIFY,
+    VERIFY_AUDIT,
     broken,
     code_rules,
 )
-from weighbridge.posture.judge_hub import ASSESS_AGAIN, BEHAVIOUR_CHECKS, BEHAVIOUR_MET, latency
 from weighbridge.posture.judging import Check, Judge, some
 from weighbridge.posture.report import Words
+from weighbridge.posture.route_checks import ASSESS_AGAIN, BEHAVIOUR_CHECKS, BEHAVIOUR_MET, latency
 
 CONTROL: Final = Judge(
     Words("The bucket is yours and closed, and the engine's network leads nowhere else."),
     (
         PUBLIC,
-        Check(
-            NOT_MET,
-            ("deployment.offline",),
-            lambda view: not view.flag("deployment.offline"),
-            Words("The engine may still ask the Hub: it is not told to stay offline, or names a Hub model."),
-            CLOSE,
-        ),
+        ONLINE,
         NETWORK_OPEN,
         FOREIGN,
         Check(
@@ -125,9 +123,7 @@ RESPONSIBILITY: Final = Judge(
             ("bucket.encryption",),
             lambda view: not view.word("bucket.encryption"),
             Words("All of it is yours, and the bucket does not encrypt."),
-            Words(
-                "aws s3api put-bucket-encryption --bucket %(bucket_name)s --server-side-encryption-configuration file://encryption.json"
-            ),
+            ENCRYPT,
         ),
         UNLOGGED,
         Check(
@@ -158,7 +154,7 @@ VERSIONS: Final = Judge(
             ("crossing.upstream_checked_at",),
             lambda view: view.days_old("crossing.upstream_checked_at") > FRESH_DAYS,
             Words("Days since upstream was looked at: %(days)s. What is mended there goes unnoticed."),
-            Words("Look upstream again: weighbridge watch add %(model)s, then weighbridge watch run"),
+            LOOK_UPSTREAM,
             lambda view: {"days": view.days_old("crossing.upstream_checked_at")},
         ),
     ),
@@ -191,7 +187,7 @@ COMMUNITY: Final = Judge(
             ("crossing.upstream_checked_at",),
             lambda view: view.days_old("crossing.upstream_checked_at") > FRESH_DAYS,
             Words("Days since upstream was looked at: %(days)s. What others find there does not reach the bucket."),
-            Words("Look upstream again: weighbridge watch add %(model)s, then weighbridge watch run"),
+            LOOK_UPSTREAM,
             lambda view: {"days": view.days_old("crossing.upstream_checked_at")},
         ),
         Check(
@@ -201,7 +197,7 @@ COMMUNITY: Final = Judge(
             Words(
                 "A bucket has no community. Days since upstream was looked at: %(days)s, so what is said there is known."
             ),
-            Words("Look upstream again: weighbridge watch add %(model)s, then weighbridge watch run"),
+            LOOK_UPSTREAM,
             lambda view: {"days": view.days_old("crossing.upstream_checked_at")},
         ),
     ),
@@ -227,13 +223,7 @@ BUILT_IN_SCANNING: Final = Judge(
 DEPENDENCY: Final = Judge(
     Words("The engine is told to stay offline, its network is closed, and everything it needs is in the bucket."),
     (
-        Check(
-            NOT_MET,
-            ("deployment.offline",),
-            lambda view: not view.flag("deployment.offline"),
-            Words("The engine may still ask the Hub: it is not told to stay offline, or names a Hub model."),
-            CLOSE,
-        ),
+        ONLINE,
         DIFFERENT,
         NETWORK_OPEN,
     ),
@@ -261,7 +251,7 @@ MALICIOUS: Final = Judge(
                 len(view.items("crossing.approvals", "approved")) < view.number("crossing.approvals", "needed")
             ),
             Words("Approvals are missing: %(given)s of %(needed)s."),
-            Words("Let people look at it: weighbridge approve %(model)s --reason TEXT"),
+            ASK_PEOPLE,
             lambda view: {
                 "given": len(view.items("crossing.approvals", "approved")),
                 "needed": view.number("crossing.approvals", "needed"),
@@ -276,7 +266,7 @@ MALICIOUS: Final = Judge(
             ("crossing.approvals",),
             lambda view: not view.items("crossing.approvals", "approved"),
             Words("Policy asks for no approval, and no person looked at it."),
-            Words("Let people look at it: weighbridge approve %(model)s --reason TEXT"),
+            ASK_PEOPLE,
         ),
     ),
     lambda view: {"people": some(view.names("crossing.approvals", "approved"))},
@@ -333,9 +323,7 @@ EXPOSURE: Final = Judge(
             ("bucket.encryption",),
             lambda view: not view.word("bucket.encryption"),
             Words("The bucket does not encrypt."),
-            Words(
-                "aws s3api put-bucket-encryption --bucket %(bucket_name)s --server-side-encryption-configuration file://encryption.json"
-            ),
+            ENCRYPT,
         ),
         Check(
             PARTLY,
@@ -483,7 +471,7 @@ ACCOUNTABILITY: Final = Judge(
             ("crossing.audit",),
             lambda view: not view.flag("crossing.audit", "head_signed"),
             Words("The end of the audit is not signed: events could be cut off unseen."),
-            Words("Find out where the history was changed: weighbridge audit verify"),
+            VERIFY_AUDIT,
         ),
         UNLOGGED,
     ),

@@ -8,57 +8,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from weighbridge.posture.judging import Check, Judge, Values, View, some
-from weighbridge.posture.report import Standing, Words
-
-PARTLY, NOT_MET = Standing.PARTLY, Standing.NOT_MET
-
-BRING_IN: Final = Words("Bring it in once and serve it from your side: weighbridge ingest hf://%(model)s@%(commit)s")
-PIN: Final = Words("Name the commit wherever the model is named: %(model)s@%(commit)s")
-LOOK: Final = Words("Look into it before it is loaded: weighbridge scan hf://%(model)s@%(commit)s")
-
-DISABLED: Final = Check(
-    NOT_MET,
-    ("hub.disabled",),
-    lambda view: view.flag("hub.disabled"),
-    Words("The Hub has disabled the repository."),
-    Words("Choose another model, or ask its owner."),
-)
-UNPINNED: Final = Check(
-    NOT_MET,
-    ("hub.revision.pinned",),
-    lambda view: not view.flag("hub.revision.pinned"),
-    Words(
-        "The reference is a branch or tag, which its owner moves: what is loaded tomorrow is not what was looked at."
-    ),
-    PIN,
-)
-FLAGGED: Final = Check(
-    NOT_MET,
-    ("hub.scan.flagged",),
-    lambda view: bool(view.items("hub.scan.flagged")),
-    Words("The Hub's own scan warns of: %(paths)s."),
+from weighbridge.posture.hub_checks import (
+    BRING_IN,
+    DISABLED,
+    FLAGGED,
     LOOK,
-    lambda view: {"paths": some(view.names("hub.scan.flagged"))},
-)
-TAKEN_OVER: Final = Check(
     NOT_MET,
-    ("hub.owner.id_unchanged", "hub.repository.id_unchanged"),
-    lambda view: (
-        view.flag_or_none("hub.owner.id_unchanged") is False
-        or view.flag_or_none("hub.repository.id_unchanged") is False
-    ),
-    Words("The name now stands for another account or repository than the one that your revision came from."),
-    Words("Take nothing newer before you know who owns it now: weighbridge diff %(model)s hf://%(model)s"),
+    PARTLY,
+    TAKEN_OVER,
+    UNPINNED,
+    UNSAFE_FORMATS,
 )
-UNSAFE_FORMATS: Final = Check(
-    NOT_MET,
-    ("hub.formats.unsafe",),
-    lambda view: bool(view.items("hub.formats.unsafe")),
-    Words("Loading these formats can run code: %(paths)s."),
-    Words("Convert them, with proof that the tensors are the same: weighbridge remediate %(model)s --to-safetensors"),
-    lambda view: {"paths": some(view.names("hub.formats.unsafe"))},
-)
+from weighbridge.posture.judging import Check, Judge, some
+from weighbridge.posture.report import Words
+from weighbridge.posture.route_checks import ASSESS_AGAIN, BEHAVIOUR_CHECKS, latency
 
 CONTROL: Final = Judge(
     Words("The recorded client contacted nobody."),
@@ -105,43 +68,6 @@ SCANNING: Final = Judge(
         ),
     ),
 )
-LATENCY_STEP: Final = Words("Keep the weights nearer to the engine, or load them in parallel ranges.")
-
-
-def latency(id_: str) -> Judge:
-    """The judge of a measured time to load the whole model, in seconds."""
-
-    def shows(view: View) -> Values:
-        return {"seconds": view.number(id_)}
-
-    return Judge(
-        Words("Seconds until the whole model is there, at the measured rate: %(seconds)s."),
-        (
-            Check(
-                NOT_MET,
-                (id_,),
-                lambda view: view.number(id_) > 3600,
-                Words(
-                    "Seconds until the whole model is there, at the measured rate: %(seconds)s. That is more than the hour that managed endpoints allow."
-                ),
-                LATENCY_STEP,
-                shows,
-            ),
-            Check(
-                PARTLY,
-                (id_,),
-                lambda view: 600 < view.number(id_) <= 3600,
-                Words(
-                    "Seconds until the whole model is there, at the measured rate: %(seconds)s. Each start and each scaling waits for that."
-                ),
-                LATENCY_STEP,
-                shows,
-            ),
-        ),
-        shows,
-    )
-
-
 LATENCY: Final = latency("hub.load_seconds")
 RESPONSIBILITY: Final = Judge(
     Words(""),
@@ -410,28 +336,6 @@ REMOTE_CODE: Final = Judge(
             ),
             lambda view: {"paths": some(view.names("hub.code"))},
         ),
-    ),
-)
-ASSESS_AGAIN: Final = Words(
-    "Evaluate again after every change of the model or its template; keep what failed away from users."
-)
-BEHAVIOUR_MET: Final = Words("The evaluation of this very revision found nothing above its limits.")
-BEHAVIOUR_CHECKS: Final = (
-    Check(
-        NOT_MET,
-        ("evaluation.result",),
-        lambda view: not view.holds("evaluation.result"),
-        Words("The record of the evaluation does not hold: %(why)s."),
-        ASSESS_AGAIN,
-        lambda view: {"why": view.why("evaluation.result")},
-    ),
-    Check(
-        NOT_MET,
-        ("evaluation.result",),
-        lambda view: bool(view.items("evaluation.result", "failed")),
-        Words("The evaluation failed in: %(kinds)s."),
-        ASSESS_AGAIN,
-        lambda view: {"kinds": some(view.names("evaluation.result", "failed"))},
     ),
 )
 BEHAVIOUR: Final = Judge(

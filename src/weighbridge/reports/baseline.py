@@ -8,12 +8,12 @@ UTC) neither.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
 from weighbridge.core import canonical
 from weighbridge.core.canonical import Fields, JsonValue
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import ConfigError, FormatError, Malformed
 
 FORMAT: Final = "weighbridge.baseline/1"

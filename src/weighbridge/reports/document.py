@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Final
 
 from weighbridge.core.canonical import JsonValue
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.finding import Finding, Inspection, Report, Severity, Verdict
 from weighbridge.reports.baseline import Acceptance
 
@@ -120,7 +121,7 @@ def gaps_of(inspection: Inspection) -> list[Gap]:
 
 
 def _is_gap(report: Report) -> bool:
-    return report.settled_verdict is Verdict.UNKNOWN and not report.findings
+    return not report.findings and report.settled_verdict is Verdict.UNKNOWN
 
 
 def _gap(report: Report, kinds: Mapping[str, str]) -> Gap:

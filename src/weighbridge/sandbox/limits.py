@@ -13,8 +13,9 @@ import platform
 import resource
 import struct
 import sys
-from dataclasses import dataclass
 from typing import Final
+
+from weighbridge.core.dataclass import dataclass
 
 _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 4, 22, 38
 _SECCOMP_MODE_FILTER = 2

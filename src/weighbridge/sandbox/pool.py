@@ -22,11 +22,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from types import TracebackType
-from typing import Final, NoReturn, Self
+from dataclasses import field, replace
+from typing import Final, NoReturn
 
 from weighbridge.core.canonical import Fields, JsonValue
+from weighbridge.core.closing import Closing
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import (
     FormatError,
     InspectError,
@@ -128,7 +129,7 @@ class _Worker:
     spooled: Spooled
 
 
-class Pool:
+class Pool(Closing):
     """Workers, started when they are first needed. Thread-safe but for `begin` and `collect`; a context manager.
 
     What belongs together for the engines (secrets, antivirus) is a session: one at a time.
@@ -282,14 +283,6 @@ class Pool:
         for spooled in self._spooled:
             spooled.close()
         self._spooled.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _head_of(reader: RangeReader) -> bytes:

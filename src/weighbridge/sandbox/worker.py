@@ -11,10 +11,10 @@ import os
 import struct
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from weighbridge.core.canonical import Fields, JsonValue
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import SourceError, Truncated
 from weighbridge.core.ports import RangeReader
 from weighbridge.inspectors.content.malware import Malware

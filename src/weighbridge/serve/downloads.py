@@ -17,13 +17,13 @@ import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as HttpScope
 
 from weighbridge.core.canonical import JsonObject, JsonValue
+from weighbridge.core.closing import Closing
 from weighbridge.core.errors import Busy, StoreError, WeighbridgeError
 from weighbridge.core.names import is_revision
 from weighbridge.serve.access import PERMIT, Permit, Refusal, address_key, target_of
@@ -44,7 +44,7 @@ ANSWERED: Final = frozenset({200, 206, 301, 302, 303, 307, 308})
 _log = logging.getLogger(__name__)
 
 
-class Downloads:
+class Downloads(Closing):
     """Takes downloads into the ledger. Thread-safe; a context manager: leaving it records what is left.
 
     What gateways before this one left in `folder` is recorded in the background.
@@ -75,14 +75,6 @@ class Downloads:
         self._journal = Journal(folder, closed=self._segment_closed, segment_seconds=flush_seconds)
         self._thread = threading.Thread(target=self._follow, name="downloads", daemon=True)
         self._thread.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def waiting(self) -> int:

@@ -15,23 +15,23 @@ import asyncio
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Final, TypeVar
-from urllib.parse import parse_qs, parse_qsl
 
 from weighbridge.core.canonical import JsonValue
-from weighbridge.core.errors import FormatError, Malformed, WeighbridgeError
+from weighbridge.core.errors import WeighbridgeError
 from weighbridge.core.manifest import Artifact
 from weighbridge.core.names import ModelName, is_revision
 from weighbridge.serve import documents
-from weighbridge.serve.access import PERMIT, Permit
+from weighbridge.serve.access import Permit
 from weighbridge.serve.answers import Answers, Message
 from weighbridge.serve.approved import PRODUCTION, Approved
-from weighbridge.serve.claims import NOTHING, Claims, ClaimsOf
+from weighbridge.serve.claims import Claims, ClaimsOf
 from weighbridge.serve.conditions import Conditions, Plan, file_headers, plan
 from weighbridge.serve.documents import Served
+from weighbridge.serve.hub_listing import Listed
 from weighbridge.serve.hub_paths import OF_ANY_CHANNEL, Asked, Kind, asked_by
+from weighbridge.serve.hub_requests import Request, paths_of
 from weighbridge.serve.listing import Wanted
 from weighbridge.serve.paging import after, cursor_of, next_link
 from weighbridge.serve.redirects import Redirects, redirect_headers
@@ -50,9 +50,6 @@ from weighbridge.serve.threads import Threads
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-MAX_BODY_BYTES: Final = 1024 * 1024
-MAX_PATHS: Final = 1_000
-MAX_FIELDS: Final = 100
 PAGE: Final = 1_000
 MAX_DOCUMENT_BYTES: Final = 8 * 1024 * 1024
 MAX_SERVED: Final = 64
@@ -69,26 +66,6 @@ Told = Callable[[str, str, str], None]
 def log_trouble(what: str, where: str, why: str) -> None:
     """Writes trouble to the log."""
     _log.error("%s: %s: %s", what, where, why)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request, parsed."""
-
-    asked: Asked
-    method: str
-    headers: Sequence[tuple[bytes, bytes]]
-    query: dict[str, list[str]]
-    scope: Scope
-    permit: Permit | None
-
-    def flag(self, name: str) -> bool:
-        """Whether a query parameter says yes."""
-        return self.query.get(name, [""])[-1].lower() in ("1", "true")
-
-    def text(self, name: str) -> str:
-        """A query parameter, "" without it."""
-        return self.query.get(name, [""])[-1]
 
 
 class Hub:
@@ -114,6 +91,7 @@ class Hub:
         self._requesting = requesting
         self._answers = Answers(approved)
         self._claims = ClaimsOf(approved.store, told)
+        self._listed = Listed(approved, self._claims)
         self._threads = Threads(THREADS, thread_name_prefix="approved")
         self._served: OrderedDict[tuple[ModelName, str], Served] = OrderedDict()
         self._documents: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
@@ -137,7 +115,7 @@ class Hub:
             if asked is None:
                 code = REPO_NOT_FOUND if scope["path"].startswith(_OTHER_KINDS) else ""
                 raise Refusal(404, "there is nothing here under this address; models only", code)
-            await self._answer(self._request(asked, scope), receive, send)
+            await self._answer(Request.of(asked, scope), receive, send)
         except Refusal as refusal:
             await self._request_it(refusal, asked, scope)
             await _refuse(send, refusal, head=scope["method"] == "HEAD")
@@ -156,24 +134,6 @@ class Hub:
         if refusal.status == 404 and refusal.code in (REPO_NOT_FOUND, REVISION_NOT_FOUND):
             words = await self._requesting.words(asked.model_name, asked.ref, scope)
             refusal.message = f"{words.rstrip('.')}." if words else refusal.message
-
-    def _request(self, asked: Asked, scope: Scope) -> Request:
-        permit = scope.get(PERMIT)
-        query = scope.get("query_string", b"")
-        if len(query) > MAX_BODY_BYTES:
-            raise Refusal(414, "the query is too long")
-        try:
-            parsed = parse_qs(query.decode("latin-1"), max_num_fields=MAX_FIELDS) if query else {}
-        except ValueError as error:
-            raise Refusal(400, f"a query has at most {MAX_FIELDS} fields") from error
-        return Request(
-            asked,
-            scope["method"],
-            scope["headers"],
-            parsed,
-            scope,
-            permit if isinstance(permit, Permit) else None,
-        )
 
     async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
         asked, look = request.asked, self._answers.look
@@ -240,72 +200,9 @@ class Hub:
 
     async def _listing(self, request: Request) -> tuple[bytes, Headers]:
         wanted = Wanted.of(request.query)
-        found = await self._call(self._wanted, wanted, request.permit)
+        found = await self._call(self._listed.names, wanted, request.permit)
         cut, headers = self._cut(request, "/api/models", found, "rank" if wanted.dated else "id")
-        return _encoded(await self._call(self._told_of, request, cut)), headers
-
-    def _wanted(self, wanted: Wanted, permit: Permit | None) -> list[documents.Record]:
-        """Name and revision of the models that fit, in order of name or as dates want it; it blocks."""
-        found: list[tuple[str, documents.Record]] = []
-        for model_name, channels in self._shown(permit):
-            if not wanted.names(model_name):
-                continue
-            revision = channels.get(PRODUCTION) or next(iter(channels.values()))
-            date = ""
-            if wanted.by_claims or wanted.dated:
-                claims = self._claimed(model_name, revision)
-                if claims is None or not wanted.fits(claims):
-                    continue
-                date = documents.hub_time(claims.dated)
-            found.append((date, {"id": str(model_name), "sha": revision}))
-        if wanted.dated:
-            found.sort(key=lambda one: one[0], reverse=wanted.newest_first)
-            return [{**record, "rank": f"{rank:09}"} for rank, (_, record) in enumerate(found)]
-        return [record for _, record in found]
-
-    def _told_of(self, request: Request, cut: list[documents.Record]) -> list[JsonValue]:
-        """What is said of each model of a page; it blocks."""
-        expand = tuple(request.query.get("expand", ()))
-        more = [name for flag, name in (("cardData", "cardData"), ("config", "config")) if request.flag(flag)]
-        said: list[JsonValue] = []
-        for one in cut:
-            model_name, revision = ModelName.parse(str(one["id"])), str(one["sha"])
-            claims = self._claimed(model_name, revision)
-            record = documents.listed(model_name, revision, claims or NOTHING)
-            wanted = claims is not None and (expand or more or request.flag("full"))
-            served = self._served_now(model_name, revision) if wanted else None
-            if claims is not None and served is not None:
-                whole = documents.model_info(served, claims, blobs=False, expand=expand)
-                known = more if more and not request.flag("full") else list(whole)
-                record = whole if expand else {**record, **{name: whole[name] for name in known if name in whole}}
-            said.append(record)
-        return said
-
-    def _served_now(self, model_name: ModelName, revision: str) -> Served | None:
-        try:
-            return Served.of(self._approved.resolve(model_name, revision))
-        except WeighbridgeError:
-            return None
-
-    def _claimed(self, model_name: ModelName, revision: str) -> Claims | None:
-        """The claims of a revision; None of one that cannot be proven now: it is listed without, and refused when asked for."""
-        known = self._claims.named(model_name, revision)
-        if known is not None:
-            return known
-        try:
-            return self._claims.of(self._approved.resolve(model_name, revision))
-        except WeighbridgeError:
-            return None
-
-    def _shown(self, permit: Permit | None) -> list[tuple[ModelName, dict[str, str]]]:
-        shown = []
-        for model_name in self._approved.models():
-            channels = self._approved.channels(model_name)
-            if permit is not None:
-                channels = permit.shown(model_name, channels)
-            if channels:
-                shown.append((model_name, channels))
-        return shown
+        return _encoded(await self._call(self._listed.told, request, cut)), headers
 
     async def _as_a_whole(self, request: Request) -> JsonValue:
         model_name = _known(request.asked, self._asking)
@@ -320,7 +217,7 @@ class Hub:
 
     async def _document(self, request: Request, receive: Receive) -> tuple[bytes, Headers]:
         asked = request.asked
-        paths = await _paths_of(request, receive) if asked.kind is Kind.PATHS_INFO else None
+        paths = await paths_of(request, receive) if asked.kind is Kind.PATHS_INFO else None
         served = await self._found(asked)
         if asked.kind is Kind.INFO:
             expand, blobs = tuple(request.query.get("expand", ())), request.flag("blobs")
@@ -503,42 +400,3 @@ def _whoami(permit: Permit | None) -> JsonValue:
 def _base(scope: Scope) -> str:
     host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
     return f"{scope['scheme']}://{host}" if host and all(one.isalnum() or one in ".-:[]_" for one in host) else ""
-
-
-async def _paths_of(request: Request, receive: Receive) -> tuple[list[str], bool]:
-    """The paths of a paths-info request, from JSON or a form, and whether it wants more of them."""
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise Refusal(400, "the request ended early")
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            raise Refusal(413, f"a request has at most {MAX_BODY_BYTES} bytes", headers=[(b"connection", b"close")])
-        if not message.get("more_body", False):
-            break
-    kind = next((value for name, value in request.headers if name == b"content-type"), b"")
-    try:
-        paths, expand = _read_json(bytes(body)) if b"json" in kind else _read_form(bytes(body))
-    except (ValueError, RecursionError, FormatError) as error:
-        raise Refusal(400, "the paths cannot be read; send a form or JSON with 'paths'") from error
-    if len(paths) > MAX_PATHS:
-        raise Refusal(413, f"at most {MAX_PATHS} paths may be asked for at once")
-    return [path.strip("/") for path in paths], expand
-
-
-def _read_form(body: bytes) -> tuple[list[str], bool]:
-    pairs = parse_qsl(body.decode("utf-8"), max_num_fields=MAX_PATHS + 100) if body else []
-    expand = any(value.lower() in ("1", "true") for name, value in pairs if name == "expand")
-    return [value for name, value in pairs if name == "paths"], expand
-
-
-def _read_json(body: bytes) -> tuple[list[str], bool]:
-    found: object = json.loads(body)
-    if not isinstance(found, dict):
-        raise Malformed("no object")
-    paths = found.get("paths", [])
-    paths = [paths] if isinstance(paths, str) else paths
-    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
-        raise Malformed("no list of paths")
-    return paths, found.get("expand") is True

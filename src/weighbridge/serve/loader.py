@@ -26,7 +26,7 @@ from weighbridge.serve.loading.memory import CPU, Memory
 from weighbridge.serve.loading.node import Node, NodeSettings, open_node
 from weighbridge.serve.loading.partial import check_partial, partial_reference
 from weighbridge.serve.loading.shards import Shards
-from weighbridge.serve.loading.stream import MEMORY_BYTES, TensorStream, wanted_of
+from weighbridge.serve.loading.stream import TensorStream, memory_for, wanted_of
 from weighbridge.vault.records import SealedRevision
 
 MAX_FILE_BYTES: Final = 256 * 1024 * 1024
@@ -122,15 +122,14 @@ class VerifiedTensors(Mapping[str, VerifiedTensor]):
         *,
         files: Sequence[str] = (),
         streams: int = 0,
-        memory_bytes: int = MEMORY_BYTES,
+        memory_bytes: int = 0,
     ) -> None:
         self._node = node
         self.revision = revision
-        self._memory_bytes = memory_bytes
+        streams = streams or streams_for(os.cpu_count())
+        self._memory_bytes = memory_bytes or memory_for(streams)
         self._closing = ExitStack()
-        self._threads = ThreadPoolExecutor(
-            streams or streams_for(os.cpu_count()), thread_name_prefix="weighbridge-tensors"
-        )
+        self._threads = ThreadPoolExecutor(streams, thread_name_prefix="weighbridge-tensors")
         self._closing.callback(self._threads.shutdown, wait=True, cancel_futures=True)
         try:
             self._shards = Shards(node.store, revision, files)
@@ -151,7 +150,7 @@ class VerifiedTensors(Mapping[str, VerifiedTensor]):
     def stream(self, names: Iterable[str] | None = None) -> Iterator[tuple[str, VerifiedTensor]]:
         """Names and tensors, file by file and in order of their bytes; only some, with `names`.
 
-        Read ahead are at most `memory_bytes` that were not handed out, or one tensor that is larger.
+        Besides the tensor that is next, at most `memory_bytes` are read ahead.
 
         Raises:
             KeyError: there is no tensor of one of the names; or as the class.
@@ -231,13 +230,13 @@ def open_tensors(
     store: str = "",
     files: Sequence[str] = (),
     streams: int = 0,
-    memory_bytes: int = MEMORY_BYTES,
+    memory_bytes: int = 0,
 ) -> VerifiedTensors:
     """Opens the tensors of `org/name[@channel|@revision]` in an approved store.
 
     `trust` is the trust file (else `WEIGHBRIDGE_TRUST`, else the home's), `store` an address to use instead of the one it
     names. `files` are the safetensors files to read, by default those that the model's index names. `streams` ranges are read
-    at once, and at most `memory_bytes` ahead.
+    at once, and besides the tensor that is next at most `memory_bytes` ahead (by default 16 MiB for each stream).
 
     Raises:
         ConfigError: there is no trust file, or an argument is wrong.
@@ -255,7 +254,7 @@ def open_partial(
     trust: str | os.PathLike[str] | None = None,
     store: str = "",
     streams: int = 0,
-    memory_bytes: int = MEMORY_BYTES,
+    memory_bytes: int = 0,
 ) -> VerifiedTensors:
     """Opens the tensors that belong to a folder of `weighbridge fetch --no-weights`, once every file in it was proven.
 

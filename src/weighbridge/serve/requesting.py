@@ -24,13 +24,14 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from weighbridge.admit.requests import Asking, Repeat, Request, RequestBook, Source, State, Wanted
+from weighbridge.core.closing import Closing
 from weighbridge.core.errors import ConfigError, Denied, WeighbridgeError
 from weighbridge.core.names import ModelName
 from weighbridge.serve.access import PERMIT, Permit, host_is_here, is_loopback
+from weighbridge.serve.following import Following
 from weighbridge.serve.tokens import Action
 from weighbridge.store.ledger import Ledger, now_rfc3339
 
@@ -79,7 +80,7 @@ class _Count:
     counted_at: float = field(default=float("-inf"))
 
 
-class Requesting:
+class Requesting(Closing):
     """The requests of a running gateway; a context manager: leaving it records what was counted.
 
     `counted` is told how each miss of somebody who may ask ended: `filed`, `known` or `refused`.
@@ -110,23 +111,13 @@ class Requesting:
         self._lock = threading.Lock()
         self._filing: dict[Wanted, asyncio.Future[tuple[Request, bool]]] = {}
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="requests")
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="requests-follow", daemon=True)
-        self._thread.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        self._flushed = monotonic()
+        self._following = Following("requests", self._look, POLL_SECONDS)
 
     def close(self) -> None:
         """Records what was counted, and files nothing more."""
-        self._ended.set()
         self._threads.shutdown(wait=True, cancel_futures=True)
-        self._thread.join()
+        self._following.end()
         self._flush()
 
     # --- one asking
@@ -216,16 +207,11 @@ class Requesting:
 
     # --- beside the answers
 
-    def _follow(self) -> None:
-        flushed = self._monotonic()
-        while not self._ended.wait(POLL_SECONDS):
-            try:
-                self._book.refresh()
-            except WeighbridgeError as error:
-                _log.warning("the ledger cannot be read for requests: %s", error.message)
-            if self._monotonic() - flushed >= self._flush_seconds:
-                flushed = self._monotonic()
-                self._flush()
+    def _look(self) -> None:
+        if self._monotonic() - self._flushed >= self._flush_seconds:
+            self._flushed = self._monotonic()
+            self._flush()
+        self._book.refresh()
 
     def _flush(self) -> None:
         with self._lock:

@@ -16,10 +16,11 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
+from weighbridge.core.closing import Closing
 from weighbridge.core.errors import ConfigError, NothingCollected, StoreUnreachable, WeighbridgeError
+from weighbridge.serve.following import Following
 from weighbridge.serve.tokens import (
     Scope,
     Token,
@@ -150,7 +151,7 @@ def _replayed(ledger: Ledger) -> _Roll:
     return roll
 
 
-class Tokens:
+class Tokens(Closing):
     """The tokens of a running gateway. Thread-safe; `find` never waits for the ledger.
 
     Raises:
@@ -169,30 +170,18 @@ class Tokens:
         self._ledger = ledger
         self._clock = clock
         self._monotonic = monotonic
-        self._poll_seconds = poll_seconds
         self._stale_seconds = stale_seconds
         last = ledger.last_sequence()
         self._roll = _replayed(ledger)
         # Everything up to there was replayed just now, and most of it is not about tokens.
         self._roll.after = max(self._roll.after, last)
         self._read_at = monotonic()
-        self._ended = threading.Event()
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._follow, name="tokens", daemon=True)
-        self._thread.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        self._following = Following("tokens", self.refresh, poll_seconds)
 
     def close(self) -> None:
         """Stops following the ledger."""
-        self._ended.set()
-        self._thread.join()
+        self._following.end()
 
     @property
     def exist(self) -> bool:
@@ -229,10 +218,3 @@ class Tokens:
             for event in self._ledger.events(after=self._roll.after):
                 self._roll.apply(event)
             self._read_at = at
-
-    def _follow(self) -> None:
-        while not self._ended.wait(self._poll_seconds):
-            try:
-                self.refresh()
-            except WeighbridgeError as error:
-                _log.warning("the ledger cannot be read for tokens: %s", error.message)

@@ -16,10 +16,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from weighbridge.admit.approvals import Case, Standing, case_of, standing_of
+from weighbridge.admit.approvals import Case, Heritage, Standing, case_of, standing_of
 from weighbridge.admit.judge_revision import Surroundings, judge_revision
 from weighbridge.admit.people import ADDED, REMOVED, Roster, read_roster
 from weighbridge.admit.policy import Policy
+from weighbridge.admit.succession import Lying, heritage_of
 from weighbridge.core.decision import Decision
 from weighbridge.core.errors import Busy, NothingCollected, WeighbridgeError
 from weighbridge.core.finding import Coverage, Inspection, Verdict
@@ -175,7 +176,7 @@ class Shelf:
             if decision is None:
                 return Standpoint(None, None, judged=False)
             case = self.case(decision)
-            return Standpoint(decision, self.standing(case), judged=judged)
+            return Standpoint(decision, self.standing(case, self._heritage(opened.sealed, store)), judged=judged)
         except WeighbridgeError as error:
             return Standpoint(None, None, judged=False, problem=error.message)
 
@@ -191,9 +192,16 @@ class Shelf:
         """A decision with who asked for the revision."""
         return case_of(self._sources.ledger, decision)
 
-    def standing(self, case: Case) -> Standing:
-        """What people said of a case until now."""
-        return standing_of(self._sources.ledger, case, self.roster(), now=self._sources.clock())
+    def standing(self, case: Case, heritage: Heritage | None = None) -> Standing:
+        """What people said of a case until now; `heritage` is what they said of the revision that it follows."""
+        return standing_of(self._sources.ledger, case, self.roster(), now=self._sources.clock(), heritage=heritage)
+
+    def _heritage(self, sealed: SealedRevision, store: ObjectStore) -> Heritage | None:
+        """What was said of an approved revision that this one follows; see `admit.succession`."""
+        sources = self._sources
+        lying = Lying(store, sealed, latest_inspection(store, sealed, sources.ledger))
+        beside = Surroundings(sources.ledger, sources.verifier, sources.store_of)
+        return heritage_of(sources.policy, lying, beside=beside, roster=self.roster(), now=sources.clock())
 
 
 def arrival(rows: list[CataloguedRevision], approved_address: str) -> CataloguedRevision:

@@ -6,12 +6,14 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Final
 from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+
+from weighbridge.core.counted import plural
 
 _DIGEST: Final = re.compile(r"\b[0-9a-f]{40,64}\b")
 
@@ -27,7 +29,9 @@ def environment() -> Environment:
         lstrip_blocks=True,
         finalize=visible,
     )
-    made.filters.update(size=size, moment=moment, percent=percent, plural=plural, query=query, tidy=tidy, brief=brief)
+    made.filters.update(
+        size=size, moment=moment, percent=percent, plural=partial(plural, form=","), query=query, tidy=tidy, brief=brief
+    )
     return made
 
 
@@ -63,11 +67,6 @@ def percent(part: int, whole: int) -> str:
     if part >= whole:
         return "100 %"
     return f"{min(99.9, part * 100 / whole):.1f} %"
-
-
-def plural(count: int, word: str, words: str = "") -> str:
-    """`1 file`, `2 files`."""
-    return f"{count:,} {word if count == 1 else words or word + 's'}"
 
 
 def query(kept: Mapping[str, object], **more: object) -> str:

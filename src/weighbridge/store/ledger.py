@@ -19,13 +19,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from sqlalchemy import Connection, func, insert, select
 
 from weighbridge.core import canonical
 from weighbridge.core.canonical import JsonObject
+from weighbridge.core.closing import Closing
 from weighbridge.core.errors import ConfigError, LedgerError, Malformed
 from weighbridge.core.ports import SignatureVerifier, Signer
 from weighbridge.store.catalog import Catalog, project, recreate
@@ -74,7 +73,7 @@ class LedgerState:
         return self.events - self.head_sequence
 
 
-class Ledger:
+class Ledger(Closing):
     """The ledger in one database. Thread-safe, and safe among processes.
 
     `url` is `sqlite:///path` or `postgresql+psycopg://…`; opening creates or migrates the schema. `wait_seconds` bounds how
@@ -115,14 +114,6 @@ class Ledger:
                     hint="Restore the database from a backup, or correct the ledger's URL.",
                 )
             self._database.bring_up_to_date()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Lets go of connections."""

@@ -21,6 +21,8 @@ HASH_BYTES = 1024 * 1024
 
 Place = Callable[[int, int], memoryview]
 """Where a chunk goes, by its number and its size."""
+Rooms = Callable[[int, int], Sequence[memoryview]]
+"""As `Place`, in pieces that together have the chunk's size."""
 
 
 def read_chunks(
@@ -50,50 +52,73 @@ def read_chunks_into(
 
     `patience` says how often what fails is tried again; by default a few times within some seconds.
     """
+    view = memoryview(b"")
+
+    def rooms(number: int, size: int) -> Sequence[memoryview]:
+        nonlocal view
+        view = place(number, size)
+        return (view,)
+
+    for number in scatter_chunks(store, stored, artifact, numbers, rooms, patience=patience):
+        yield number, view
+
+
+def scatter_chunks(
+    store: ObjectStore,
+    stored: StoredObject,
+    artifact: Artifact,
+    numbers: Sequence[int],
+    rooms: Rooms,
+    *,
+    patience: Patience | None = None,
+) -> Iterator[int]:
+    """As `read_chunks_into`, each chunk into several pieces of memory; yields its number once all of it is proven."""
     done, patience = 0, patience or brief_patience()
     while done < len(numbers):
         try:
-            for number, view in _stream_chunks(store, stored, artifact, numbers[done:], place):
-                yield number, view
+            for number, size in _stream_chunks(store, stored, artifact, numbers[done:], rooms):
+                yield number
                 done += 1
-                patience.moved(len(view))
+                patience.moved(size)
         except (StoreError, Truncated) as error:
             patience.failed(error)
 
 
 def _stream_chunks(
-    store: ObjectStore, stored: StoredObject, artifact: Artifact, numbers: Sequence[int], place: Place
-) -> Iterator[tuple[int, memoryview]]:
+    store: ObjectStore, stored: StoredObject, artifact: Artifact, numbers: Sequence[int], rooms: Rooms
+) -> Iterator[tuple[int, int]]:
     """One request for consecutive chunks."""
     start = numbers[0] * CHUNK_BYTES
     end = min(artifact.size_bytes, (numbers[-1] + 1) * CHUNK_BYTES)
     with store.open(stored.key, start, end, version_id=stored.version_id) as stream:
         for number in numbers:
             size = min(CHUNK_BYTES, artifact.size_bytes - number * CHUNK_BYTES)
-            view = place(number, size)
-            if _filled(stream, view, stored, store) != artifact.chunks[number]:
+            if _filled(stream, rooms(number, size), stored, store) != artifact.chunks[number]:
                 raise DigestMismatch(
                     f"'{artifact.path}' is not what was ingested: bytes {number * CHUNK_BYTES} to "
                     f"{number * CHUNK_BYTES + size} of '{stored.key}' in {store.address} differ from the manifest",
                     hint="Do not use it. Restore the object from a version or backup, or ingest the revision again.",
                 )
-            yield number, view
+            yield number, size
 
 
-def _filled(stream: ByteStream, view: memoryview, stored: StoredObject, store: ObjectStore) -> str:
-    """Fills the view from the stream, and returns the digest of what it then holds."""
+def _filled(stream: ByteStream, rooms: Sequence[memoryview], stored: StoredObject, store: ObjectStore) -> str:
+    """Fills the rooms from the stream, and returns the digest of what they then hold."""
     hasher = blake3()
-    filled = hashed = 0
-    while filled < len(view):
-        count = stream.readinto(view[filled:])
-        if not count:
-            raise Truncated(f"'{stored.key}' in {store.address} ended early")
-        filled += count
-        # In whole steps: BLAKE3's tree is hashed fastest in aligned pieces of a power of two.
-        ready = filled if filled == len(view) else filled - filled % HASH_BYTES
-        if ready > hashed:
-            hasher.update(view[hashed:ready])
-            hashed = ready
+    before = 0
+    for room in rooms:
+        filled = hashed = 0
+        while filled < len(room):
+            count = stream.readinto(room[filled:])
+            if not count:
+                raise Truncated(f"'{stored.key}' in {store.address} ended early")
+            filled += count
+            # In whole steps: BLAKE3's tree is hashed fastest in aligned pieces of a power of two.
+            ready = filled if filled == len(room) else filled - (before + filled) % HASH_BYTES
+            if ready > hashed:
+                hasher.update(room[hashed:ready])
+                hashed = ready
+        before += len(room)
     return hasher.hexdigest()
 
 

@@ -1,17 +1,21 @@
-"""Reads ranges of open files, copies files, makes what was written to folders last, and locks among processes."""
+"""Reads ranges of open files and small files whole, writes files that appear whole, copies, and locks among processes."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from weighbridge.core.errors import Truncated
+from weighbridge.core.errors import ConfigError, Truncated
+
+MAX_SMALL_BYTES = 64 * 1024
+"""No key, password or secret is larger."""
 
 
 class FileRange:
@@ -71,6 +75,45 @@ def flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def read_small(path: Path, what: str, *, limit: int = MAX_SMALL_BYTES) -> bytes:
+    """The bytes of a small file that a person named; `what` names it in errors.
+
+    Raises:
+        ConfigError: it cannot be read, or is larger than any such file is.
+    """
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(limit + 1)
+    except OSError as error:
+        raise ConfigError(f"{what} cannot be read: {error.strerror}") from error
+    if len(data) > limit:
+        raise ConfigError(f"{what} is larger than {limit} bytes")
+    return data
+
+
+def replace_file(path: Path, data: bytes | memoryview, *, mode: int = 0o666, flush: bool = True) -> None:
+    """Writes a file that appears whole under its name or not at all, in place of what was there.
+
+    `mode` is narrowed by the process's umask. Without `flush` a power cut may leave an empty file.
+
+    Raises:
+        OSError: it cannot be written; nothing changed, and nothing is left behind.
+    """
+    staged = path.with_name(f".{secrets.token_hex(8)}.new")
+    descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            if flush:
+                file.flush()
+                os.fsync(file.fileno())
+        staged.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            staged.unlink(missing_ok=True)
+        raise
+
+
 _POLL_SECONDS = 0.002
 
 
@@ -82,21 +125,31 @@ def locked_file(path: Path, *, wait_seconds: float) -> Iterator[None]:
         TimeoutError: another process held it for so long. OSError: the file cannot be created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        deadline = time.monotonic() + wait_seconds
-        while not _try_lock(descriptor):
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            descriptor = hold_file(path)
+            break
+        except BlockingIOError:
             if time.monotonic() >= deadline:
-                raise TimeoutError(f"'{path}' is locked")
+                raise TimeoutError(f"'{path}' is locked") from None
             time.sleep(_POLL_SECONDS)
+    try:
         yield
     finally:
         os.close(descriptor)
 
 
-def _try_lock(descriptor: int) -> bool:
+def hold_file(path: Path) -> int:
+    """Locks a file, which is created where it is missing, until the descriptor that this returns is closed.
+
+    Raises:
+        BlockingIOError: another process holds it. OSError: it cannot be created.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor

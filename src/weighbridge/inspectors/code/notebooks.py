@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import FormatError, LimitExceeded, Malformed
 from weighbridge.core.finding import Coverage, Finding, Report, Severity, Verdict
 from weighbridge.formats.json_text import Json, read_json

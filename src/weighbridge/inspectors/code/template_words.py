@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 from jinja2 import nodes
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.formats.templates import walk
 from weighbridge.inspectors.code import template_turns as turns
 from weighbridge.inspectors.code.template_folding import Folding

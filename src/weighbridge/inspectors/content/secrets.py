@@ -13,11 +13,13 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import InspectError
 from weighbridge.core.finding import Confidence, Coverage, Finding, Report, Severity, Verdict
+from weighbridge.core.later import later
 from weighbridge.inspectors.content import secrets_silence
 from weighbridge.inspectors.content.secrets_engine import Engine, Place, Waiting
 from weighbridge.inspectors.content.spool import Label, Spool
@@ -107,28 +109,28 @@ _CONFIDENCE: Final = {
     PASSWORD.id: Confidence.MEDIUM,
     GENERIC.id: Confidence.LOW,
 }
-_BODY = re.compile(rb"[A-Za-z0-9+/]{40}")
-_KEYS = re.compile(r"private-key|age-secret-key")
-_PASSWORDS = re.compile(r"wb-password|generic-credential-uri|curl-auth|connection-string|-password\b")
+_BODY = later(rb"[A-Za-z0-9+/]{40}")
+_KEYS = later(r"private-key|age-secret-key")
+_PASSWORDS = later(r"wb-password|generic-credential-uri|curl-auth|connection-string|-password\b")
 # The engine's rules for what only accompanies a secret.
-_NO_SECRET = re.compile(
+_NO_SECRET = later(
     r"(?:client|account|tenant|application|project|access|auth|app|key|user|api)-(?:user-)?id\b|-(?:name|domain|host|username"
     r"|address|pub-key|public-key|public-api-token|pub-api-key)\b|project-url|rest-url|instance-url|artifactory-jfrog-url"
     r"|pkcs12-file|newrelic-browser|browser-api-token"
 )
-_VOCABULARY = re.compile(
+_VOCABULARY = later(
     r"(?:^|[/\\])(?:tokenizer\.(?:json|model)|vocab\.\w+|merges\.txt|added_tokens\.json|[^/\\]*\.(?:vocab|bpe|tiktoken))\Z",
     re.IGNORECASE,
 )
-_ADDRESS = re.compile(rb"://[^:/@\s]{0,80}:([^/@\s]{1,200})@([\w.\[\]:-]+)")
+_ADDRESS = later(rb"://[^:/@\s]{0,80}:([^/@\s]{1,200})@([\w.\[\]:-]+)")
 _COMMON = frozenset(
     b"password passwd pass pwd secret root admin user test testing example postgres mysql guest changeme letmein username "
     b"token apikey api_key yourpassword mypassword your_password my_password minioadmin rabbitmq redis".split()
 )
 # Words of small letters with a short number, as `model-v1.0-fr`: nothing random of that length has so few digits.
-_NAME_LIKE = re.compile(rb"(?:[a-z]{1,16}(?:\d{1,2}[a-z]{0,10})?|\d{1,2})(?:[-_.:/](?:[a-z]{1,16}\d{0,2}|\d{1,2}))*")
-_SEVERAL_WORDS = re.compile(rb"[A-Za-z]{1,10}\d{0,2}(?:[-_.][A-Za-z]{1,10}\d{0,2}){2,6}")
-_STAND_IN = re.compile(
+_NAME_LIKE = later(rb"(?:[a-z]{1,16}(?:\d{1,2}[a-z]{0,10})?|\d{1,2})(?:[-_.:/](?:[a-z]{1,16}\d{0,2}|\d{1,2}))*")
+_SEVERAL_WORDS = later(rb"[A-Za-z]{1,10}\d{0,2}(?:[-_.][A-Za-z]{1,10}\d{0,2}){2,6}")
+_STAND_IN = later(
     rb"(?i)x{4,}|([a-z0-9])\1{15,}|\*{3,}|\.{3}|<[^>]*>|\$\{|\{\{|your[_-]|example|placeholder|redacted|changeme|dummy"
 )
 

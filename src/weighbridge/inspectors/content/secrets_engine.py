@@ -14,11 +14,11 @@ import fcntl
 import importlib.util
 import os
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from weighbridge.core.canonical import Fields, decode_object
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import FormatError, InspectorCrashed, InspectorTimedOut
 from weighbridge.inspectors.content.spool import Spool
 

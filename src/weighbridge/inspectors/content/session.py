@@ -12,14 +12,14 @@ Coverage counts bytes looked at, of those to be looked at: all that no format de
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.finding import Report, Verdict
-from weighbridge.inspectors.content import malware
+from weighbridge.inspectors.content import malware, secrets_silence
 from weighbridge.inspectors.content.spool import DEFAULT_MAX_BYTES, Spool
-from weighbridge.inspectors.content.strings import Line, Strings
+from weighbridge.inspectors.content.strings import Line, Mute, Strings
 from weighbridge.inspectors.subject import Fact, Span, Subject
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class ContentSession:
 
     def __post_init__(self) -> None:
         self._malware = malware.Malware.load(self.settings.rule_folders) if self.settings.malware else None
+        self._mute = Mute(secrets_silence.is_silent_in_parts)
 
     def inspect(self, subject: Subject) -> Report | None:
         """What the malware rules say; None when they are off. Also fills the spools.
@@ -88,7 +89,9 @@ class ContentSession:
             if look is not None:
                 look.see(window.data, window.offset)
             fresh, offset = window.data[window.seen :], window.offset + window.seen
-            if self.text is not None:
+            if self.text is not None and single and self._mute.holds(fresh, pickled=strings.pickled):
+                self.text.labels[-1].looked_bytes += len(fresh)
+            elif self.text is not None:
                 _spool_lines(self.text, (strings.whole if single else strings.feed)(fresh, offset), len(fresh))
             if self.raw is not None and self.raw.append(fresh, offset):
                 self.raw.labels[-1].looked_bytes += len(fresh)

@@ -16,10 +16,11 @@ import os
 import tempfile
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Final
+from dataclasses import field, replace
+from typing import Final, TypeAlias, cast
 
 from weighbridge.core.canonical import Fields, JsonValue
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import Malformed
 
 SEPARATOR: Final = b"\n\n"
@@ -76,20 +77,12 @@ class Label:
             spooled=array("Q", (position + size_bytes for position in self.spooled)),
         )
 
-    def to_json(self) -> dict[str, JsonValue]:
-        """What `from_json` reads."""
-        return {
-            "path": self.path,
-            "start": self.start,
-            "line": self.line,
-            "end": self.end,
-            "wanted_bytes": self.wanted_bytes,
-            "looked_bytes": self.looked_bytes,
-            "verbatim": self.verbatim,
-            "inserted": _packed(self.inserted),
-            "spooled": _packed(self.spooled),
-            "origin": _packed(self.origin),
-        }
+    def to_json(self) -> list[JsonValue]:
+        """What `from_json` reads: a list, for there are as many as artifacts."""
+        return [
+            *(self.path, self.wanted_bytes, self.start, self.line, self.end, self.looked_bytes, self.verbatim),
+            *(_packed(self.inserted), _packed(self.spooled), _packed(self.origin)),
+        ]
 
     @classmethod
     def from_json(cls, value: JsonValue) -> Label:
@@ -98,30 +91,31 @@ class Label:
         Raises:
             Malformed: it is not what `to_json` writes.
         """
-        fields = Fields(value, what="a label of the spool")
-        return cls(
-            path=fields.text("path"),
-            start=fields.integer("start"),
-            line=fields.integer("line"),
-            end=fields.integer("end"),
-            wanted_bytes=fields.integer("wanted_bytes"),
-            looked_bytes=fields.integer("looked_bytes"),
-            verbatim=fields.boolean("verbatim"),
-            inserted=_unpacked(fields.text("inserted")),
-            spooled=_unpacked(fields.text("spooled")),
-            origin=_unpacked(fields.text("origin")),
-        )
+        items = value if isinstance(value, list) else []
+        if tuple(map(type, items)) != _LABEL_TYPES:
+            raise Malformed("a label of the spool is no list of what it is made of")
+        path, wanted, start, line, end, looked, verbatim, *packed = cast("_AS_LISTED", items)
+        if not all(0 <= count < 1 << 53 for count in (wanted, start, line, end, looked)):
+            raise Malformed("a label of the spool counts in non-negative integers")
+        inserted, spooled, origin = map(_unpacked, packed)
+        return cls(path, wanted, start, line, end, looked, verbatim, inserted, spooled, origin)
+
+
+_AS_LISTED: TypeAlias = "tuple[str, int, int, int, int, int, bool, str, str, str]"
+_LABEL_TYPES: Final = (str, int, int, int, int, int, bool, str, str, str)
 
 
 def _packed(numbers: array[int]) -> str:
     """As text: there are many, and a list of them would cost more than the search."""
-    return binascii.b2a_base64(numbers.tobytes(), newline=False).decode("ascii")
+    return binascii.b2a_base64(numbers.tobytes(), newline=False).decode("ascii") if numbers else ""
 
 
 def _unpacked(text: str) -> array[int]:
     numbers = array("Q")
+    if not text:
+        return numbers
     try:
-        numbers.frombytes(binascii.a2b_base64(text, strict_mode=True) if text else b"")
+        numbers.frombytes(binascii.a2b_base64(text, strict_mode=True))
     except ValueError as error:
         raise Malformed("a label's places are no numbers") from error
     return numbers

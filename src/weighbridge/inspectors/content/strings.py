@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
+
+from weighbridge.core.dataclass import dataclass
+from weighbridge.core.later import later
 
 MIN_RUN: Final = 6
 MAX_LINE: Final = 16 * 1024
@@ -34,11 +36,11 @@ _PRINTABLE, _ZERO = b"\x01", b"\x02"
 _READABLE = bytes(byte == 9 or 0x20 <= byte < 0x7F for byte in range(256))
 _CLASSES = bytes(2 if byte == 0 else readable for byte, readable in enumerate(_READABLE))
 _ASCII = _PRINTABLE * MIN_RUN
-_UTF16, _UTF16_RUN = (_PRINTABLE + _ZERO) * MIN_RUN, re.compile(b"(?:\x01\x02)+")
-_BACKWARDS = re.compile(rb"(?:\x00?[\t\x20-\x7e])*")
-_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-_SECRET_NAME = re.compile(rb"passw|secret|token|api_?key|auth|credential|_key\Z|private_?key|pwd", re.IGNORECASE)
-_HINT = re.compile(rb"passw|secret|token|apikey|_key|auth|credential|privatekey|pwd")
+_UTF16, _UTF16_RUN = (_PRINTABLE + _ZERO) * MIN_RUN, later(b"(?:\x01\x02)+")
+_BACKWARDS = later(rb"(?:\x00?[\t\x20-\x7e])*")
+_BINARY = later(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_SECRET_NAME = later(rb"passw|secret|token|api_?key|auth|credential|_key\Z|private_?key|pwd", re.IGNORECASE)
+_HINT = later(rb"passw|secret|token|apikey|_key|auth|credential|privatekey|pwd")
 _HINTS: Final = (b"passw", b"cre", b"token", b"key", b"auth", b"pwd")
 """One of these, in lower case, is in whatever `_SECRET_NAME` and `_HINT` match."""
 
@@ -65,6 +67,56 @@ class Line:
     verbatim: bool
     starts: Sequence[int] = ()
     origins: Sequence[int] = ()
+
+
+MAX_KNOWN: Final = 20_000
+MAX_KNOWN_RUN: Final = 256
+_SHORT_HINTS: Final = (b"pwd", b"auth", b"_key", b"token", b"passw")
+"""One of these, in lower case, is in whatever `_SECRET_NAME` matches in a name that is shorter than a run."""
+
+_REACH: Final = MAX_GAP + MIN_RUN
+"""How far before a run such a name can begin that would be put before it."""
+
+
+class Mute:
+    """Tells which binaries hold nothing that a search engine could find, so that they need not be made lines.
+
+    `is_silent` judges text in lower case and everything that is a part of it. What it said of a run it is not asked again.
+    """
+
+    __slots__ = ("_is_silent", "_known")
+
+    def __init__(self, is_silent: Callable[[bytes], bool]) -> None:
+        self._is_silent = is_silent
+        self._known: set[bytes] = set()
+
+    def holds(self, data: bytes, *, pickled: bool) -> bool:
+        """Whether every line that `Strings.whole` would make of these bytes is a part of what is silent."""
+        if not (pickled or _BINARY.search(data) is not None) or _UTF16 in data.translate(_CLASSES):
+            return False
+        runs: set[bytes] = set()
+        before: list[bytes] = []
+        # As `_ascii`, which would cost as much again.
+        readable = data.translate(_READABLE)
+        find, start = readable.find, readable.find(_ASCII)
+        while start >= 0:
+            end = find(b"\0", start + MIN_RUN)
+            if end < 0:
+                end = len(data)
+            runs.add(data[start:end])
+            before.append(data[start - _REACH if start > _REACH else 0 : start])
+            start = find(_ASCII, end)
+        # A name and its value become a line that no run is.
+        near = b"".join(before).lower()
+        if any(hint in near for hint in _SHORT_HINTS):
+            return False
+        fresh = b"\n".join(runs - self._known).lower()
+        if fresh and (_HINT.search(fresh) or not self._is_silent(fresh)):
+            return False
+        if len(self._known) + len(runs) > MAX_KNOWN:
+            self._known.clear()
+        self._known.update(run for run in runs if len(run) <= MAX_KNOWN_RUN)
+        return True
 
 
 @dataclass(slots=True)

@@ -6,10 +6,10 @@ Contents of lists and dictionaries are not remembered; whatever lies in them was
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.finding import Severity
 from weighbridge.formats.pickle import Blob, LongText
 from weighbridge.formats.pickle_values import Global, Instance, Items, Sort, Value

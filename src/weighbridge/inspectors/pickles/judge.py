@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.finding import Finding, Severity
 from weighbridge.formats.pickle import Blob, LongText
 from weighbridge.formats.pickle_values import EMPTY, Event, EventKind, Global, Instance, Items, Sort, Value, shown

@@ -17,10 +17,11 @@ import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.finding import Coverage, Finding, Report, Verdict
+from weighbridge.core.later import later
 from weighbridge.inspectors.repository.names import collisions, judge_name
 from weighbridge.inspectors.repository.rules import BY_ID, NAME, RULES
 from weighbridge.inspectors.subject import Fact
@@ -33,14 +34,12 @@ _MISSING: Final = frozenset(("repository-shard-missing", "repository-index-witho
 MAX_LISTED: Final = 5
 """Names that one message lists."""
 
-_SHARD = re.compile(
+_SHARD = later(
     r"(?P<stem>.*?)-?(?P<number>\d{5})-of-(?P<count>\d{5,6})(?P<ending>\.(?:safetensors|bin|gguf|pt|pth|ckpt))"
 )
 _WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt", ".pth", ".ckpt", ".onnx", ".h5", ".msgpack")
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
-_LOADED_PICKLES = re.compile(
-    r"extra_data\.pickle|rng_state(?:_\d+)?\.pth|vocab\.pkl|(?:.+\.)?index(?:_meta)?\.(?:pkl|dpr)"
-)
+_LOADED_PICKLES = later(r"extra_data\.pickle|rng_state(?:_\d+)?\.pth|vocab\.pkl|(?:.+\.)?index(?:_meta)?\.(?:pkl|dpr)")
 
 
 @dataclass(frozen=True, slots=True)

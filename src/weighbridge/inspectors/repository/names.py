@@ -11,40 +11,48 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from weighbridge.core.later import later
+
 MAX_COMPONENTS: Final = 16
 
-_DEVICE = re.compile(
+_DEVICE = later(
     r"(?:con|prn|aux|nul|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3]|conin\$|conout\$)\s*(?:\..*)?",
     re.IGNORECASE,
 )
-_RESERVED = re.compile(r"[<>:\"|?*]")
-_SHOWS_NOTHING = re.compile(
+_RESERVED = later(r"[<>:\"|?*]")
+_SHOWS_NOTHING = later(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\u2028\u2029\U000e0100-\U000e01ef]"
 )
 _DATA_ENDINGS = "safetensors|gguf|json|md|txt|onnx|bin|pt|pdf|png|jpg|jpeg|csv|parquet|model"
 _PROGRAM_ENDINGS = "exe|scr|bat|cmd|com|ps1|vbs|lnk|js|jar|msi|sh|py|pyc|so|dll|dylib|pkl|pickle|hta|desktop|app"
-_DOUBLE = re.compile(rf".+\.(?:{_DATA_ENDINGS})\.(?:{_PROGRAM_ENDINGS})", re.IGNORECASE)
+_DOUBLE = later(rf".+\.(?:{_DATA_ENDINGS})\.(?:{_PROGRAM_ENDINGS})", re.IGNORECASE)
 _LOOK_ALIKE: Final = str.maketrans(
     "аеорсухіѕԁјһոցԛԝАВЕКМНОРСТХІЅοαιρυνκτωΟΑΒΕΗΙΚΜΝΡΤΥΧΖıɡ․‐‑‒–—−⁄∕＿．",
     "aeopcyxisdjhngqwABEKMHOPCTXISoaipuvktwOABEHIKMNPTYXZig.------//_.",
 )
 
+_PLAIN = later(
+    r"(?!(?i:con|prn|aux|nul|com|lpt|dockerfile))[A-Za-z0-9_][A-Za-z0-9_-]*"
+    r"\.(?:safetensors|gguf|pkl|pickle|pt|pth|bin|ckpt|npy|npz|onnx|h5|joblib)"
+)
+"""Names in the top folder of which nothing that is judged here can be true."""
+
 _STARTUP: Final = frozenset(("sitecustomize.py", "usercustomize.py", "none.py"))
 _RUN_BY_NAME: Final = frozenset(
     ("handler.py", "hubconf.py", "conftest.py", "setup.py", "noxfile.py", "fabfile.py", "tasks.py", "__main__.py")
 )
-_WORKFLOWS = re.compile(
+_WORKFLOWS = later(
     r"(?i)(?:\.github/(?:workflows|actions)/.+|\.gitlab-ci\.yml|\.circleci/.+|\.travis\.yml|jenkinsfile|\.pre-commit-config"
     r"\.yaml|\.devcontainer/.+|\.devcontainer\.json|\.vscode/(?:tasks|launch|settings)\.json|\.idea/.+|\.envrc|(?:.*/)?dockerfile"
     r"(?:\..+)?|(?:.*/)?(?:docker-)?compose\.ya?ml|(?:.*/)?makefile|\.husky/.+|azure-pipelines\.yml|cloudbuild\.yaml)"
 )
-_CREDENTIALS = re.compile(
+_CREDENTIALS = later(
     r"(?i)(?:.*/)?(?:\.env(?:\.(?:local|prod|production|development|dev|test|staging))?|\.netrc|_netrc|\.npmrc|\.pypirc"
     r"|\.git-credentials|\.ssh/.+|\.aws/.+|\.azure/.+|\.kube/.+|\.gnupg/.+|\.docker/.+|\.huggingface/token|id_(?:rsa|dsa|ecdsa"
     r"|ed25519)|\.(?:bash|zsh|python)_history|\.htpasswd|credentials\.json|service[-_]account[\w-]*\.json|\.pgpass|.+\.(?:pem|pfx"
     r"|p12|keystore|jks|kdbx|ovpn))"
 )
-_ORDINARY_HIDDEN = re.compile(
+_ORDINARY_HIDDEN = later(
     r"(?i)(?:.*/)?(?:\.gitattributes|\.gitignore|\.gitkeep|\.keep|\.ds_store|\._[^/]*|\.editorconfig|\.dockerignore|\.nojekyll"
     r"|\.ipynb_checkpoints/.*|\.cache/.*|\.locks?/.*|\.hfignore|\.huggingface/(?!token$).*|\.mdl|\.msc|\.mv|\.flake8|\.pylintrc|\.style"
     r"\.yapf|\.clang-format|\.python-version|\.env\.(?:example|sample|template)|\.github/[^/]*|\.github/issue_template/.*"
@@ -71,6 +79,8 @@ _KNOWN_NAMES: Final = frozenset(
 
 def judge_name(path: str) -> Iterator[tuple[str, str]]:
     """What the name does, as (a rule's id without its prefix, a message)."""
+    if _PLAIN.fullmatch(path):
+        return
     components = path.split("/")
     if _escapes(path, components):
         yield "name-escape", "the name is no relative path of plain components"

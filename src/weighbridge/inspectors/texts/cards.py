@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.finding import Coverage, Finding, Report, Severity
 from weighbridge.formats.bounded import read_whole
 from weighbridge.formats.kinds import is_legacy_text

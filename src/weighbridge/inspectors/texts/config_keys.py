@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.formats.json_text import Json, texts
 from weighbridge.formats.keras_names import FUNCTIONS
 from weighbridge.inspectors.texts.config_paths import escape, is_absolute, is_pickle_name

@@ -8,10 +8,10 @@ must not depend on what is installed.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.inspectors.dotted_names import Standing, standing_of
 
 _NAME = r"[^\W\d]\w*"

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.formats.json_text import Json
 from weighbridge.inspectors.texts.config_components import (
     is_module_list,

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.formats.json_text import Json
 from weighbridge.formats.regex_shapes import danger
 from weighbridge.inspectors.texts.config_keys import shown

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 import yaml
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.core.finding import Report, Severity
 from weighbridge.formats.bounded import read_whole
 from weighbridge.formats.kinds import is_text

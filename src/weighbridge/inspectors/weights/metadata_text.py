@@ -14,9 +14,9 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
+from weighbridge.core.dataclass import dataclass
 from weighbridge.formats.kinds import kind_of
 
 MAX_JUDGED: Final = 4 * 1024 * 1024

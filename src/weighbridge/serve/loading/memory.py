@@ -89,8 +89,8 @@ class _Versioned(ctypes.Structure):
 
 def _library() -> ctypes.CDLL:
     library = ctypes.CDLL(None)
-    library.aligned_alloc.restype = ctypes.c_void_p
-    library.aligned_alloc.argtypes = (ctypes.c_size_t, ctypes.c_size_t)
+    library.malloc.restype = ctypes.c_void_p
+    library.malloc.argtypes = (ctypes.c_size_t,)
     library.free.restype = None
     library.free.argtypes = (ctypes.c_void_p,)
     library.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
@@ -134,16 +134,16 @@ class Memory:
         self._capsule: object = None
         self._shown: weakref.ref[Any] | None = None
         self._dtype, self._shape, self.size_bytes = dtype, shape, size_bytes
-        head = _round_up(ctypes.sizeof(_Versioned) + 16 * len(shape), ALIGNMENT)
-        whole = _round_up(head + size_bytes, ALIGNMENT)
-        self._address = _C.aligned_alloc(ALIGNMENT, whole) or 0
+        head = ctypes.sizeof(_Versioned) + 16 * len(shape)
+        # Large pages cost less to touch for the first time, and need data that begin where such a page does. Not by
+        # `aligned_alloc`: glibc before 2.38 finds no room for it in what was freed of the same size, and takes new memory.
+        boundary = HUGE_BYTES if size_bytes >= 2 * HUGE_BYTES else ALIGNMENT
+        self._address = _C.malloc(head + boundary + size_bytes) or 0
         if not self._address:
             raise MemoryError(f"there is no memory for a tensor of {size_bytes} bytes")
-        self._data = self._address + head
-        if size_bytes >= 2 * HUGE_BYTES:
-            # Only advice: fewer, larger pages cost less to touch for the first time.
-            begin = _round_up(self._data, HUGE_BYTES)
-            _C.madvise(begin, (self._data + size_bytes - begin) // HUGE_BYTES * HUGE_BYTES, _MADV_HUGEPAGE)
+        self._data = _round_up(self._address + head, boundary)
+        if boundary == HUGE_BYTES:
+            _C.madvise(self._data, size_bytes // HUGE_BYTES * HUGE_BYTES, _MADV_HUGEPAGE)  # only advice: may fail
 
     def writable(self) -> memoryview:
         """Its bytes, to be filled; not to be used once the memory was handed out."""
