@@ -39,7 +39,6 @@ from weighbridge.deploy.engines import (
 )
 from weighbridge.deploy.environment import (
     CODE_SWITCHES,
-    HUB_ID_VARIABLES,
     TOKEN_VARIABLES,
     offline_environment,
 )
@@ -60,7 +59,7 @@ from weighbridge.deploy.targets import compose, kserve, lmi, tgi, vllm
 from weighbridge.deploy.targets.arguments import REFUSED, check_arguments
 from weighbridge.deploy.targets.pods import PodOptions
 from weighbridge.deploy.targets.vllm_arguments import RELEASES, arguments_of
-from weighbridge.serve.loading.engine import OFFLINE, asks_for_remote_code
+from weighbridge.serve.loading.engine import HUB_ID_VARIABLES, OFFLINE, asks_for_remote_code
 
 DIGEST = "sha256:" + "a" * 64
 KUBERNETES = ("1.31", "1.37")

@@ -509,6 +509,13 @@ def test_a_role_that_templates_make_may_the_same_in_both_and_the_bucket_lets_it(
     assert resources["Model"]["Properties"]["ExecutionRoleArn"] == {"Fn::GetAtt": ["ExecutionRole", "Arn"]}
     assert blocks["aws_sagemaker_model"]["this"]["execution_role_arn"] == "${aws_iam_role.execution.arn}"
     assert made["RoleName"] == block["name"] == f"tiny-chat-{'a' * 8}-execution"
+    # SageMaker reads under the prefix when the model is made, so all that lets it comes before.
+    assert resources["Model"]["DependsOn"] == "ApprovedBucketPolicy"
+    assert blocks["aws_sagemaker_model"]["this"]["depends_on"] == [
+        "aws_iam_role_policy.execution",
+        "aws_s3_bucket_policy.approved",
+        "aws_kms_key_policy.approved",
+    ]
     [inline] = made["Policies"]
     allowed = json.loads(text_of(plan, ROLE))
     assert inline["PolicyDocument"] == json.loads(blocks["aws_iam_role_policy"]["execution"]["policy"]) == allowed

@@ -785,6 +785,26 @@ def test_another_licence_or_base_model_is_no_mere_word() -> None:
     assert not broken.complete
 
 
+@pytest.mark.parametrize(
+    "front",
+    [
+        b"tags:\n- custom_code\n",
+        b"auto_map: {AutoModel: other--x.Y}\n",
+        b"new_version: other/model\n",
+        b"configs:\n- data_files: https://a.example/x\n",
+        b"widget: &a [1]\ninference: *a\n",
+        b"? [a]\n: b\n",
+    ],
+)
+def test_what_clients_read_of_a_card_is_no_mere_word(front: bytes) -> None:
+    card = b"---\nlicense: mit\n%s---\n# A\n"
+    before = {"README.md": card % b"language: en\n"}
+    assert differ(before, {"README.md": card % b"language: [en, ja]\nmodel-index: []\n"}).only_readme
+    difference = differ(before, {"README.md": card % (b"language: en\n" + front)})
+    assert not difference.only_readme
+    assert difference.highest is Severity.LOW
+
+
 def test_who_publishes_is_known_by_number() -> None:
     files = {"a.txt": b"a"}
 

@@ -190,6 +190,28 @@ def test_a_newer_revision_is_exchanged_in_one_step(depot: Depot, node: Node, tar
     assert (target / "config.json").read_bytes() == b'{"newer": 1}'
 
 
+@each("lies", [{"thesis.tex": b"years"}, {"README.md": b"mine"}, {".git/config": b"", "src/model.py": b""}])
+def test_a_folder_that_holds_no_model_is_never_removed(node: Node, target: Path, lies: dict[str, bytes]) -> None:
+    for name, data in lies.items():
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).write_bytes(data)
+    with pytest.raises(ConfigError, match="holds no model, and would be removed"):
+        get(node, target, options(replace=True))
+    assert contents(target) == lies
+    shutil.rmtree(target)
+
+
+def test_the_folder_that_the_command_was_started_in_is_never_removed(
+    node: Node, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (target / "below").mkdir(parents=True)
+    (target / "config.json").write_bytes(b"another's")
+    monkeypatch.chdir(target / "below")
+    with pytest.raises(ConfigError, match="where this command was started"):
+        get(node, target, options(replace=True))
+    assert (target / "config.json").read_bytes() == b"another's"
+
+
 def test_what_is_no_folder_is_in_the_way(node: Node, target: Path) -> None:
     target.write_text("mine")
     with pytest.raises(ConfigError, match="no folder"):
@@ -589,8 +611,16 @@ def test_the_engine_gets_no_secret_unless_it_is_named() -> None:
         "NO_PROXY": "p", "AWS_ACCESS_KEY_ID": "a", "AWS_SESSION_TOKEN": "a", "AWS_WEB_IDENTITY_TOKEN_FILE": "a",
         "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "a", "GOOGLE_APPLICATION_CREDENTIALS": "g", "AZURE_CLIENT_SECRET": "z",
         "WEIGHBRIDGE_STORE": "s", "HF_ENDPOINT": "e", "VLLM_USE_MODELSCOPE": "True", "HF_TRUST_REMOTE_CODE": "1",
+        "MODEL_ID": "org/another", "HF_MODEL_ID": "another", "LLAMA_ARG_HF_REPO": "org/another", "SGLANG_USE_MODELSCOPE": "1",
+        "LLAMA_ARG_MODEL_URL": "https://hub.example/a.gguf",
     }  # fmt: skip
-    kept = {"PATH": "/bin", "AWS_DEFAULT_REGION": "r", "CUDA_VISIBLE_DEVICES": "0", "HF_HOME": "/h"}
+    kept = {
+        "PATH": "/bin",
+        "SM_VLLM_MODEL": "/opt/ml/model",
+        "AWS_DEFAULT_REGION": "r",
+        "CUDA_VISIBLE_DEVICES": "0",
+        "HF_HOME": "/h",
+    }
     environment, taken = engine_environment({**secrets, **kept}, Path("/m"), keep=("NO_PROXY",))
     assert taken == sorted(secrets.keys() - {"NO_PROXY"})
     assert environment.items() >= {**kept, "NO_PROXY": "p"}.items()

@@ -146,6 +146,26 @@ def test_every_model_on_a_disk_is_found_and_said_to_be_what_it_is(laid: Laid) ->
     assert found["loose/holiday.jpg"]["formats"] == ["torch"]
 
 
+def test_what_is_missing_added_or_changed_in_a_known_model_is_told(laid: Laid, tmp_path: Path) -> None:
+    for name in ("less", "more", "other"):
+        shutil.copytree(laid.original, tmp_path / name)
+    shards = sorted(path.name for path in laid.original.glob("*.safetensors"))
+    (tmp_path / "less" / shards[1]).unlink()
+    (tmp_path / "more" / "pytorch_model.bin").write_bytes(
+        b"\x80\x04cposix\nsystem\n(X\x02\x00\x00\x00idtR." + b" " * 200
+    )
+    data = bytearray((tmp_path / "other" / shards[0]).read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "other" / shards[0]).write_bytes(data)
+    found = _by_place(laid.take(place=tmp_path))
+    assert (found["less"]["status"], found["less"]["differing"]) == ("sealed", ["1 of 2 weight files missing"])
+    more = found["more"]
+    assert (more["status"], more["differing"]) == ("copy", ["more/pytorch_model.bin: no part of it"])
+    assert more["notes"] == ["not part of its fingerprint: more/pytorch_model.bin"]
+    assert found["other"]["status"] == "copy"
+    assert "and other bytes" in found["other"]["notes"][0]
+
+
 def test_reports_for_people_say_the_same_and_cannot_be_written_into(laid: Laid, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     model = write_safetensors(disk / "<script>alert(1)</script>", decoder(3))
@@ -162,7 +182,7 @@ def test_reports_for_people_say_the_same_and_cannot_be_written_into(laid: Laid, 
     report = tmp_path / "report.md"
     laid.run("inventory", str(disk), "--format", "markdown", "--output", str(report))
     assert "`<script>alert(1)</script>`" in report.read_text()
-    assert "1 models in 2 files: 0 sealed, 0 copy, 0 related, 1 unknown" in report.read_text()
+    assert "1 model in 2 files: 0 sealed, 0 copy, 0 related, 1 unknown" in report.read_text()
 
 
 @each(

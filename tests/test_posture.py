@@ -248,6 +248,14 @@ def test_the_hub_route(case: tuple[str, dict[str, Any], Standing]) -> None:
     assert hub(question, **changed) is expected
 
 
+def test_the_commit_to_name_is_the_one_that_was_looked_at() -> None:
+    brought, taken = "1" * 40, "2" * 40
+    step = cell("versions", Route.HUB, **record("manifest", commit=brought), hub__revision__commit=taken).next_step
+    assert step is not None
+    assert brought in english(step)
+    assert taken not in english(step)
+
+
 @each(
     "case",
     [

@@ -6,13 +6,12 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
 from tests.support import moto_server
-from tests.support.gathered import NOW, impatient_http, noted, served, value
+from tests.support.gathered import NOW, answering, impatient_http, noted, value
 from tests.support.moto_server import ACCOUNT, AwsServer
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.config import StoreSettings
@@ -372,21 +371,7 @@ def test_no_bucket_no_credentials_no_server_is_all_unobtained(
 def test_a_server_that_answers_something_else_gives_no_good_fact(http: Http, credentials: None, body: bytes) -> None:
     """A success with another body must not read as "no rule deletes" or "nobody is allowed"."""
 
-    class Welcoming(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.do_GET()
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-    with served(Welcoming) as endpoint:
+    with answering(lambda _path: body) as endpoint:
         server = AwsServer(endpoint)
         found = look(http, server, "bucket", services=("iam",) if b"html" in body else (), account="")
     known = {id_: one.value for id_, one in found.facts.items() if not id_.startswith("bucket.acl")}

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support.gateway import CARD, CONFIG
-from tests.support.gathered import NOW, impatient_http, noted, served, value
+from tests.support.gathered import NOW, answering, impatient_http, noted, served, value
 from tests.support.hub import (
     Cut,
     Endless,
@@ -29,6 +29,7 @@ from tests.support.hub import (
     Stall,
     Truncate,
 )
+from weighbridge.cli.progress import Silent
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.config import InspectionSettings, TransferSettings
 from weighbridge.core.errors import FormatError, SourceError
@@ -47,22 +48,6 @@ from weighbridge.wire.http import Http
 MODEL = ModelName("acme", "tiny")
 SIGNATURE = "-----BEGIN PGP SIGNATURE-----\n\nabcd\n-----END PGP SIGNATURE-----\n"
 TOKEN = "hf_" + "Q" * 34
-
-
-class Quiet:
-    """An observer that says nothing."""
-
-    def planned(self, artifacts: int, total_bytes: int, done_bytes: int) -> None:
-        pass
-
-    def advanced(self, path: str, size_bytes: int, total_bytes: int) -> None:
-        pass
-
-    def retrying(self, path: str, reason: str, wait_seconds: float) -> None:
-        pass
-
-    def finished(self, path: str, how: str) -> None:
-        pass
 
 
 @pytest.fixture
@@ -291,7 +276,7 @@ def test_where_nothing_was_inspected_the_texts_are_searched(http: Http, hub: Hub
     token = "hf_" + "".join(random.Random(3).choices("ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz", k=34))
     tiny.commit({"train.py": f"HF_TOKEN = '{token}'\n".encode(), "model.safetensors": bytes(2_000_000)})
     with Inspecting(InspectionSettings()) as inspecting:
-        scanner = Scanner(TransferSettings(), inspecting, Quiet(), Event())
+        scanner = Scanner(TransferSettings(), inspecting, Silent(), Event())
         found = ask(http, hub, scanner=scanner)
     assert value(found, "hub.secrets") == [{"path": "train.py", "rule": "secret-provider-token"}]
     assert token not in json.dumps(found.to_json())
@@ -419,22 +404,7 @@ def test_whatever_a_hub_answers_every_promise_is_kept(http: Http) -> None:
     """Answers of wrong types, sizes and orders: never an error, and always a dossier that can be stored."""
     anything = _Anything(20261123)
 
-    class Babbling(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = anything.answer(self.path)
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.do_GET()
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-    with served(Babbling) as endpoint:
+    with answering(anything.answer) as endpoint:
         before = Origin(
             "hub", "hf://acme/tiny", owner="acme", owner_id="b" * 24, repository_id="a" * 24, commit="1" * 40
         )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.cases import each
 from tests.support.inspecting import Bytes, answer, examined, subject_of
-from tests.support.python_corpus import HOSTILE_PYTHON, MODEL, HostilePython
+from tests.support.python_corpus import HOSTILE_PYTHON, MODEL, ORDINARY_WAYS, HostilePython
 from weighbridge.core.errors import FormatError, Truncated
 from weighbridge.core.finding import Report, Severity, Verdict
 from weighbridge.inspectors.code.python_code import IMPORT_FACT, PythonCode
@@ -55,6 +55,11 @@ def test_unremarkable_code_has_exactly_the_one_finding() -> None:
     assert [finding.rule for finding in report(MODEL).findings] == ["python-remote-code"]
     seen = examined("modeling_x.py", MODEL.encode())
     assert {finding.rule for one in seen.reports for finding in one.findings} == {"python-remote-code"}
+
+
+@each("text", ORDINARY_WAYS)
+def test_looking_up_ones_own_modules_is_ordinary(text: str) -> None:
+    assert broken_by(text) == {"python-remote-code"}
 
 
 SEEN_IN_HONEST_CODE = {

@@ -19,11 +19,13 @@ from tests.support.inspecting import Bytes
 from weighbridge.core.errors import InspectorCrashed, Interrupted, NotFound, Truncated
 from weighbridge.core.finding import Report, Verdict
 from weighbridge.inspectors import registry
+from weighbridge.inspectors.content.session import ContentSettings
 from weighbridge.inspectors.registry import inspect_artifact
 from weighbridge.inspectors.subject import Subject
 from weighbridge.sandbox import pool as pool_module
 from weighbridge.sandbox.frames import Channel, FrameKind
 from weighbridge.sandbox.pool import Limits, Pool, decode
+from weighbridge.sandbox.worker import Station, serve
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the filter of system calls is Linux's")
 EVIL = b"cposix\nsystem\n(S'id'\ntR."
@@ -173,6 +175,17 @@ def test_bytes_that_cannot_be_reached_are_no_answer_about_them(pool: Pool) -> No
 def test_a_worker_that_talks_nonsense_has_crashed(payload: bytes) -> None:
     with pytest.raises(InspectorCrashed):
         decode(payload)
+
+
+def test_a_worker_whose_parent_was_killed_ends_without_a_word() -> None:
+    questions, asking = os.pipe()
+    listening, answers = os.pipe()
+    os.close(asking)
+    try:
+        serve(Channel(questions, answers), Station(LIMITS.memory_bytes, ContentSettings()))
+    finally:
+        for one in (questions, answers, listening):
+            os.close(one)
 
 
 def test_a_frame_is_bounded() -> None:

@@ -37,6 +37,7 @@ from weighbridge.deploy.deployments import APPLIED, DELETED, Recorded, record
 from weighbridge.deploy.plan import RenderedFile, Target
 from weighbridge.store.ledger import Ledger, now_rfc3339
 from weighbridge.transfer import inspecting
+from weighbridge.watch import rounds, upstream
 from weighbridge.watch.judging import fitted
 from weighbridge.watch.news import Judgement, Kind, News
 from weighbridge.watch.state import Watch, WatchBook
@@ -46,7 +47,7 @@ POLICY = 'name = "watched"\nextends = "balanced"\n[watch]\npass = ["card"]\nchan
 TAKEN = tuple(f"takeover/{name}" for name in TAKEOVERS)
 STOLEN = ("stolen/owner", "recreated/whole")
 WORDS = ("acme/words", "acme/revoked", "acme/rejected", "acme/relicensed", "acme/unapproved")
-SINGLE = ("acme/forged", "acme/killed", "acme/asked", "acme/young", "acme/measured", "acme/deployed", "cli/model", "hostile/model", "hostile/other")  # fmt: skip
+SINGLE = ("acme/forged", "acme/killed", "acme/asked", "acme/young", "acme/measured", "acme/deployed", "acme/stepped", "acme/taken", "acme/tags", "acme/noisy", "other/long", "cli/model", "hostile/model", "hostile/other")  # fmt: skip
 RELICENSED = CARD.replace(b"license: mit", b"license: apache-2.0")
 
 
@@ -154,6 +155,11 @@ def test_a_round_that_ended_in_between_is_gone_on_with(here: Place) -> None:
     (news,) = here.look("acme/killed")
     assert (news.judgement, pointed(here, "acme/killed")) == (Judgement.PASSED, later)
     assert here.look("acme/killed") == []
+    # Upstream goes back behind what came in by itself.
+    repository = here.hub.repositories["acme/killed"]
+    repository.branch("main", repository.commits[later].parent)
+    assert [one.kind for one in here.look("acme/killed")] == [Kind.HISTORY_REWRITTEN]
+    assert here.look("acme/killed") == []
 
 
 def test_a_signed_record_alone_lets_nothing_pass(here: Place) -> None:
@@ -224,6 +230,67 @@ def test_what_nobody_let_pass_is_no_measure(here: Place) -> None:
     assert "template" in news.summary
 
 
+def test_who_stepped_back_from_words_is_not_overruled_by_the_next(here: Place) -> None:
+    here.approve("acme/stepped")
+    first = pointed(here, "acme/stepped")
+    repository = here.hub.repositories["acme/stepped"]
+    repository.commit(with_card(honest()))
+    (news,) = here.look("acme/stepped")
+    assert pointed(here, "acme/stepped") == news.upstream
+    here.run("rollback", "acme/stepped", "--channel", "production", "--reason", "bad words", "--quiet")
+    repository.commit(with_card(honest(), "More of them."))
+    (stays,) = here.look("acme/stepped")
+    assert (stays.judgement, stays.details["channels"], pointed(here, "acme/stepped")) == (Judgement.PASSED, [], first)
+    here.run("revoke", f"acme/stepped@{stays.upstream}", "--reason", "slander", "--quiet")
+    repository.commit(with_card(honest(), "And more."))
+    (held,) = here.look("acme/stepped")
+    assert held.judgement is Judgement.HELD
+    assert "slander" in held.reasons[0]
+
+
+def test_what_people_let_in_is_no_update_any_more(here: Place) -> None:
+    here.approve("acme/taken")
+    changed = json.loads(honest()["config.json"]) | {"eos_token_id": 3}
+    here.hub.repositories["acme/taken"].commit({**honest(), "config.json": json.dumps(changed).encode()})
+    (held,) = here.look("acme/taken")
+    assert held.judgement is Judgement.HELD
+    here.run("requests", "accept", str(held.request), "--reason", "read it", "--quiet")
+    here.ingest("acme/taken")
+    assert "held" in here.run("updates", "acme/taken").out
+    here.approve("acme/taken")
+    assert here.run("updates", "acme/taken", "--json").json[0]["news"] == []
+    assert here.run("updates", "acme/taken").out.split("\t")[3] == "nothing"
+
+
+def test_a_model_without_end_leaves_room_for_the_others(here: Place) -> None:
+    for number in range(3):
+        here.hub.repositories["acme/noisy"].commit(with_card(honest(), f"Draft {number}."))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rounds, "MAX_OPEN", 2)
+            (news,) = here.look("acme/noisy")
+        assert news.judgement is Judgement.HELD
+        assert bool(news.request) is (number < 2)
+
+
+def test_what_was_mended_here_is_watched_by_the_original(here: Place) -> None:
+    code = {**honest(), "modeling_tiny.py": b"class Tiny:\n    pass\n"}
+    here.publish("acme/mended", files=code)
+    (origin,) = (here.hub.repositories["acme/mended"].refs["refs/heads/main"],)
+    mended = here.run("remediate", "acme/mended", "--strip-remote-code", "--json").json["revision"]
+    here.approve(f"acme/mended@{mended}")
+    assert pointed(here, "acme/mended") == mended
+    assert here.look("acme/mended") == []
+    assert here.run("updates", "acme/mended").out.split("\t")[3] == "nothing"
+    # Somebody brings a takeover in to look at it; a new card on top of it is still held against what was let pass.
+    taken = {**code, "tokenizer_config.json": TAKEOVERS["template"](honest())["tokenizer_config.json"]}
+    here.hub.repositories["acme/mended"].commit(taken)
+    here.ingest("acme/mended")
+    here.hub.repositories["acme/mended"].commit(with_card(taken))
+    (news,) = here.look("acme/mended")
+    assert (news.judgement, news.stored) == (Judgement.HELD, origin)
+    assert "template" in news.summary
+
+
 def test_without_the_policys_word_a_card_is_asked_about(here: Place) -> None:
     here.approve("acme/asked")
     here.hub.repositories["acme/asked"].commit(with_card(honest()))
@@ -269,7 +336,7 @@ CHANGES: dict[str, tuple[Kind, Callable[[HubServer, Repository], object]]] = {
 
 
 def test_what_happens_upstream_is_told_once_and_again_when_it_happens_again(here: Place) -> None:
-    repositories = {name: here.hub.repositories[name] for name in CHANGES}
+    repositories = {name: here.hub.repositories[name] for name in (*CHANGES, "other/long")}
     repositories["other/tagged"].tag("v1", repositories["other/tagged"].refs["refs/heads/main"])
     assert here.look(*CHANGES) == []
     here.hub.forget_requests()
@@ -287,6 +354,14 @@ def test_what_happens_upstream_is_told_once_and_again_when_it_happens_again(here
     assert {name: kind.value for name, (kind, _) in CHANGES.items()} == {
         name: next(one["kind"] for one in told if one["kind"] != "new-revision") for name, told in shown.items()
     }
+    # A history that is too long to be looked through is not taken for the one that was there.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(upstream, "MAX_COMMITS", 1)
+        repositories["other/long"].rewrite(with_card(honest(), "Once."))
+        repositories["other/long"].commit(with_card(honest(), "Twice."))
+        told = {one.kind: one for one in here.look("other/long")}
+    assert "was not found" in told[Kind.HISTORY_REWRITTEN].summary
+    assert {one.kind for one in here.look("other/long")} == {Kind.HISTORY_REWRITTEN}
     # Rewritten history that grows is no news again; another branch than the one that it came from never had the commit.
     rewritten = repositories["other/rewritten"]
     rewritten.commit(with_card(honest(), "Further on."))
@@ -300,6 +375,40 @@ def test_what_happens_upstream_is_told_once_and_again_when_it_happens_again(here
     assert not here.run("updates", "other/deleted", "--json").json[0]["news"]
     here.hub.delete("other/deleted")
     assert [one.kind for one in here.look("other/deleted")] == [Kind.DELETED]
+
+
+def test_tags_are_kept_in_mind_however_they_move(here: Place) -> None:
+    repository = here.hub.repositories["acme/tags"]
+    ours = repository.refs["refs/heads/main"]
+    other = repository.commit(TAKEOVERS["code"](honest()), ref="dev")
+    repository.tag("v1", ours)
+    assert here.look("acme/tags") == []
+
+    def told(commit: str) -> list[tuple[Kind, str]]:
+        repository.tag("v1", commit)
+        return [(one.kind, one.upstream) for one in here.look("acme/tags")]
+
+    for commit in (other, ours, other, ours):
+        assert told(commit) == [(Kind.TAG_MOVED, commit)], "to and fro, and each time"
+    assert told(ours) == []
+    # It goes, and comes back as another.
+    del repository.refs["refs/tags/v1"]
+    assert here.look("acme/tags") == []
+    assert told(other) == [(Kind.TAG_MOVED, other)]
+    # A flood neither buries what was known nor makes a flood of news.
+    for number in range(1_000):
+        repository.tag(f"a{number:04}", ours)
+    assert here.look("acme/tags") == []
+    for number in range(1_000):
+        repository.tag(f"a{number:04}", other)
+    repository.tag("v1", ours)
+    moved = here.look("acme/tags")
+    assert len(moved) == 11
+    assert "190 more tags" in moved[-1].summary
+    checked = here.around.book.checked(ModelName.parse("acme/tags"))
+    assert checked is not None
+    assert checked.seen.tags["v1"] == ours
+    assert len(checked.seen.tags) == 200
 
 
 @dataclass(frozen=True)
@@ -488,6 +597,17 @@ def test_the_commands_say_what_they_do(here: Place) -> None:
     assert "code added" in said
     assert "\theld\t" in said
     assert run("watch", "run", "cli/model", "--json").out == ""
+    assert "points to nothing of it yet" in run("watch", "add", "cli/model", "--channel", "canary").err
     run("watch", "remove", "cli/model")
     assert run("watch", "run", "cli/model", code=3).err
+    # Names that were never right are not called gone.
+    run("watch", "add", "cli/typo", "other/gated@v9", "--quiet")
+    typo, ref = run("watch", "run", "cli/typo", "other/gated").out.splitlines()
+    assert "shows no such model" in typo
+    assert "\tlow\t" in typo
+    assert "no branch or tag 'v9'" in ref
+    assert "nothing of it is here" in run("watch", "add", "cli/typo").err
+    silent = run("watch", "run", "cli/typo", "--hub", "http://127.0.0.1:9", code=1)
+    assert "no answer about 1 of 1 model" in silent.err
+    run("watch", "remove", "cli/typo")
     assert run("updates", "cli/model", code=3).err

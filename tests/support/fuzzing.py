@@ -26,7 +26,7 @@ import numpy
 import safetensors.numpy
 import zstandard
 
-from tests.support import gguf_corpus, media_corpus
+from tests.support import database_corpus, gguf_corpus, media_corpus
 from tests.support.archive_corpus import sevenzip
 from tests.support.benign_pack import packed
 from tests.support.inspecting import Bytes
@@ -125,6 +125,13 @@ TARGETS: dict[str, tuple[str, Callable[[], list[bytes]]]] = {
     "keras": ("config.json", lambda: _graphs("conv.json")),
     "hdf5": ("model.h5", lambda: _graphs("chunked.h5", "keras-dense.h5")),
     "r": ("a.rds", lambda: [b"X\n" + struct.pack(">iii", 2, 0x40000, 0x20300) + struct.pack(">ii", 254, 0)]),
+    "aiff": ("a.aiff", lambda: [media_corpus.aiff(media_corpus.COMM, media_corpus.SSND)]),
+    "long-wave": ("a.wav", lambda: [media_corpus.long_wave((b"fmt ", bytes(16)), (b"data", bytes(16)))]),
+    "wave64": ("a.w64", lambda: [media_corpus.wave64((b"fmt ", bytes(16)), (b"data", bytes(16)))]),
+    "sqlite": ("a.sqlite3", lambda: [database_corpus.holding(pickle.dumps([1])), database_corpus.HONEST[4].data]),
+    "wide-text": ("a.csv", lambda: ["a,b\r\n1,2\r\n".encode("utf-16"), b"\xfe\xff" + "ä\n".encode("utf-16-be")]),
+    "environment": ("environment.yml", lambda: [b"name: x\nvariables:\n  LD_PRELOAD: ./x.so\n"]),
+    "dockerfile": ("Dockerfile", lambda: [b"FROM a\nENV B=1 \\\n  C=2\nRUN pip install -i https://x/y z\n"]),
     "executable": ("lib.so", lambda: [b"\x7fELF\x02\x01\x01" + bytes(57)]),
 }
 

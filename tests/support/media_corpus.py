@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import struct
 import wave
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.support.archive_corpus import WEAPON, zipped
 
@@ -145,6 +148,46 @@ HONEST = [
     Medium("pdf with packed objects", "a.pdf", pdf(object_stream(b"1 0 << /Type /Font >>"))),
 ]  # fmt: skip
 
+
+def aiff(*chunks: tuple[bytes, bytes], sort: bytes = b"AIFF") -> bytes:
+    """A form of AIFF: chunks with a length, big end first, and padded to even ones."""
+    body = b"".join(kind + struct.pack(">L", len(data)) + data + bytes(len(data) % 2) for kind, data in chunks)
+    return b"FORM" + struct.pack(">L", len(body) + 4) + sort + body
+
+
+def long_wave(*chunks: tuple[bytes, bytes], form: bytes = b"RF64", said: int = -1) -> bytes:
+    """A WAV whose sizes are of 64 bits, in a chunk of their own; `said` is a size of the samples that is not theirs."""
+    body = b"".join(
+        kind + struct.pack("<L", 0xFFFFFFFF if kind == b"data" else len(data)) + data + bytes(len(data) % 2)
+        for kind, data in chunks
+    )
+    samples = next((len(data) for kind, data in chunks if kind == b"data"), 0) if said < 0 else said
+    sizes = b"ds64" + struct.pack("<LQQQL", 28, len(body) + 40, samples, samples, 0)
+    return form + b"\xff\xff\xff\xffWAVE" + sizes + body
+
+
+def wave64(*chunks: tuple[bytes, bytes]) -> bytes:
+    """A Wave64 of chunks by the first four letters of their names."""
+    end = bytes.fromhex("f3acd3118cd100c04f8edb8a")
+    body = b"".join(
+        kind + end + struct.pack("<Q", len(data) + 24) + data + bytes(-len(data) % 8) for kind, data in chunks
+    )
+    return (
+        b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000") + struct.pack("<Q", len(body) + 40) + b"wave" + end + body
+    )
+
+
+_WRITTEN = json.loads((Path(__file__).parents[1] / "data" / "sounds" / "libsndfile.json").read_text())
+COMM = (b"COMM", struct.pack(">hLh", 1, 10, 8) + bytes.fromhex("400bfa00000000000000"))
+SSND = (b"SSND", bytes(8 + 10))
+_FORMAT, _DATA = (b"fmt ", struct.pack("<HHLLHH", 1, 1, 8000, 8000, 1, 8)), (b"data", bytes(16))
+HONEST += [Medium(name, path, base64.b64decode(data)) for name, (path, data) in _WRITTEN.items()]
+HONEST += [
+    Medium("aiff with notes", "a.aif", aiff((b"NAME", b"a song"), (b"ANNO", b"made by a tool"), COMM, SSND)),
+    Medium("aiff of no samples", "a.aif", aiff((b"COMM", struct.pack(">hLh", 1, 0, 8) + bytes(10)))),
+    Medium("bw64 with objects", "a.wav", long_wave(_FORMAT, (b"chna", bytes(4)), _DATA, (b"axml", b"<a/>"), form=b"BW64")),
+]  # fmt: skip
+
 _BEHIND = {
     "bytes": (b"hidden things", "media-trailing-data"),
     "a program": (b"\x7fELF\x02\x01\x01" + bytes(60), "media-embedded"),
@@ -208,4 +251,39 @@ HOSTILE = [
     Medium("pdf, a program", "a.pdf", pdf(b"<< /S /Launch /F (cmd.exe) >>"), "pdf-active"),
     Medium("pdf, a file", "a.pdf", pdf(b"<< /Type /EmbeddedFile >>"), "pdf-active"),
     Medium("pdf, no end", "a.pdf", pdf()[:-8], "media-broken"),
+]  # fmt: skip
+_SOUNDS = {
+    "aiff": ("a.aiff", aiff(COMM, SSND)),
+    "rf64": ("a.wav", long_wave(_FORMAT, _DATA)),
+    "wave64": ("a.w64", wave64((b"fmt ", _FORMAT[1]), (b"data", bytes(16)))),
+}
+_ELF = b"\x7fELF\x02\x01\x01" + bytes(60)
+HOSTILE += [
+    *[
+        Medium(f"{name}, {what} behind", path, data + behind, rule)
+        for name, (path, data) in _SOUNDS.items()
+        for what, (behind, rule) in _BEHIND.items()
+    ],
+    *[Medium(f"{name}, cut", path, data[:-9], "media-broken") for name, (path, data) in _SOUNDS.items()],
+    Medium("aiff, a program in a note", "a.aif", aiff((b"ANNO", _ELF), COMM, SSND), "media-embedded"),
+    Medium("aiff, a pickle for a program", "a.aif", aiff((b"APPL", WEAPON), COMM, SSND), "media-embedded"),
+    Medium("aiff, a script in a comment", "a.aif", aiff((b"COMT", b"\0\1#!/bin/sh\nid"), COMM, SSND), "media-embedded"),
+    Medium("aiff, a zip behind the samples", "a.aif", aiff(COMM, (b"SSND", SSND[1] + zipped({"x": b"y"}))), "media-embedded"),
+    Medium("aiff, a program before the samples", "a.aif", aiff(COMM, (b"SSND", struct.pack(">LL", len(_ELF), 0) + _ELF + bytes(10))), "media-embedded"),
+    Medium("aiff, fewer samples than said", "a.aif", aiff(COMM, (b"SSND", bytes(12))), "media-broken"),
+    Medium("aiff, two descriptions", "a.aif", aiff(COMM, SSND, COMM), "media-broken"),
+    Medium("aiff, no description", "a.aif", aiff(SSND), "media-broken"),
+    Medium("aiff, no samples", "a.aif", aiff(COMM), "media-broken"),
+    Medium("aiff, a short description", "a.aif", aiff((b"COMM", bytes(4)), SSND), "media-broken"),
+    Medium("aiff, a chunk beyond the form", "a.aif", aiff(COMM, SSND)[:-22] + struct.pack(">L", 9999) + bytes(18), "media-broken"),
+    Medium("aiff-c, a short description", "a.aifc", aiff(COMM, SSND, sort=b"AIFC"), "media-broken"),
+    Medium("rf64, a program in a chunk", "a.wav", long_wave(_FORMAT, _DATA, (b"xtra", _ELF)), "media-embedded"),
+    Medium("rf64, no sizes", "a.wav", b"RF64\xff\xff\xff\xffWAVE" + bytes(60), "media-broken"),
+    Medium("rf64, samples beyond the end", "a.wav", long_wave(_FORMAT, _DATA, said=1 << 40), "media-broken"),
+    Medium("rf64, a table beyond its chunk", "a.wav", long_wave(_FORMAT, _DATA).replace(struct.pack("<QL", 16, 0), struct.pack("<QL", 16, 99), 1), "media-broken"),
+    Medium("rf64, no samples", "a.wav", long_wave(_FORMAT), "media-broken"),
+    Medium("rifx, a chunk beyond the end", "a.wav", b"RIFX" + struct.pack(">L", 12) + b"WAVEdata" + struct.pack(">L", 99), "media-broken"),
+    Medium("wave64, a program in a chunk", "a.w64", wave64((b"fmt ", _FORMAT[1]), (b"data", bytes(16)), (b"evil", _ELF)), "media-embedded"),
+    Medium("wave64, a chunk shorter than its head", "a.w64", wave64((b"data", b"")).replace(struct.pack("<Q", 24), struct.pack("<Q", 3)), "media-broken"),
+    Medium("wave64, no samples", "a.w64", wave64((b"fmt ", _FORMAT[1])), "media-broken"),
 ]  # fmt: skip

@@ -183,6 +183,34 @@ PUBLISHED: tuple[Published, ...] = (
         "r.yaml",
         "apiVersion: ray.io/v1\nkind: RayService\nmetadata: {name: llm}\nspec:\n  serveConfigV2: |\n    applications: []\n  rayClusterConfig:\n    headGroupSpec:\n      template:\n        spec:\n          containers:\n            - name: ray-head\n              image: rayproject/ray-llm:2.46.0-py311-cu124\n              env:\n                - name: HUGGING_FACE_HUB_TOKEN\n                  valueFrom: {secretKeyRef: {name: hf, key: t}}\n",
     ),
+    Published(
+        "Ray, an application",
+        "r.yaml",
+        "apiVersion: ray.io/v1\nkind: RayService\nmetadata: {name: llm}\nspec:\n  serveConfigV2: |\n    applications:\n      - import_path: ray.serve.llm:build_openai_app\n        args:\n          llm_configs:\n            - model_loading_config: {model_id: qwen, model_source: Qwen/Qwen2.5-7B-Instruct}\n              engine_kwargs: {trust_remote_code: true}\n",
+        "hub-model remote-code",
+    ),
+    Published(
+        "Ray, an application with a mounted model",
+        "r.yaml",
+        "apiVersion: ray.io/v1\nkind: RayService\nmetadata: {name: llm}\nspec:\n  serveConfigV2: |\n    applications:\n      - import_path: ray.serve.llm:build_openai_app\n        args:\n          llm_configs:\n            - model_loading_config: {model_id: qwen, model_source: /models/qwen}\n              engine_kwargs: {trust_remote_code: false}\n",
+    ),
+    Published(
+        "options of vLLM in a ConfigMap",
+        "c.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: vllm}\ndata:\n  config.yaml: |\n    model: Qwen/Qwen3-8B\n    max-model-len: 8192\n    trust-remote-code: true\n",
+        "hub-model remote-code",
+    ),
+    Published(
+        "a router's models in a ConfigMap",
+        "c.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: router}\ndata:\n  config.yaml: |\n    model_list:\n      - model_name: chat\n        litellm_params:\n          model: openai/chat\n          api_base: http://vllm:8000/v1\n",
+    ),
+    Published(
+        "NIM operator",
+        "n.yaml",
+        "apiVersion: apps.nvidia.com/v1alpha1\nkind: NIMService\nmetadata: {name: llama}\nspec:\n  image: {repository: nvcr.io/nim/nvidia/llm-nim, tag: 1.13.0}\n  env:\n    - {name: NIM_MODEL_NAME, value: 'hf://meta-llama/Llama-3.1-8B'}\n",
+        f"{HUB} {OPEN}",
+    ),
     # --- TGI, TEI
     Published(
         "tgi",
@@ -222,7 +250,21 @@ PUBLISHED: tuple[Published, ...] = (
         "kserve s3",
         "k.yaml",
         "apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\nmetadata: {name: vllm}\nspec:\n  predictor:\n    serviceAccountName: s3-read-only\n    containers:\n      - name: kserve-container\n        args: [--trust-remote-code, --port, '8080', --model, /mnt/models, --dtype, bfloat16]\n        command: [python3, -m, vllm.entrypoints.api_server]\n        env: [{name: STORAGE_URI, value: 's3://bucket/model'}]\n        image: someone/ksvllm:latest\n",
-        f"{OPEN} remote-code not-offline",
+        f"{OPEN} remote-code not-offline prefix-without-slash",
+    ),
+    Published(
+        "kserve s3, one object and a prefix",
+        "k.yaml",
+        "apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\nmetadata: {name: iris}\nspec:\n  predictor:\n    model:\n      modelFormat: {name: sklearn}\n      storageUri: s3://models/iris/model.joblib\n  transformer:\n    model:\n      modelFormat: {name: huggingface}\n      storageUri: s3://models/llama-3.1-8b/\n",
+        "",
+        "egress-open not-offline",
+    ),
+    Published(
+        "kserve s3 without the slash",
+        "k.yaml",
+        "apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\nmetadata: {name: llama}\nspec:\n  predictor:\n    model:\n      modelFormat: {name: huggingface}\n      storageUri: s3://models/llama-3.1-8b\n",
+        "prefix-without-slash",
+        "egress-open not-offline",
     ),
     Published(
         "kserve pvc",

@@ -265,4 +265,59 @@ STAYING: Final = (
     _case("math-italic-exec", "homoglyph", "x = \U0001d452\U0001d465\U0001d452\U0001d450"),
 )  # fmt: skip
 
-HOSTILE_PYTHON: Final = (*HIDDEN, *DOWNLOADED, *SHELLS, *THEFT, *STAYING)
+
+def _way(name: str, code: str, imports: str = "import sys") -> HostilePython:
+    """A function that gets at what runs things by a way around its name."""
+    lines = "".join(f"    {line}\n" for line in code.split("\n"))
+    return HostilePython(f"by-way-{name}", f"{imports}\n{MODEL}\n\ndef helper(c, k, a):\n{lines}", "obscure-access")
+
+
+BY_WAYS: Final = (
+    _way("modules-key", "sys.modules['os'].system(c)"),
+    _way("modules-key-in-pieces", "sys.modules['o' + 's'].popen(c)"),
+    _way("modules-get", "sys.modules.get('subprocess').run(c)"),
+    _way("modules-getitem", "sys.modules.__getitem__('os').system(c)"),
+    _way("modules-pop", "sys.modules.pop('os').system(c)"),
+    _way("modules-copied", "dict(sys.modules)['os'].system(c)"),
+    _way("modules-copy", "sys.modules.copy()['os'].execv(c, [c])"),
+    _way("modules-values", "for m in sys.modules.values():\n    if hasattr(m, 'system'):\n        m.system(c)"),
+    _way("modules-items", "for n, m in list(sys.modules.items()):\n    if n == 'os':\n        m.system(c)"),
+    _way("modules-names", "for n in sys.modules:\n    if n.startswith('subproc'):\n        sys.modules[n].run(c)"),
+    _way("modules-comprehended", "m = [m for n, m in sys.modules.items() if n == 'os'][0]\nm.system(c)"),
+    _way("modules-next", "getattr(next(m for m in sys.modules.values() if m.__name__ == 'os'), 'popen')(c)"),
+    _way("modules-fetched-first", "for m in sys.modules.values():\n    g = getattr(m, 'sys' + 'tem', None)\n    if g:\n        g(c)"),
+    _way("modules-any-key", "sys.modules[k].check_output(c)"),
+    _way("modules-any-key-by-text", "getattr(sys.modules[k], 'system')(c)"),
+    _way("modules-of-vars", "vars(sys)['modules']['os'].system(c)"),
+    _way("modules-of-getattr", "getattr(sys, 'modules')['os'].system(c)"),
+    _way("modules-under-another-name", "q['os'].system(c)", "from sys import modules as q"),
+    _way("modules-in-a-variable", "m = sys.modules\no = m['os']\no.system(c)"),
+    _way("modules-itemgetter", "operator.itemgetter('os')(sys.modules).system(c)", "import operator, sys"),
+    _way("modules-walrus", "if (m := sys.modules.get(k)) is not None:\n    m.Popen(c)"),
+    _way("modules-built-ins", "for n, m in sys.modules.items():\n    if n == 'builtins':\n        m.eval(c)"),
+    _way("built-ins-key-in-pieces", "__builtins__['ev' + 'al'](c)"),
+    _way("built-ins-any-key", "__builtins__[k](c)"),
+    _way("built-ins-by-text", "getattr(__builtins__, 'exec')(c)"),
+    _way("built-ins-any-text", "getattr(__builtins__, a)(c)"),
+    _way("imported-by-any-name", "importlib.import_module(k).system(c)", "import importlib"),
+    _way("imported-by-any-name-built-in", "__import__(k).popen(c)"),
+    _way("module-of-a-module", "linecache.os.system(c)", "import linecache"),
+    _way("module-of-a-library", "torch.os.popen(c)", "import torch"),
+    _way("objects-of-gc", "[o for o in gc.get_objects() if getattr(o, '__name__', '') == 'os'][0].system(c)", "import gc"),
+    _way("frame-of-inspect", "inspect.currentframe().f_builtins['eval'](c)", "import inspect"),
+    _way("frame-of-stack", "inspect.stack()[0].frame.f_globals['__builtins__']['exec'](c)", "import inspect"),
+)  # fmt: skip
+ORDINARY_WAYS: Final = (
+    "import sys\ndef f(n):\n    return getattr(sys.modules[__name__], n)()\n",
+    "import sys\ndef f(self):\n    return sys.modules[self.__class__.__module__].build(1)\n",
+    "import sys\ndef f():\n    if 'torch' in sys.modules:\n        return sys.modules['torch'].cuda.is_available()\n",
+    "import sys\ndef f():\n    return [m for m in sys.modules if m.startswith('transformers')]\n",
+    "import sys\nNAMES = ['builtins', 'os']\ndef f(c):\n    m = sys.modules[c.module]\n    model = getattr(m, c.cls)(c)\n    model.eval()\n    model.run()\n",
+    "import sys\nNAMES = ['os']\ndef f(c):\n    t = sys.modules[c.module].Trainer(c)\n    t.run()\n",
+    "def f():\n    __builtins__['print']('x')\n",
+    "import builtins\ndef f():\n    return getattr(builtins, 'profile', lambda g: g)(1)\n",
+    "import inspect\ndef f():\n    return inspect.currentframe().f_back.f_code.co_name\n",
+)
+"""Honest lookups of the same things, which are worth the one word that all code is."""
+
+HOSTILE_PYTHON: Final = (*HIDDEN, *DOWNLOADED, *SHELLS, *THEFT, *STAYING, *BY_WAYS)

@@ -250,6 +250,14 @@ class Channels:
         )
 
 
+def was_rolled_back(ledger: Ledger, model_name: ModelName, channel: str) -> bool:
+    """Whether the channel points where it does because somebody stepped back from something later."""
+    act = ""
+    for event in ledger.events(subject=f"{model_name}@{channel}", kinds=(CHANNEL_SET,)):
+        act = _text(event, "act")
+    return act == ROLLBACK
+
+
 def revocation(ledger: Ledger, model_name: ModelName, revision: str) -> str:
     """Why a revision is revoked, "" when it is not."""
     reason = ""

@@ -12,8 +12,6 @@ keeps a clock that cannot be set, cannot list the models, and verifies everythin
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,7 +42,7 @@ from weighbridge.core.errors import (
     TrustError,
 )
 from weighbridge.core.ports import ObjectStore, StoredObject
-from weighbridge.wire.files import locked_file
+from weighbridge.wire.files import locked_file, replace_file
 
 MAX_TIMESTAMP_BYTES = 16_384
 MAX_SNAPSHOT_BYTES = 2_000_000
@@ -330,17 +328,9 @@ class TrustedIndex:
 
     def _keep(self, name: str, data: bytes) -> None:
         path = self.folder / name
-        temporary = self.folder / f".{secrets.token_hex(8)}.new"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with temporary.open("wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            replace_file(path, data)
         except OSError as error:
             raise ConfigError(
                 f"what is trusted of the index cannot be kept in '{self.folder}': {error.strerror}",

@@ -30,9 +30,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
-from weighbridge.attest.key_files import read_small
 from weighbridge.attest.public_keys import SigningKey, elliptic, key_id_of, pem_of
 from weighbridge.core.errors import ConfigError, Expired, SignatureInvalid
+from weighbridge.wire.files import read_small
 
 MAX_CHAIN = 8
 STEPS: Final = (

@@ -1,4 +1,4 @@
-"""Files that hold keys: read with a bound, written whole or not at all, never in place of another."""
+"""Files that hold keys: written whole or not at all, never in place of another."""
 
 from __future__ import annotations
 
@@ -8,24 +8,7 @@ from pathlib import Path
 
 from weighbridge.core.errors import ConfigError
 
-MAX_KEY_FILE_BYTES = 64 * 1024
 PUBLIC_SUFFIX = ".pub"
-
-
-def read_small(path: Path, what: str) -> bytes:
-    """The bytes of a small file; `what` names it in errors.
-
-    Raises:
-        ConfigError: it cannot be read, or is larger than any such file is.
-    """
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_KEY_FILE_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{what} cannot be read: {error.strerror}") from error
-    if len(data) > MAX_KEY_FILE_BYTES:
-        raise ConfigError(f"{what} is larger than {MAX_KEY_FILE_BYTES} bytes")
-    return data
 
 
 def in_the_way(path: Path) -> ConfigError:

@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from weighbridge.attest.key_files import read_small
 from weighbridge.attest.public_keys import elliptic, pem_of
 from weighbridge.attest.statement import PAYLOAD_TYPE, Statement, envelope_of
 from weighbridge.attest.trust import TrustedKeys
 from weighbridge.core import canonical
 from weighbridge.core.errors import ConfigError, SignatureInvalid, Unreachable
+from weighbridge.wire.files import read_small
 
 MAX_BUNDLE_BYTES = 64 * 1024 * 1024
 

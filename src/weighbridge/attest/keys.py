@@ -14,10 +14,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from weighbridge.attest.key_files import MAX_KEY_FILE_BYTES, PUBLIC_SUFFIX, in_the_way, write_new
+from weighbridge.attest.key_files import PUBLIC_SUFFIX, in_the_way, write_new
 from weighbridge.attest.public_keys import CURVES, hash_of, key_id_of, pem_of
 from weighbridge.attest.trust import TrustedKeys
 from weighbridge.core.errors import ConfigError
+from weighbridge.wire.files import MAX_SMALL_BYTES
 
 __all__ = ["LocalKey", "TrustedKeys", "key_id_of"]
 
@@ -122,6 +123,6 @@ def _read_private(path: Path) -> bytes:
                     f"the private key '{path}' can be read by others (mode {stat.S_IMODE(status.st_mode):04o})",
                     hint=f"Run: chmod 600 {path}",
                 )
-            return stream.read(MAX_KEY_FILE_BYTES)
+            return stream.read(MAX_SMALL_BYTES)
     except OSError as error:
         raise ConfigError(f"the private key '{path}' cannot be read: {error.strerror}") from error

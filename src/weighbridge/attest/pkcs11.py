@@ -25,9 +25,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from weighbridge.attest.key_files import read_small
 from weighbridge.attest.public_keys import KeyElsewhere, check_own
 from weighbridge.core.errors import ConfigError, SignerUnavailable
+from weighbridge.wire.files import read_small
 
 SCHEME = "pkcs11:"
 MAX_URI_CHARACTERS = 4096

@@ -11,12 +11,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from weighbridge.attest.key_files import PUBLIC_SUFFIX, read_small
+from weighbridge.attest.key_files import PUBLIC_SUFFIX
 from weighbridge.attest.keys import LocalKey
 from weighbridge.attest.public_keys import SigningKey, key_id_of, parse_public, pem_of
 from weighbridge.attest.statement import Statement, Subject, sign_statement
 from weighbridge.attest.trust import TrustFolder
 from weighbridge.core.errors import ConfigError
+from weighbridge.wire.files import read_small
 
 ROTATION_TYPE = "https://weighbridge.dev/key-rotation/v1"
 RETIRED_FOLDER = "retired"

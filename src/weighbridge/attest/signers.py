@@ -9,9 +9,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from weighbridge.attest.key_files import PUBLIC_SUFFIX, read_small, write_new
+from weighbridge.attest.key_files import PUBLIC_SUFFIX, write_new
 from weighbridge.attest.public_keys import SigningKey
 from weighbridge.core.errors import ConfigError
+from weighbridge.wire.files import read_small
 
 PKCS11 = "pkcs11:"
 AWS_KMS = "awskms://"

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from weighbridge.attest.key_files import MAX_KEY_FILE_BYTES, PUBLIC_SUFFIX, read_small, write_new
+from weighbridge.attest.key_files import PUBLIC_SUFFIX, write_new
 from weighbridge.attest.public_keys import check_signature, key_id_of, parse_public, pem_of
 from weighbridge.core import canonical
 from weighbridge.core.canonical import Fields, JsonValue
 from weighbridge.core.digests import is_sha256
 from weighbridge.core.errors import ConfigError, FormatError, Revoked, SignatureInvalid
+from weighbridge.wire.files import MAX_SMALL_BYTES, read_small
 
 MAX_KEYS = 1_000
 REVOKED_FOLDER = "revoked"
@@ -263,7 +264,7 @@ def load_public(folder: Path) -> dict[str, ec.EllipticCurvePublicKey]:
         keys = {}
         for path in paths:
             with path.open("rb") as stream:
-                pem = stream.read(MAX_KEY_FILE_BYTES)
+                pem = stream.read(MAX_SMALL_BYTES)
             public = parse_public(pem, f"'{path}'")
             keys[key_id_of(pem_of(public))] = public
     except OSError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -123,12 +122,11 @@ def write_whole(file: Path, data: bytes) -> None:
     Raises:
         ConfigError: it cannot be written.
     """
-    staged = file.with_name(f".{file.name}.{os.getpid()}.part")
+    from weighbridge.wire.files import replace_file
+
     try:
-        staged.write_bytes(data)
-        staged.replace(file)
+        replace_file(file, data, flush=False)
     except OSError as error:
-        staged.unlink(missing_ok=True)
         raise ConfigError(f"'{file}' cannot be written: {error.strerror}") from error
 
 

@@ -18,6 +18,8 @@ from weighbridge.core.finding import Severity
 
 if TYPE_CHECKING:
     from weighbridge.cli.yard import OpenYard
+    from weighbridge.core.names import ModelName
+    from weighbridge.deploy.deployments import Recorded, Standing
     from weighbridge.deploy.latency import Predicted
     from weighbridge.deploy.plan import Plan, Target
     from weighbridge.serve.approved import Approved
@@ -273,3 +275,16 @@ def _target_options() -> list[click.Option]:
             )
         )
     return made
+
+
+def standing_now(yard: OpenYard, done: Recorded) -> tuple[Standing, str]:
+    """Whether what was deployed may still run, and why not. Raises as `approved_of`."""
+    from weighbridge.deploy.deployments import standing_of
+
+    approved = approved_of(yard)
+
+    def resolve(model_name: ModelName, ref: str) -> tuple[str, str]:
+        manifest = approved.resolve(model_name, ref).manifest
+        return manifest.revision, manifest.digest
+
+    return standing_of(done, resolve)

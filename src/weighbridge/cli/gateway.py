@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from weighbridge.core.errors import ConfigError
+from weighbridge.wire.files import read_small, replace_file
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from weighbridge.serve.web_oidc import OpenIdLogin
 
 SESSION_KEY_BYTES = 32
+REQUESTS_WAIT = "requests: what is not approved and asked for waits for a reviewer: weighbridge requests list"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +120,8 @@ def open_gateway(yard: OpenYard, chosen: Chosen) -> Iterator[Opened]:
                 requesting=requesting,
             )
             app = build_app(approved, options)
-            words = (*exposure.words, *_redirect_words(yard, redirects), *filter(None, [traced.words]))
-            if requesting is not None:
-                words += (
-                    "requests: what is not approved and asked for waits for a reviewer: weighbridge requests list",
-                )
+            asking = () if requesting is None else (REQUESTS_WAIT,)
+            words = (*exposure.words, *_redirect_words(yard, redirects), *filter(None, [traced.words]), *asking)
             yield Opened(app, guarded(Connections(), hit=metrics.limit_hit), words)
 
 
@@ -223,6 +221,7 @@ def _catalog(
 ) -> list[BaseRoute]:
     from weighbridge.cli.commands.decide import open_policy
     from weighbridge.cli.posturing import sheet_of
+    from weighbridge.cli.watched import WatchedHere
     from weighbridge.serve.access import is_open
     from weighbridge.serve.web import WebSettings, routes
     from weighbridge.serve.web_data import WebSources
@@ -246,6 +245,7 @@ def _catalog(
         journals=yard.home.journals,
         keys_now=keys.refresh,
         posture=partial(sheet_of, yard.home),
+        watched=WatchedHere(ledger, yard.approved().address),
     )
     settings = WebSettings(
         Sessions(
@@ -269,10 +269,11 @@ def _login(yard: OpenYard, chosen: Chosen) -> OpenIdLogin | None:
 
     secret = ""
     if settings.oidc_client_secret_file:
+        what = "'gateway.oidc_client_secret_file'"
         try:
-            secret = Path(settings.oidc_client_secret_file).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ConfigError(f"'gateway.oidc_client_secret_file' cannot be read: {error.strerror}") from error
+            secret = read_small(Path(settings.oidc_client_secret_file), what).decode("utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{what} is not UTF-8") from error
     back = f"{chosen.url}/login/oidc/back"
     provider = Provider(settings.oidc_issuer, settings.oidc_client_id, back, secret, settings.oidc_name)
     return OpenIdLogin(provider, yard.http)
@@ -283,11 +284,7 @@ def _session_key(path: Path) -> bytes:
     try:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(SESSION_KEY_BYTES))
-            temporary.replace(path)
+            replace_file(path, secrets.token_bytes(SESSION_KEY_BYTES), mode=0o600)
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"'{path}' cannot be read or written: {error.strerror}") from error

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from weighbridge.cli.console import Output
+from weighbridge.core.closing import Closing
 
 if TYPE_CHECKING:
     from weighbridge.cli.yard import OpenYard
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from weighbridge.transfer.scan import Scanner
 
 
-class Looking:
+class Looking(Closing):
     """The inspecting processes of a command. A context manager. `quiet` shows no progress."""
 
     def __init__(self, yard: OpenYard, cancelled: threading.Event, *, quiet: bool = False) -> None:
@@ -53,10 +53,6 @@ class Looking:
         with watching(self._output, "inspecting") as observer:
             return self.scanner(observer).inspect(source, whole, selected).inspection
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Ends the processes, where they were needed."""
         self._closing.close()

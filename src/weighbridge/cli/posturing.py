@@ -208,19 +208,9 @@ def _crossing(yard: OpenYard, row: CataloguedRevision | None, now: str) -> Itera
 
 
 def _read(path: Path, limit: int) -> bytes:
-    """A file of the command line.
+    from weighbridge.wire.files import read_small
 
-    Raises:
-        ConfigError: it cannot be read, or is larger than any honest one.
-    """
-    try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise ConfigError(f"'{path}' cannot be read: {error.strerror}") from error
-    if len(data) > limit:
-        raise ConfigError(f"'{path}' is larger than {limit} bytes")
-    return data
+    return read_small(path, f"'{path}'", limit=limit)
 
 
 def read_evidence(

@@ -11,12 +11,12 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from weighbridge import __version__
 from weighbridge.cli.console import Output
 from weighbridge.cli.settings import Home, load
+from weighbridge.core.closing import Closing
 from weighbridge.core.config import StoreSettings
 from weighbridge.core.errors import NothingCollected
 from weighbridge.core.names import Address, Reference
@@ -39,7 +39,7 @@ def user_name() -> str:
         return f"uid-{os.getuid()}"
 
 
-class OpenYard:
+class OpenYard(Closing):
     """One command's view of one home. A context manager: what was opened is closed."""
 
     def __init__(self, home: Home, output: Output, flags: Mapping[str, object] | None = None) -> None:
@@ -230,10 +230,6 @@ class OpenYard:
         store = self.store(row.store)
         return StoredSource(store, open_revision(store, row.model_name, row.revision, self.trusted))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Closes what was opened."""
         self._closing.close()

@@ -28,10 +28,11 @@ from weighbridge.core.errors import (
     WeighbridgeError,
 )
 from weighbridge.core.names import ModelName
-from weighbridge.deploy.applying import Part
 from weighbridge.deploy.aws_calls import Answer, Aws
 from weighbridge.deploy.deployments import Recorded
 from weighbridge.deploy.plan import RenderedFile
+from weighbridge.deploy.platforms import Part
+from weighbridge.deploy.sagemaker_forms import differences, entries, sent
 from weighbridge.deploy.sagemaker_removal import remove_owned, remove_policies
 from weighbridge.deploy.sagemaker_state import (
     BROKEN,
@@ -55,10 +56,8 @@ from weighbridge.deploy.targets.sagemaker_requests import (
     REPLACED_TAG,
     REVISION_TAG,
     WAKE,
-    Reference,
     Request,
     Requests,
-    Value,
     resource_id,
 )
 from weighbridge.deploy.targets.sagemaker_rules import RULES
@@ -107,7 +106,7 @@ class Outcome:
 
 
 class SageMaker:
-    """Recorded deployments on SageMaker, as `applying.Platform` wants them; the region is the record's place."""
+    """Recorded deployments on SageMaker, as `platforms.Platform` wants them; the region is the record's place."""
 
     def __init__(self, aws_of: Callable[[str], Aws] = lambda region: Aws(region=region), watch: Watch | None = None):
         self._aws_of = aws_of
@@ -362,10 +361,10 @@ def _make(aws: Aws, requests: Requests, present: Answer | None, done: list[str])
     for alarm in requests.alarms:
         _put_alarm(aws, requests, alarm, {}, done)
     if present is None:
-        aws.call(SAGEMAKER, "CreateEndpoint", _sent(requests.endpoint, {}))
+        aws.call(SAGEMAKER, "CreateEndpoint", sent(requests.endpoint, {}))
         done.append(f"the endpoint {requests.name}")
     elif replaces:
-        aws.call(SAGEMAKER, "UpdateEndpoint", _sent(requests.update, {}))
+        aws.call(SAGEMAKER, "UpdateEndpoint", sent(requests.update, {}))
         done.append(f"the endpoint {requests.name} updated from {current} to {requests.config_name}")
 
 
@@ -374,14 +373,14 @@ def _ensure(aws: Aws, what: str, request: Request, done: list[str]) -> None:
     name = str(request[key])
     found = aws.find(SAGEMAKER, f"Describe{what}", {key: name})
     if found is None:
-        aws.call(SAGEMAKER, f"Create{what}", _sent(request, {}))
+        aws.call(SAGEMAKER, f"Create{what}", sent(request, {}))
         done.append(f"the {'configuration' if what == 'EndpointConfig' else 'model'} {name}")
         return
-    owner = next(str(one["Value"]) for one in _entries(request["Tags"]) if one["Key"] == OWNER_TAG)
+    owner = next(str(one["Value"]) for one in entries(request["Tags"]) if one["Key"] == OWNER_TAG)
     if tags(aws, str(found[f"{what}Arn"])).get(OWNER_TAG) != owner:
         raise Denied(f"{name} is there and was not made for {owner}", rules=("not-ours",), hint="Use another name.")
     expected = {member: value for member, value in request.items() if member != "Tags"}
-    if different := _differences(expected, found, ""):
+    if different := differences(expected, found, ""):
         raise IntegrityError(
             f"{name} is not what its name stands for: {', '.join(different[:5])}",
             hint="Somebody made it under a name that is not theirs. Delete it, and look who did.",
@@ -391,12 +390,12 @@ def _ensure(aws: Aws, what: str, request: Request, done: list[str]) -> None:
 def _put_alarm(aws: Aws, requests: Requests, alarm: Request, policies: Mapping[str, str], done: list[str]) -> None:
     name = str(alarm["AlarmName"])
     found = aws.call(CLOUDWATCH, "DescribeAlarms", {"AlarmNames": [name]}).get("MetricAlarms", ())
-    request = _sent(alarm, policies)
+    request = sent(alarm, policies)
     if found:
         if alarm_tags(aws, str(found[0]["AlarmArn"])).get(OWNER_TAG) != requests.name:
             raise Denied(f"there is an alarm {name} that weighbridge did not make", rules=("not-ours",))
         expected = {key: value for key, value in request.items() if key != "Tags"}
-        if not _differences(expected, found[0], ""):
+        if not differences(expected, found[0], ""):
             return
         request = expected
     aws.call(CLOUDWATCH, "PutMetricAlarm", request)
@@ -412,8 +411,8 @@ def _scale(aws: Aws, requests: Requests, done: list[str]) -> None:
             aws.call(SCALING, "DeregisterScalableTarget", _scaled(requests.name))
             done.append("scaling ended")
         return
-    if present is None or _differences(target, present, ""):
-        aws.call(SCALING, "RegisterScalableTarget", _sent(target, {}))
+    if present is None or differences(target, present, ""):
+        aws.call(SCALING, "RegisterScalableTarget", sent(target, {}))
         done.append(f"scaling from {target['MinCapacity']} to {target['MaxCapacity']} instances")
     arns: dict[str, str] = {}
     for policy in requests.scaling_policies:
@@ -425,8 +424,8 @@ def _scale(aws: Aws, requests: Requests, done: list[str]) -> None:
             "ScalingPolicies",
         )
         found = next(iter(listed), None)
-        if found is None or _differences(policy, found, ""):
-            found = aws.call(SCALING, "PutScalingPolicy", _sent(policy, {}))
+        if found is None or differences(policy, found, ""):
+            found = aws.call(SCALING, "PutScalingPolicy", sent(policy, {}))
             done.append(f"the scaling policy {name}")
         arns[name.rsplit("-", 1)[1]] = str(found["PolicyARN"])
     for alarm in requests.wake_alarms:
@@ -491,50 +490,3 @@ def _config_arn(aws: Aws, name: str) -> str:
     if found is None:
         raise NothingCollected(f"the configuration {name} is gone", hint="Apply the revision again.")
     return str(found["EndpointConfigArn"])
-
-
-def _entries(value: Value) -> Sequence[Mapping[str, Value]]:
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        return ()
-    return [one for one in value if isinstance(one, Mapping)]
-
-
-def _sent(value: Request, policies: Mapping[str, str]) -> dict[str, object]:
-    return {key: _plain(item, policies) for key, item in value.items()}
-
-
-def _plain(value: Value, policies: Mapping[str, str]) -> object:
-    if isinstance(value, Reference):
-        return policies[value.name]
-    if isinstance(value, Mapping):
-        return {key: _plain(item, policies) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(item, policies) for item in value]
-    return value
-
-
-def _differences(expected: object, found: object, path: str) -> list[str]:
-    """Members that are not as expected. What a service adds beside them is no difference, except to an environment."""
-    if isinstance(expected, Mapping):
-        if not isinstance(found, Mapping):
-            return [path]
-        keys = set(expected) | (set(found) if path.endswith("Environment") else set())
-        return [
-            one
-            for key in sorted(keys)
-            for one in _differences(expected.get(key), found.get(key), f"{path}.{key}" if path else str(key))
-        ]
-    if isinstance(expected, Sequence) and not isinstance(expected, str):
-        if not isinstance(found, Sequence) or isinstance(found, str) or len(found) != len(expected):
-            return [path]
-        # Subnets, groups and dimensions are sets to the service: it may tell them in another order.
-        pairs = zip(sorted(expected, key=_order), sorted(found, key=_order), strict=True)
-        return [one for index, (a, b) in enumerate(pairs) for one in _differences(a, b, f"{path}[{index}]")]
-    return [] if expected == found else [path]
-
-
-def _order(value: object) -> str:
-    """What entries of a list are told apart by."""
-    if isinstance(value, Mapping):
-        return str(next((value[key] for key in ("Name", "VariantName", "AlarmName") if key in value), ""))
-    return str(value)

@@ -14,16 +14,16 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import yaml
 
 from weighbridge.core.errors import ConfigError, Denied, StoreError
 from weighbridge.deploy.deployments import Recorded
 from weighbridge.deploy.plan import RenderedFile, Target
+from weighbridge.deploy.platforms import Part, Platform
 
 SECONDS: Final = 120.0
 """For one call of a program, unless it waits for something."""
@@ -36,45 +36,6 @@ MARK: Final = ".weighbridge-deployment"
 
 Run = Callable[[Sequence[str], str, float], str]
 """Starts a program with a text on its standard input and so many seconds; what it printed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One part of a deployment as its platform has it now."""
-
-    kind: str
-    name: str
-    state: str
-    ready: bool | None
-    """None where the part has nothing to be ready for."""
-
-
-class Platform(Protocol):
-    """Where deployments of a target run."""
-
-    def apply(self, deployment: Recorded, *, wait_seconds: float) -> None:
-        """Makes what runs be what was rendered.
-
-        Raises:
-            ConfigError: the platform's program is missing. Denied: something of that name is somebody else's.
-            StoreError: the platform refused, failed or did not answer.
-        """
-        ...
-
-    def status(self, deployment: Recorded) -> tuple[Part, ...]:
-        """What there is of it; raises as `apply`."""
-        ...
-
-    def delete(self, deployment: Recorded) -> None:
-        """Removes it; parts that are gone are no error. Its files may be more than those that run. Raises as `apply`."""
-        ...
-
-    def prune(self, deployment: Recorded, older: Sequence[RenderedFile], *, wait_seconds: float) -> tuple[str, ...]:
-        """Removes what `older` files have and the deployment's do not, once what they make is ready; what was removed.
-
-        Only what carries the deployment's name as its own is removed. Raises as `apply`.
-        """
-        ...
 
 
 def run_program(words: Sequence[str], given: str, seconds: float) -> str:
@@ -97,11 +58,29 @@ def run_program(words: Sequence[str], given: str, seconds: float) -> str:
     except subprocess.TimeoutExpired:
         raise StoreError(f"`{' '.join(words[:3])}` did not end within {seconds:.0f} s") from None
     if ran.returncode:
-        said = ran.stderr.decode("utf-8", "replace").strip()[-1000:]
-        raise StoreError(f"`{' '.join(words[:3])}` failed ({ran.returncode}): {said or 'it said nothing'}")
+        said = _last_words(ran.stderr)
+        raise StoreError(
+            f"`{' '.join(words[:3])}` failed ({ran.returncode}): {said or 'it said nothing'}",
+            hint=f"{_CHECKS.get(words[0], 'Mend what it says.')} The same command goes on from there.",
+        )
     if len(ran.stdout) > MAX_ANSWER:
         raise StoreError(f"`{' '.join(words[:3])}` printed more than {MAX_ANSWER} bytes")
     return ran.stdout.decode("utf-8", "replace")
+
+
+_CHECKS: Final[Mapping[str, str]] = {
+    "kubectl": "`kubectl get namespaces` shows whether the cluster answers; --context chooses another.",
+    "docker": "`docker compose version` shows whether Compose 2 is there, `docker info` whether the daemon answers.",
+}
+_LOGGED: Final = re.compile(r"[EIW]\d{4} \d\d:\d\d:")
+"""How lines begin that `kubectl` logs beside its answer."""
+
+
+def _last_words(said: bytes) -> str:
+    """What a program said last, each line once, without what it logs unless there is nothing else."""
+    lines = list(dict.fromkeys(said.decode("utf-8", "replace").strip().splitlines()))
+    plain = [line for line in lines if not _LOGGED.match(line)]
+    return "\n".join(plain or lines)[-1000:]
 
 
 class Kubernetes:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, Union, cast, get_args, get_origin, get_
 from weighbridge.core.errors import ConfigError
 from weighbridge.deploy.deployable import Deployable
 from weighbridge.deploy.plan import Plan, Target
+from weighbridge.wire.files import read_small
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -82,13 +83,7 @@ def read_choices(file: Path, target: Target) -> dict[str, object]:
         ConfigError: it cannot be read, or chooses what no target, or not this one, has.
     """
     try:
-        with file.open("rb") as opened:
-            data = opened.read(MAX_FILE_BYTES + 1)
-        if len(data) > MAX_FILE_BYTES:
-            raise ConfigError(f"'{file}' has more than {MAX_FILE_BYTES} bytes")
-        document = tomllib.loads(data.decode("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"'{file}' cannot be read: {error.strerror}") from error
+        document = tomllib.loads(read_small(file, f"'{file}'", limit=MAX_FILE_BYTES).decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"'{file}' is not valid TOML: {error}") from error
     known = {choice.name for choice in choices()}

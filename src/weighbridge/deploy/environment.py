@@ -24,29 +24,6 @@ _OF_ENGINES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
 )
 """What an engine has of its own to stay at home."""
 
-HUB_ID_VARIABLES: Final = (
-    "SM_VLLM_MODEL",
-    "SM_VLLM_TOKENIZER",
-    "SM_VLLM_HF_CONFIG_PATH",
-    "SM_VLLM_SPECULATIVE_MODEL",
-    "SM_SGLANG_MODEL_PATH",
-    "SM_SGLANG_TOKENIZER_PATH",
-    "HF_MODEL_ID",
-    "OPTION_MODEL_ID",
-    "OPTION_SPECULATIVE_DRAFT_MODEL",
-    "OPTION_SPECULATIVE_MODEL",
-    "OPTION_TOKENIZER",
-    "DJL_MODEL_ID",
-    "MODEL_ID",
-    "VLLM_MODEL",
-    "TOKENIZER_NAME",
-    "LLAMA_ARG_HF_REPO",
-    "LLAMA_ARG_HFD_REPO",
-    "LLAMA_ARG_MODEL_URL",
-    "LLAMA_ARG_DOCKER_REPO",
-)
-"""Variables that name a model, in the order in which they matter: a value that is no path is a name on the Hub."""
-
 HUB_REVISION_VARIABLES: Final = ("HF_MODEL_REVISION", "HF_REVISION", "REVISION", "OPTION_REVISION", "SM_VLLM_REVISION")
 """Variables that name a revision on the Hub: beside a mounted model they mean nothing, or the Hub."""
 

@@ -142,6 +142,13 @@ def volume_bytes(size_bytes: int) -> int:
     return _whole_gib(size_bytes + size_bytes // 10 + GIB)
 
 
+def decimal_size(size_bytes: int) -> str:
+    """Bytes as they are paid for: GB, and of less than a tenth of one MB."""
+    if size_bytes >= 100_000_000:
+        return f"{size_bytes / 1e9:.1f} GB"
+    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 100_000 else "less than 0.1 MB"
+
+
 def load_seconds(size_bytes: int, rate: float) -> float:
     """How long bytes take at so many of them a second.
 

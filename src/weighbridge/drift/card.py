@@ -15,7 +15,7 @@ from weighbridge.drift.change import Area, Change, Compared, bounded, listed, no
 from weighbridge.drift.files import Pairing
 from weighbridge.drift.lines import unified
 from weighbridge.drift.side import Side
-from weighbridge.formats.card import Card, read_card
+from weighbridge.formats.card import Card, fields_of, read_card
 
 MAX_CARD_BYTES: Final = 4 * 1024 * 1024
 WORDS_ONLY: Final = re.compile(
@@ -32,7 +32,16 @@ _RISKS: Final = {
     "library": Severity.LOW,
     "pipeline_tag": Severity.LOW,
 }
-"""Fields of `formats.card.Card`; languages, tags and results are words."""
+"""Fields of `formats.card.Card`. What else the front matter declares is told under one name, but for `_WORDS`."""
+_WORDS: Final = frozenset(("language", "model-index", "metrics", "thumbnail"))
+"""What only people read. Of all else some client makes something: tags, `widget`, `inference`, `new_version`, `configs` …"""
+_READ: Final = frozenset(
+    (
+        *("license", "license_name", "license_link", "base_model", "base_model_relation", "datasets"),
+        *("library_name", "pipeline_tag"),
+    )
+)
+"""The keys of the fields in `_RISKS`."""
 _NAMES: Final = {"licences": "licence", "licence_name": "licence name", "licence_link": "licence link", "base_models": "base model"}  # fmt: skip
 
 
@@ -77,9 +86,12 @@ def _card(before: Side, after: Side, path: str) -> list[Change]:
     if not body.compared:
         return [body]
     declared: list[Card] = []
+    fields: list[dict[str, str]] = []
     for side in (before, after):
         try:
-            declared.append(read_card(side.whole(path, MAX_CARD_BYTES)) or Card())
+            card = side.whole(path, MAX_CARD_BYTES)
+            declared.append(read_card(card) or Card())
+            fields.append(fields_of(card))
         except FormatError as error:
             return [not_compared(Area.CARD, path, f"{side.name}: {error.message}", risk=Severity.MEDIUM), body]
     changes = []
@@ -89,6 +101,12 @@ def _card(before: Side, after: Side, path: str) -> list[Change]:
             words = _NAMES.get(name, name.replace("_", " "))
             what = f"the card declares another {words}" if new else f"the card declares no {words} any more"
             changes.append(Change(Area.CARD, path, what, risk, words, shown(old), shown(new)))
+    others = sorted(
+        key for key in {*fields[0], *fields[1]} - _WORDS - _READ if fields[0].get(key, "") != fields[1].get(key, "")
+    )
+    if others:
+        what = f"other fields of the front matter changed: {listed([shown(key) or '(all)' for key in others])}"
+        changes.append(Change(Area.CARD, path, what, Severity.LOW, "front matter"))
     return [*changes, body]
 
 

@@ -13,6 +13,7 @@ What a card says is its publisher's claim; nothing here checks it. Fields: https
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -114,6 +115,50 @@ def read_card(data: bytes) -> Card | None:
         pipeline_tag=_one(fields, "pipeline_tag"),
         metrics=tuple(_metrics(fields.get("model-index"))),
     )
+
+
+def fields_of(data: bytes) -> dict[str, str]:
+    """Every field of the front matter by its key, each as a digest of what stands there.
+
+    Fields that refer to others by aliases, or have keys that are no texts, are those of the whole. Raises as `read_card`.
+    """
+    front = _front_matter(data)
+    text = _text(front) if front is not None else ""
+    found: dict[str, str] = {}
+    try:
+        key, depth, parts = "", 0, list[str]()
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent) or (depth == 1 and not parts and not isinstance(event, _KEYS)):
+                return {"": _digest([text])}
+            if isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if depth == 1 and not parts and isinstance(event, yaml.ScalarEvent):
+                key, parts = event.value, [""]
+                continue
+            if parts:
+                parts.append(_written(event))
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            if depth == 1 and parts:
+                found[key] = _digest([found.get(key, ""), *parts])
+                parts = []
+    except yaml.YAMLError as error:
+        raise Malformed("the front matter of the model card is no YAML") from error
+    return found
+
+
+_KEYS: Final = (yaml.ScalarEvent, yaml.MappingEndEvent)
+
+
+def _written(event: yaml.Event) -> str:
+    """What stands there, without how it is set: the value, its tag, and whether it is a plain one."""
+    if isinstance(event, yaml.ScalarEvent):
+        return repr((event.value, event.tag, event.implicit))
+    return repr((type(event).__name__, getattr(event, "tag", None)))
+
+
+def _digest(parts: list[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _front_matter(data: bytes) -> bytes | None:

@@ -100,6 +100,9 @@ _MAGIC: Final[tuple[tuple[int, bytes, Kind], ...]] = (
     (0, b"7z\xbc\xaf\x27\x1c", Kind("7z", "archive")),
     (0, b"Rar!\x1a\x07", Kind("rar", "archive")),
     (0, b"SQLite format 3\x00", Kind("sqlite", "archive")),
+    (0, b"\x37\x7f\x06\x82\x00\x2d\xe2\x18", Kind("sqlite-journal", "archive")),
+    (0, b"\x37\x7f\x06\x83\x00\x2d\xe2\x18", Kind("sqlite-journal", "archive")),
+    (0, b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7", Kind("sqlite-journal", "archive")),
     (0, b"PAR1", Kind("parquet", "serialised")),
     (0, b"ARROW1\x00\x00", Kind("arrow", "serialised")),
     (0, b"\x7fELF", Kind("elf", "executable")),
@@ -124,6 +127,7 @@ _MAGIC: Final[tuple[tuple[int, bytes, Kind], ...]] = (
     (0, b"\xff\xf3", Kind("mp3", "media")),
     (4, b"ftyp", Kind("mp4", "media")),
     (0, b"fLaC", Kind("flac", "media")),
+    (0, b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00", Kind("wave64", "media")),
     (0, b"OggS", Kind("ogg", "media")),
     (0, b"\x1a\x45\xdf\xa3", Kind("matroska", "media")),
     (0, b"II*\x00", Kind("tiff", "media")),
@@ -267,7 +271,13 @@ _NOT_PROSE: Final[Mapping[str, Kind]] = {
     "requirements.txt": Kind("requirements", "config"),
     "dockerfile": Kind("source", "code"),
     "makefile": Kind("source", "code"),
+    "mlproject": Kind("yaml", "config"),
+    ".env": Kind("settings", "config"),
+    "pipfile": Kind("settings", "config"),
 }
+
+TEXT_KINDS: Final = frozenset(kind.name for kind in (*_TEXT_BY_SUFFIX.values(), *_NOT_PROSE.values())) - {"svg"}
+"""Names of the kinds of text."""
 
 _TORCH = frozenset(("pickle", "zip", "tar"))
 _ZIP = frozenset(("zip",))
@@ -295,6 +305,7 @@ _EXPECTED: Final[Mapping[str, frozenset[str]]] = {
     ".7z": frozenset(("7z",)),
     ".rar": frozenset(("rar",)),
     ".parquet": frozenset(("parquet",)),
+    **dict.fromkeys((".sqlite", ".sqlite3"), frozenset(("sqlite",))),
     ".png": frozenset(("png",)),
     **dict.fromkeys((".jpg", ".jpeg"), frozenset(("jpeg",))),
     ".gif": frozenset(("gif",)),
@@ -303,6 +314,8 @@ _EXPECTED: Final[Mapping[str, frozenset[str]]] = {
     ".mp3": frozenset(("mp3",)),
     ".mp4": frozenset(("mp4",)),
     ".wav": frozenset(("wav",)),
+    **dict.fromkeys((".aif", ".aiff", ".aifc"), frozenset(("aiff",))),
+    ".w64": frozenset(("wave64",)),
     **dict.fromkeys((".tif", ".tiff"), frozenset(("tiff",))),
     ".bmp": frozenset(("bmp",)),
     ".flac": frozenset(("flac",)),
@@ -398,6 +411,8 @@ def is_legacy_text(data: bytes) -> bool:
 
 
 def _legacy_text(name: str, head: bytes) -> Kind | None:
+    if _is_wide_text(head):
+        return Kind("utf-16-text", "text")
     suffix = suffix_of(name)
     kind = Kind("text", "text") if suffix == ".dic" else _TEXT_BY_SUFFIX.get(suffix)
     # Readers of PDF look for its mark in all of the first kilobyte.
@@ -409,6 +424,10 @@ def _binary(name: str, head: bytes) -> Kind | None:
     """Kinds that a fixed run of bytes does not tell."""
     if head.startswith(b"RIFF") and head[8:12] in _RIFF:
         return _RIFF[head[8:12]]
+    if head.startswith((b"RF64", b"BW64", b"RIFX")) and head[8:12] == b"WAVE":
+        return _RIFF[b"WAVE"]
+    if head.startswith(b"FORM") and head[8:12] in (b"AIFF", b"AIFC"):
+        return Kind("aiff", "media")
     for pattern, kind in _PATTERNS:
         if pattern.match(head):
             return kind
@@ -424,6 +443,16 @@ def _binary(name: str, head: bytes) -> Kind | None:
     if (_MSGPACK_MAP.match(head) and (packed or _FLAX_ARRAY.search(head))) or (packed and _MSGPACK_LIST.match(head)):
         return Kind("msgpack", "weights")
     return _UNSIGNED.get(suffix_of(name)) or _word_vectors(head) or _protobuf(name, head)
+
+
+def _is_wide_text(head: bytes) -> bool:
+    """Whether it begins as UTF-16 with a byte order mark, and has no control characters other than those of text."""
+    if not head.startswith((b"\xff\xfe", b"\xfe\xff")) or len(head) < 4:
+        return False
+    order = "utf-16-le" if head.startswith(b"\xff") else "utf-16-be"
+    text = head[2:].decode(order, "replace").encode("utf-8")
+    # The head may end within a character; further on the whole text is read.
+    return text.count(b"\xef\xbf\xbd") <= 1 and not _CONTROL.search(text)
 
 
 def _word_vectors(head: bytes) -> Kind | None:

@@ -33,7 +33,7 @@ _PNG_CHUNKS = frozenset(
     b"IHDR PLTE IDAT IEND tRNS cHRM gAMA iCCP sBIT sRGB cICP mDCV cLLI tEXt zTXt iTXt bKGD hIST pHYs sPLT eXIf tIME "
     b"acTL fcTL fdAT oFFs pCAL sCAL sTER gIFg gIFx iDOT caBX".split()
 )
-_RIFF_CHUNKS = frozenset(
+RIFF_CHUNKS = frozenset(
     (
         *(b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP ", b"C2PA"),
         *(b"fmt ", b"data", b"LIST", b"fact", b"cue ", b"smpl", b"inst", b"bext", b"iXML", b"id3 ", b"ID3 ", b"PEAK"),
@@ -246,7 +246,7 @@ def _riff_chunks(window: Window, at: int, end: int, walk: Walk) -> None:
             raise MediaBroken("a chunk reaches beyond its list", at)
         if kind not in (b"VP8 ", b"VP8L", b"ALPH", b"ANMF", b"data", b"LIST", b"idx1"):
             head = window.head(at + 8, length)
-            walk.parts.append(Part(f"chunk {kind!a}", at + 8, length, head, kind in _RIFF_CHUNKS))
+            walk.parts.append(Part(f"chunk {kind!a}", at + 8, length, head, kind in RIFF_CHUNKS))
         at += 8 + length + length % 2
     raise MediaBroken("it has more chunks than are followed", at)
 

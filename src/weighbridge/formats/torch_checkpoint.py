@@ -27,11 +27,9 @@ from weighbridge.formats.bounded import read_exactly
 from weighbridge.formats.members import Slice
 from weighbridge.formats.tar_header import is_tar_header
 from weighbridge.formats.tars import TarArchive, TarMember
-from weighbridge.formats.torch_pickle import (
-    HINT,
+from weighbridge.formats.torch_pickle import HINT, MAX_NUMBER, CheckpointPickle
+from weighbridge.formats.torch_values import (
     ITEM_BYTES,
-    MAX_NUMBER,
-    CheckpointPickle,
     PickleValue,
     Storage,
     Table,

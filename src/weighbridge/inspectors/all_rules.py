@@ -17,6 +17,7 @@ from weighbridge.inspectors.families import (
     columnar,
     coreml,
     data_stores,
+    databases,
     device_engines,
     executables,
     java_files,
@@ -30,7 +31,15 @@ from weighbridge.inspectors.pickles import inspector as pickles
 from weighbridge.inspectors.registry import COULD_NOT_ANSWER, CRASHED, TIMED_OUT
 from weighbridge.inspectors.repository import inspector as repository
 from weighbridge.inspectors.rule import Rule
-from weighbridge.inspectors.texts import cards, configs, plain_texts, tokenizer_files, tokenizers, yaml_files
+from weighbridge.inspectors.texts import (
+    cards,
+    configs,
+    plain_texts,
+    tokenizer_files,
+    tokenizers,
+    wide_texts,
+    yaml_files,
+)
 from weighbridge.inspectors.weights import arrays, flax, gguf
 from weighbridge.inspectors.weights import safetensors as weights
 
@@ -63,6 +72,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
             *columnar.RULES,
             *coreml.RULES,
             *data_stores.RULES,
+            *databases.RULES,
             *device_engines.RULES,
             *executables.RULES,
             *java_files.RULES,
@@ -72,6 +82,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
             *xml_models.RULES,
             *cards.RULES,
             *plain_texts.RULES,
+            *wide_texts.RULES,
             *malware.RULES,
             *secrets.RULES,
             *antivirus.RULES,

@@ -18,7 +18,15 @@ from typing import Final
 from weighbridge.core.finding import Confidence, Coverage, Finding, Report, Severity, Verdict
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.bounded import blocks
-from weighbridge.formats.kinds import HEAD_BYTES, Kind, expected_kinds, is_legacy_text, is_text, suffix_of
+from weighbridge.formats.kinds import (
+    HEAD_BYTES,
+    TEXT_KINDS,
+    Kind,
+    expected_kinds,
+    is_legacy_text,
+    is_text,
+    suffix_of,
+)
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Subject
 
@@ -148,6 +156,9 @@ def _by_name(path: str, kind: Kind) -> list[Finding]:
         return [_BY_ID["kind-disguise"].finding(path, "a safetensors file whose name makes loaders read it otherwise")]
     beside = kind.name == "apple-double" and path.rpartition("/")[2].startswith("._")
     if beside or kind.family == "empty" or not expected or kind.name in expected:
+        return []
+    if kind.name == "utf-16-text" and expected & TEXT_KINDS:
+        # `wide-texts` says which loaders read it.
         return []
     if kind.name in _PICTURES and expected <= _PICTURES:
         # Whoever shows pictures goes by their first bytes.

@@ -17,6 +17,7 @@ from weighbridge.core.errors import LimitExceeded
 from weighbridge.core.finding import Coverage, Finding, Report, Severity, Verdict
 from weighbridge.formats import media as pictures
 from weighbridge.formats import media_images as images
+from weighbridge.formats import media_sounds as sounds
 from weighbridge.formats import media_streams as streams
 from weighbridge.formats import media_tracks as tracks
 from weighbridge.formats.kinds import is_text, kind_of
@@ -28,7 +29,7 @@ from weighbridge.inspectors.subject import Subject
 
 NAME: Final = "media"
 _WALKS: Final[Mapping[str, Callable[[Window], Walk]]] = MappingProxyType(
-    {**pictures.WALKS, **tracks.WALKS, **images.WALKS, **streams.WALKS}
+    {**pictures.WALKS, **tracks.WALKS, **images.WALKS, **streams.WALKS, **sounds.WALKS}
 )
 _RISKY: Final = frozenset(("executable", "serialised", "archive"))
 _SCRIPTS: Final = (b"<?php", b"<script", b"#!/", b"<%@")

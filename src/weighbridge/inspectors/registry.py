@@ -20,7 +20,7 @@ from weighbridge.inspectors import census
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Inspected, Inspector, Subject
 
-RULES_VERSION: Final = "2026.11.4"
+RULES_VERSION: Final = "2026.11.5"
 """Changes whenever a rule is added or removed, or judges otherwise; recorded in every inspection and every seal."""
 
 
@@ -79,8 +79,10 @@ INSPECTORS: Final[tuple[Inspector, ...]] = (
     Deferred("java", "families.java_files", "JavaFiles"),
     Deferred("columnar", "families.columnar", "ColumnarTables"),
     Deferred("data-stores", "families.data_stores", "DataStores"),
+    Deferred("databases", "families.databases", "Databases"),
     Deferred("model-cards", "texts.cards", "ModelCards"),
     Deferred("plain-texts", "texts.plain_texts", "PlainTexts"),
+    Deferred("wide-texts", "texts.wide_texts", "WideTexts"),
 )
 
 _PICKLES: Final = frozenset(("file-kinds", "pickles", "archives"))

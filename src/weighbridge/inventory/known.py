@@ -7,8 +7,8 @@ revision, bound to the manifest's digest. It may be deleted at any time. Making 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +24,7 @@ from weighbridge.inventory.weight_files import chosen, weights_of
 from weighbridge.store.catalog import CataloguedRevision
 from weighbridge.vault.readers import StoredReader
 from weighbridge.vault.records import SealedRevision
+from weighbridge.wire.files import replace_file
 
 FORMAT: Final = "weighbridge.known/1"
 MAX_KEPT_BYTES: Final = 64 * 1024 * 1024
@@ -142,13 +143,9 @@ def _kept(path: Path) -> KnownRevision | None:
 
 def _keep(path: Path, data: bytes) -> None:
     """Written whole; that it cannot be kept is no reason not to answer."""
-    staged = path.with_suffix(f".{os.getpid()}.part")
-    try:
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        staged.write_bytes(data)
-        staged.replace(path)
-    except OSError:
-        staged.unlink(missing_ok=True)
+        replace_file(path, data, flush=False)
 
 
 def once(rows: Iterable[CataloguedRevision]) -> list[CataloguedRevision]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
+from weighbridge.core.counted import plural
 from weighbridge.inventory.report import HEADINGS, Inventory, Line, Status, cells, told
 from weighbridge.reports.markdown import code
 from weighbridge.serve.web_words import visible
@@ -21,8 +22,8 @@ def summary(inventory: Inventory) -> str:
     """One sentence."""
     counts = ", ".join(f"{inventory.count(status)} {status.value}" for status in Status)
     return (
-        f"{len(inventory.lines)} models in {inventory.files} files: {counts}; held against {inventory.known} sealed "
-        f"revisions; {inventory.trouble_count} places not looked at"
+        f"{plural(len(inventory.lines), 'model')} in {plural(inventory.files, 'file')}: {counts}; held against "
+        f"{plural(inventory.known, 'sealed revision')}; {plural(inventory.trouble_count, 'place')} not looked at"
     )
 
 

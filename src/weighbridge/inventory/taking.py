@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from weighbridge.core.counted import plural
 from weighbridge.core.digests import CHUNK_BYTES
 from weighbridge.core.errors import Interrupted, WeighbridgeError
 from weighbridge.core.manifest import Manifest
+from weighbridge.drift.change import listed
 from weighbridge.drift.fingerprint import Fingerprint, fingerprint
 from weighbridge.drift.likeness import Likeness, Verdict, compare
 from weighbridge.formats.bounded import blocks
@@ -28,7 +30,7 @@ from weighbridge.inventory.known import KnownRevision, artifacts_by_size, holdin
 from weighbridge.inventory.models import FoundModel, SaidOfItself, ollama_names, read_about, sort_models
 from weighbridge.inventory.places import Found, Place, Troubles
 from weighbridge.inventory.report import Inventory, Line, Status
-from weighbridge.inventory.weight_files import LOOKERS, MIN_BYTES, chosen, format_of
+from weighbridge.inventory.weight_files import LOOKERS, MIN_BYTES, chosen, format_of, stem_of
 
 MAX_LOOKED_AT: Final = 200_000
 MAX_MODELS: Final = 10_000
@@ -143,23 +145,27 @@ class Taking:
     def _line(self, model: FoundModel, names: Mapping[str, str]) -> Line:
         try:
             about = read_about(model, self.place.reader, names)
-            sealed = self._sealed(model, about)
-            return sealed or self._by_fingerprint(model, about)
+            candidates = holding(self.against.known, [file.size_bytes for file in model.weight_files])
+            sealed = self._sealed(model, about, candidates[:MAX_CANDIDATES])
+            if sealed is not None:
+                return sealed
+            if candidates:
+                about = _noted(about, [f"its weights have the sizes of {candidates[0].reference}, and other bytes"])
+            return self._by_fingerprint(model, about)
         except WeighbridgeError as error:
             return Line(model, SaidOfItself(notes=(f"it cannot be read: {error.message}",)), Status.UNKNOWN)
 
-    def _sealed(self, model: FoundModel, about: SaidOfItself) -> Line | None:
+    def _sealed(self, model: FoundModel, about: SaidOfItself, candidates: Sequence[KnownRevision]) -> Line | None:
         """The revision whose files these are; of several with the same weights the one that most of the other files fit."""
         found: list[Line] = []
-        candidates = holding(self.against.known, [file.size_bytes for file in model.weight_files])
         if not candidates:
             return None
         proof = self._digests(model) if self.deep else self._chunks(model)
-        for known in candidates[:MAX_CANDIDATES]:
+        for known in candidates:
             assert self.against.manifest_of is not None
             manifest = self.against.manifest_of(known)
             if proof.fits(manifest):
-                differing = tuple(self._beside(model, manifest))
+                differing = (*_missing(model, manifest), *self._beside(model, manifest))
                 found.append(Line(model, about, Status.SEALED, known.reference, proof.basis, differing=differing))
         return min(found, key=lambda line: len(line.differing), default=None)
 
@@ -207,6 +213,9 @@ class Taking:
         if not files:
             formats = ", ".join(model.formats)
             return Line(model, _noted(about, [f"weights in {formats} have no fingerprint"]), Status.UNKNOWN)
+        others = sorted(set(model.weights) - {path for path, _ in files})
+        if others:
+            about = _noted(about, [f"not part of its fingerprint: {listed(others)}"])
         made = fingerprint(files, self.place.reader)
         nearest = nearest_of(made, self.against.known)
         about = _noted(about, made.left_out)
@@ -218,7 +227,26 @@ class Taking:
             return Line(model, about, Status.UNKNOWN, fingerprint=made)
         known, likeness = nearest
         status = Status.COPY if likeness.verdict is Verdict.SAME else Status.RELATED
-        return Line(model, about, status, known.reference, described(likeness), likeness=likeness, fingerprint=made)
+        differing = tuple(self._strange(model, known))
+        basis = described(likeness)
+        return Line(model, about, status, known.reference, basis, likeness, made, differing)
+
+    def _strange(self, model: FoundModel, known: KnownRevision) -> Iterable[str]:
+        """Weight files that came from elsewhere, where the others have the sizes of the revision's."""
+        assert self.against.manifest_of is not None
+        sizes = artifacts_by_size(self.against.manifest_of(known))
+        others = [file.path for file in model.weight_files if file.size_bytes not in sizes]
+        if 0 < len(others) < len(model.weights):
+            yield f"{listed(sorted(others))}: no part of it"
+
+
+def _missing(model: FoundModel, manifest: Manifest) -> Iterable[str]:
+    """How many shards of the revision are not here, of those that belong to what is here, by name and size."""
+    here = Counter(file.size_bytes for file in model.weight_files)
+    stems = {stem_of(one.path) for one in manifest.artifacts if one.size_bytes in here}
+    shards = Counter(one.size_bytes for one in manifest.artifacts if stem_of(one.path) in stems)
+    if missing := (shards - here).total():
+        yield f"{missing} of {plural(shards.total(), 'weight file')} missing"
 
 
 def _noted(about: SaidOfItself, more: Iterable[str]) -> SaidOfItself:

@@ -3,7 +3,7 @@
 The object is asked for over Git's smart HTTP, protocol version 2 (gitprotocol-v2, gitformat-pack), without its files, and
 proven by its id, which is the SHA-1 of the object. The signature is recognised and not verified: that needs the signer's key.
 
-Limits: an answer of at most `hub_asking.MAX_ANSWER_BYTES`, a commit object of at most `MAX_COMMIT_BYTES`; of an answer with
+Limits: an answer of at most `hub_questions.MAX_ANSWER_BYTES`, a commit object of at most `MAX_COMMIT_BYTES`; of an answer with
 many objects the first `MAX_OBJECTS` are looked at.
 """
 

@@ -10,7 +10,7 @@ from weighbridge.posture.report import Standing, Words
 PARTLY, NOT_MET = Standing.PARTLY, Standing.NOT_MET
 
 BRING_IN: Final = Words("Bring it in once and serve it from your side: weighbridge ingest hf://%(model)s@%(commit)s")
-PIN: Final = Words("Name the commit wherever the model is named: %(model)s@%(commit)s")
+PIN: Final = Words("Name the commit wherever the model is named: %(model)s@%(pin)s")
 LOOK: Final = Words("Look into it before it is loaded: weighbridge scan hf://%(model)s@%(commit)s")
 
 DISABLED: Final = Check(

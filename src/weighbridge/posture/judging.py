@@ -224,9 +224,14 @@ def _named(dossier: Dossier) -> dict[str, Shown]:
         )
 
     bucket = said("report.bucket", _BUCKET, "s3://BUCKET/PREFIX")
+    commit = said("hub.revision.commit", _COMMIT, "COMMIT")
+    manifest = dossier.facts.get("crossing.manifest")
+    brought = manifest.value.get("commit") if manifest is not None and isinstance(manifest.value, Mapping) else ""
     return {
         "model": said("report.model", _MODEL, "ORG/NAME"),
-        "commit": said("hub.revision.commit", _COMMIT, "COMMIT"),
+        "commit": commit,
+        # What somebody looked at is what to hold on to; what upstream has today may be a stranger's.
+        "pin": brought if isinstance(brought, str) and _COMMIT.fullmatch(brought) else commit,
         "bucket": bucket,
         "bucket_name": bucket.removeprefix("s3://").partition("/")[0],
     }

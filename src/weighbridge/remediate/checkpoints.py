@@ -20,7 +20,8 @@ from typing import Final
 from weighbridge.core.errors import LimitExceeded, Malformed
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.torch_checkpoint import MAX_TENSORS, Checkpoint, read_checkpoint
-from weighbridge.formats.torch_pickle import HINT, ITEM_BYTES, PickleValue, Storage, Table, TensorView, described, shown
+from weighbridge.formats.torch_pickle import HINT
+from weighbridge.formats.torch_values import ITEM_BYTES, PickleValue, Storage, Table, TensorView, described, shown
 from weighbridge.remediate.strides import collapsed, count_of, is_contiguous, runs_of
 
 WRAPPERS: Final = (

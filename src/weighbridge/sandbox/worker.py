@@ -15,7 +15,7 @@ from pathlib import Path
 
 from weighbridge.core.canonical import Fields, JsonValue
 from weighbridge.core.dataclass import dataclass
-from weighbridge.core.errors import SourceError, Truncated
+from weighbridge.core.errors import InspectorCrashed, SourceError, Truncated
 from weighbridge.core.ports import RangeReader
 from weighbridge.inspectors.content.malware import Malware
 from weighbridge.inspectors.content.session import ContentSession, ContentSettings
@@ -144,7 +144,11 @@ def serve(channel: Channel, station: Station) -> None:
     """Answers until the parent has no more questions."""
     desk = _Desk(station)
     while True:
-        kind, payload = channel.receive()
+        try:
+            kind, payload = channel.receive()
+        except InspectorCrashed:
+            # The parent ended without a word, as when it is killed: nobody is left to be told.
+            return
         if kind is not FrameKind.INSPECT:
             return
         (length,) = struct.unpack_from("<I", payload)

@@ -302,7 +302,10 @@ def _pointed(index: Index, model_name: ModelName, ref: str) -> tuple[str, str]:
         return ref, named
     pointed = channels.get(PRODUCTION if ref == MAIN else ref)
     if pointed is None:
-        raise NothingCollected(f"{model_name} has no approved revision under {ref!r:.100}")
+        raise NothingCollected(
+            f"{model_name} has no approved revision under {ref!r:.100}",
+            hint="`weighbridge channels` where models are promoted shows what there is; `weighbridge promote` adds to it.",
+        )
     return pointed.revision, pointed.manifest_sha256
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import stat
 import threading
 from collections import OrderedDict
@@ -23,6 +22,7 @@ from blake3 import blake3
 
 from weighbridge.core.digests import CHUNK_BYTES
 from weighbridge.core.errors import ConfigError
+from weighbridge.wire.files import replace_file
 
 MAX_FILES: Final = 1_000_000
 MIN_BYTES: Final = 4 * CHUNK_BYTES
@@ -112,20 +112,10 @@ class ChunkCache:
             if digest in self._sizes:
                 return
         path = self._path(digest)
-        temporary = self._folder / f".{secrets.token_hex(8)}.new"
         try:
             path.parent.mkdir(exist_ok=True, mode=0o700)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                written = 0
-                while written < len(view):
-                    written += os.write(descriptor, view[written:])
-            finally:
-                os.close(descriptor)
-            temporary.replace(path)
+            replace_file(path, view, mode=0o600, flush=False)
         except OSError:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
             return
         self._added(digest, len(view))
 

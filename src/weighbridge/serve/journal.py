@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import itertools
 import os
 import queue
@@ -30,6 +29,7 @@ from typing import Final
 from weighbridge.core import canonical
 from weighbridge.core.canonical import Fields
 from weighbridge.core.errors import Busy, FormatError, OutOfSpace, StoreError
+from weighbridge.wire.files import hold_file
 
 SEGMENT_BYTES: Final = 1024 * 1024
 BACKLOG_BYTES: Final = 256 * 1024 * 1024
@@ -115,11 +115,9 @@ class GatewayLock:
 
     def __init__(self, folder: Path, gateway: str) -> None:
         self._path = folder / f"{gateway}.lock"
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._descriptor)
+            self._descriptor = hold_file(self._path)
+        except BlockingIOError as error:
             raise Busy(f"another process holds '{self._path.name}'") from error
 
     def release(self, *, remove: bool) -> None:

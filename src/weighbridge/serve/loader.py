@@ -18,9 +18,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
+from weighbridge.core.closing import Closing
 from weighbridge.formats.safetensors import TensorEntry
 from weighbridge.serve.loading.memory import CPU, Memory
 from weighbridge.serve.loading.node import Node, NodeSettings, open_node
@@ -104,7 +104,7 @@ class VerifiedTensor:
         return f"VerifiedTensor({self.name!r}, {self.dtype}, {self.shape})"
 
 
-class VerifiedTensors(Mapping[str, VerifiedTensor]):
+class VerifiedTensors(Closing, Mapping[str, VerifiedTensor]):
     """The tensors of one revision, by name. A context manager; to be used from one thread.
 
     `tensors[name]` reads one tensor, `stream` many, ahead of whoever uses them. Nothing is kept: asked for again, a tensor is read
@@ -199,14 +199,6 @@ class VerifiedTensors(Mapping[str, VerifiedTensor]):
     def close(self) -> None:
         """Ends what is being read."""
         self._closing.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class _Opened(VerifiedTensors):

@@ -46,6 +46,7 @@ from weighbridge.serve.web_acts import ACTS, Movements, Order, perform, visitor_
 from weighbridge.serve.web_data import Shelf, WebSources
 from weighbridge.serve.web_oidc import Authenticator
 from weighbridge.serve.web_requests import Desk
+from weighbridge.serve.web_rows import VERDICTS, Page
 from weighbridge.serve.web_session import (
     BY_ACCESS,
     BY_LOGIN,
@@ -56,7 +57,8 @@ from weighbridge.serve.web_session import (
     is_same_origin,
     own_path,
 )
-from weighbridge.serve.web_views import VERDICTS, Page, Views
+from weighbridge.serve.web_updates import Board
+from weighbridge.serve.web_views import Views
 from weighbridge.serve.web_words import environment
 from weighbridge.vault.records import read_record
 
@@ -138,6 +140,7 @@ class _Web:
         self._sessions = settings.sessions
         self._shelf = Shelf(sources)
         self._desk = Desk(sources, self._shelf)
+        self._board = Board(sources, self._desk.find)
         self._views = Views(sources, self._shelf, movements=settings.movements, asked_for=self._desk.waiting)
         self._limiter: anyio.CapacityLimiter | None = None
 
@@ -155,6 +158,7 @@ class _Web:
             "/models/{org}/{name}/{revision:commit}/diff": views.difference,
             "/queue": views.queue,
             "/requests": self._desk.page,
+            "/updates": self._board.page,
             "/audit": views.audit,
             "/ingests": views.ingests,
             "/rules": views.rules,

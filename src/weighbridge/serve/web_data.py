@@ -32,6 +32,7 @@ from weighbridge.drift.compare import compare
 from weighbridge.drift.side import Side
 from weighbridge.serve.approved import Approved
 from weighbridge.serve.web_posture import PostureOf, no_posture
+from weighbridge.serve.web_watched import Watched, nothing_watched
 from weighbridge.store.catalog import CataloguedRevision
 from weighbridge.store.ledger import Event, Ledger
 from weighbridge.vault.attested import newest_decision
@@ -57,7 +58,7 @@ class WebSources:
     `clock` gives RFC 3339 in UTC. `policy` judges revisions as they stand now (None: only recorded decisions are shown).
     `gateway_signer` passes on people's words; None leaves approving to the command line. `journals` is the home's folder of
     interrupted and running ingests, None where there is none. `keys_now` is as for `Approved`.
-    `posture` gives the newest posture report about a model.
+    `posture` gives the newest posture report about a model, `watched` what is known of upstream.
     """
 
     ledger: Ledger
@@ -71,6 +72,7 @@ class WebSources:
     journals: Path | None = None
     keys_now: Callable[[], int] = lambda: 0
     posture: PostureOf = no_posture
+    watched: Watched = nothing_watched
 
     def store_of(self, address: str) -> ObjectStore:
         """The store at an address.

@@ -9,16 +9,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
+import math
 import os
 import re
-import secrets
 import threading
 from pathlib import Path
 from typing import Final
 
 from weighbridge.core.errors import StoreUnreachable
+from weighbridge.wire.files import locked_file, replace_file
 
 MAX_ENDED: Final = 50_000
 MAX_FILE_BYTES: Final = 8 * 1024 * 1024
@@ -123,7 +123,8 @@ class EndedSessions:
     def _append(self, line: bytes, now: int) -> None:
         assert self._path is not None
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._locked():
+        lock = self._path.with_name(f"{self._path.name}.lock")
+        with locked_file(lock, wait_seconds=math.inf):
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             with os.fdopen(descriptor, "ab") as file:
                 # What a kill left of a line must not swallow this one.
@@ -139,32 +140,8 @@ class EndedSessions:
         self._read_on(now)
         self._shrink(now)
         lines = [f"{digest} {began}\n" for digest, began in self._ended.items()]
-        temporary = self._path.with_name(f".{self._path.name}.{secrets.token_hex(8)}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.writelines([f"{BEFORE} {self._before}\n", *lines])
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
-
-    def _locked(self) -> _Lock:
-        assert self._path is not None
-        return _Lock(self._path.with_name(f"{self._path.name}.lock"))
-
-
-class _Lock:
-    """A file that one process at a time holds."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._descriptor = -1
-
-    def __enter__(self) -> None:
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-
-    def __exit__(self, *_unused: object) -> None:
-        os.close(self._descriptor)
+        text = "".join([f"{BEFORE} {self._before}\n", *lines])
+        replace_file(self._path, text.encode("ascii"), mode=0o600)
 
 
 def _ends_whole(path: Path) -> bool:

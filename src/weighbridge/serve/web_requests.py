@@ -20,8 +20,9 @@ from weighbridge.core.errors import ConfigError, Denied, NothingCollected
 from weighbridge.core.names import ModelName
 from weighbridge.serve.web_acts import gateway_of
 from weighbridge.serve.web_data import Shelf, WebSources
+from weighbridge.serve.web_rows import Page, paged, pager
 from weighbridge.serve.web_session import Visitor
-from weighbridge.serve.web_views import MAX_WORDS, Page, paged, pager
+from weighbridge.serve.web_views import MAX_WORDS
 
 REQUESTS_A_PAGE: Final = 20
 ON_THE_QUEUE: Final = 3
@@ -70,6 +71,13 @@ class Desk:
         opened = [one for one in self._seen(visitor) if one.state is State.OPEN]
         rights = {f"requests_{name}": value for name, value in self._rights(visitor).items()}
         return {"requests": [self._shown(one) for one in opened[:ON_THE_QUEUE]], "open_requests": len(opened), **rights}
+
+    def find(self, number: int) -> Request | None:
+        """The request of that number, None where there is none."""
+        try:
+            return self._book.refresh().get(number)
+        except NothingCollected:
+            return None
 
     def perform(self, act: str, visitor: Visitor, form: Mapping[str, str]) -> str:
         """Does what a form asks for, and says what was done.

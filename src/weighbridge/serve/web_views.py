@@ -8,22 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Final
 
 from weighbridge.admit.people import Role
 from weighbridge.core.errors import ConfigError, NothingCollected, WeighbridgeError
-from weighbridge.core.finding import Finding, Severity, Verdict
 from weighbridge.core.names import ModelName, is_revision
-from weighbridge.inspectors.rule import Rule
 from weighbridge.serve.web_acts import Movements, gateway_of
 from weighbridge.serve.web_data import (
     Comparisons,
     Filter,
     Opened,
     Shelf,
-    Standpoint,
     WebSources,
     arrival,
     events_before,
@@ -31,6 +27,7 @@ from weighbridge.serve.web_data import (
     records_of,
 )
 from weighbridge.serve.web_ingests import ingests
+from weighbridge.serve.web_rows import Line, Page, Past, Waiting, files_of, fits, groups_of, paged, pager, state_of
 from weighbridge.serve.web_session import Visitor
 from weighbridge.store.catalog import CataloguedRevision
 
@@ -42,7 +39,6 @@ MAX_FILES: Final = 500
 MAX_CHANGES: Final = 200
 MAX_WORDS: Final = 200
 OPENING_AT_ONCE: Final = 8
-_Item = TypeVar("_Item")
 Context = Mapping[str, object]
 KINDS: Final = (
     "revision.ingested",
@@ -61,72 +57,12 @@ KINDS: Final = (
     "request.filed",
     "request.accepted",
     "request.declined",
+    "upstream.news",
+    "watch.added",
+    "watch.removed",
     "token.created",
     "token.revoked",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A template and what it is filled with. `refresh` is for pages that change by themselves, in seconds."""
-
-    template: str
-    context: Mapping[str, object]
-    status: int = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One model of the list: its newest revision, and where its channels point."""
-
-    name: ModelName
-    row: CataloguedRevision
-    opened: Opened
-    revisions: int
-    channels: Mapping[str, str]
-    stage: str
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A revision of the queue. `state` is `undecided`, `hold`, `waits`, `ready`, `rejected`, `deny` or `unproven`."""
-
-    row: CataloguedRevision
-    opened: Opened
-    standpoint: Standpoint
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
-class FileLine:
-    """A file with what is known of it; `findings` is how many are about it."""
-
-    path: str
-    size_bytes: int
-    sha256: str
-    kind: str
-    proven: str
-    findings: int
-
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """A revision of a model's history: where it lies, and what points to it."""
-
-    row: CataloguedRevision
-    stages: tuple[str, ...]
-    channels: tuple[str, ...]
-    revoked: str
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Findings of one rule, with the rule's own text."""
-
-    rule_id: str
-    rule: Rule | None
-    severity: Severity
-    findings: tuple[Finding, ...] = field(default=())
 
 
 class Views:
@@ -160,7 +96,7 @@ class Views:
             found = Line(
                 name, newest, Opened(newest, None, None), len(self._arrivals(of)), channels.get(name, {}), stage
             )
-            if _fits(found, asked):
+            if fits(found, asked):
                 lines.append(found)
         lines.sort(key=lambda line: str(line.name).lower())
         number, shown = paged(lines, words, MODELS_A_PAGE)
@@ -204,6 +140,7 @@ class Views:
             "channels": dict(sorted(pointed.items())),
             "problem": problem,
             **self._posture(name),
+            **self._upstream(name),
             **self._rights(visitor),
             **pager(number, len(history), MODELS_A_PAGE, {}),
         }
@@ -228,12 +165,12 @@ class Views:
             "channels": sorted(channel for channel, target in pointed.items() if target == row.revision),
             "pointed": pointed,
             "revoked": self._revoked(name, row.revision),
-            "groups": _groups(findings[:MAX_FINDINGS]),
+            "groups": groups_of(findings[:MAX_FINDINGS]),
             "more_findings": max(0, len(findings) - MAX_FINDINGS),
-            "files": _files(opened)[:MAX_FILES],
-            "more_files": max(0, len(_files(opened)) - MAX_FILES),
+            "files": files_of(opened)[:MAX_FILES],
+            "more_files": max(0, len(files_of(opened)) - MAX_FILES),
             "standpoint": standpoint,
-            "state": _state(standpoint),
+            "state": state_of(standpoint),
             "records": self._records(row),
             "previous": self._previous(rows, row),
             "published": self._events_of(row),
@@ -274,7 +211,7 @@ class Views:
         waiting = []
         for opened in self._open_all(found[: QUEUE_A_PAGE * 10]):
             standpoint = self._shelf.standpoint(opened, judge=False)
-            waiting.append(Waiting(opened.row, opened, standpoint, _state(standpoint)))
+            waiting.append(Waiting(opened.row, opened, standpoint, state_of(standpoint)))
         stopped = ("deny", "rejected")
         chosen = [
             one for one in waiting if shown_states == "all" or (one.state in stopped) == (shown_states == "stopped")
@@ -412,6 +349,14 @@ class Views:
         except WeighbridgeError as error:
             return {"posture": None, "posture_problem": error.message}
 
+    def _upstream(self, name: ModelName) -> dict[str, object]:
+        """What is known of upstream, and why it cannot be shown."""
+        now = self._sources.clock()
+        try:
+            return {"watched": self._sources.watched().get(name), "watched_problem": "", "now": now}
+        except WeighbridgeError as error:
+            return {"watched": None, "watched_problem": error.message, "now": now}
+
     def _rights(self, visitor: Visitor) -> dict[str, object]:
         """Which buttons are shown, and if none, why."""
         if not visitor.may_decide:
@@ -433,16 +378,6 @@ def _why_not(visitor: Visitor) -> str:
     return f"Your roles ({', '.join(visitor.roles)}) do not include {Role.REVIEWER.value} or {Role.ADMIN.value}."
 
 
-def _fits(line: Line, asked: Mapping[str, str]) -> bool:
-    channel = asked["channel"]
-    return (
-        all(word in str(line.name).lower() for word in asked["q"].lower().split())
-        and asked["verdict"] in ("", line.row.verdict)
-        and asked["stage"] in ("", line.stage)
-        and (not channel or channel in line.channels)
-    )
-
-
 def _may_see(visitor: Visitor, subject: str) -> bool:
     """Whether an event or ingest about `subject` (`org/name@…`) is of a model that the visitor may see."""
     name = subject.partition("@")[0]
@@ -450,61 +385,3 @@ def _may_see(visitor: Visitor, subject: str) -> bool:
         return visitor.sees(ModelName.parse(name))
     except ConfigError:
         return not visitor.known or visitor.kind != "token"
-
-
-def _state(standpoint: Standpoint) -> str:
-    decision, people = standpoint.decision, standpoint.standing
-    if standpoint.problem:
-        return "unproven"
-    if decision is None or people is None:
-        return "undecided"
-    if people.rejected:
-        return "rejected"
-    if decision.outcome.value == "admit":
-        return "ready" if people.complete else "waits"
-    return decision.outcome.value
-
-
-def _groups(findings: tuple[Finding, ...]) -> list[Group]:
-    """Findings by rule, the gravest first."""
-    from weighbridge.inspectors.all_rules import RULES
-
-    by: dict[str, list[Finding]] = {}
-    for finding in findings:
-        by.setdefault(finding.rule, []).append(finding)
-    groups = [
-        Group(rule, RULES.get(rule), max(finding.severity for finding in of), tuple(of)) for rule, of in by.items()
-    ]
-    return sorted(groups, key=lambda group: (-group.severity, group.rule_id))
-
-
-def _files(opened: Opened) -> list[FileLine]:
-    if opened.sealed is None:
-        return []
-    kinds: dict[str, str] = {}
-    counts: dict[str, int] = {}
-    for report in opened.inspection.reports if opened.inspection else ():
-        if report.kind and (report.inspector != "file-kinds" or report.path not in kinds):
-            kinds[report.path] = report.kind
-        for finding in report.findings:
-            counts[finding.path] = counts.get(finding.path, 0) + 1
-    return [
-        FileLine(one.path, one.size_bytes, one.sha256, kinds.get(one.path, ""), one.proven, counts.get(one.path, 0))
-        for one in opened.sealed.manifest.artifacts
-    ]
-
-
-def paged(items: list[_Item], words: Mapping[str, str], each: int) -> tuple[int, list[_Item]]:
-    """The number of the page that is asked for, and its items."""
-    text = words.get("page", "1")
-    asked = int(text) if text.isascii() and text.isdecimal() and len(text) < 7 else 1
-    number = max(1, min(asked, -(-len(items) // each) or 1))
-    return number, items[(number - 1) * each : number * each]
-
-
-def pager(number: int, count: int, each: int, asked: Mapping[str, str]) -> dict[str, object]:
-    """What a template needs to lead to the other pages."""
-    return {"page": number, "pages": -(-count // each) or 1, "kept": {k: v for k, v in asked.items() if v}}
-
-
-VERDICTS: Final = tuple(verdict.value for verdict in Verdict)

@@ -6,6 +6,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache, partial
 from typing import Final
 from urllib.parse import urlencode
@@ -30,7 +31,14 @@ def environment() -> Environment:
         finalize=visible,
     )
     made.filters.update(
-        size=size, moment=moment, percent=percent, plural=partial(plural, form=","), query=query, tidy=tidy, brief=brief
+        size=size,
+        moment=moment,
+        age=age,
+        percent=percent,
+        plural=partial(plural, form=","),
+        query=query,
+        tidy=tidy,
+        brief=brief,
     )
     return made
 
@@ -60,6 +68,18 @@ def size(count: int) -> str:
 def moment(time: str) -> str:
     """A time to the minute, in UTC."""
     return time[:16].replace("T", " ") if time else ""
+
+
+def age(time: str, now: str) -> str:
+    """How long before another time one was, to the largest unit; a time that is none is said as it stands."""
+    try:
+        minutes = int((datetime.fromisoformat(now) - datetime.fromisoformat(time)).total_seconds() // 60)
+    except (ValueError, TypeError):
+        return moment(time)
+    for each, word in ((24 * 60, "day"), (60, "hour"), (1, "minute")):
+        if minutes >= each:
+            return f"{plural(minutes // each, word)} ago"
+    return "just now"
 
 
 def percent(part: int, whole: int) -> str:

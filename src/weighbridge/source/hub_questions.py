@@ -24,6 +24,8 @@ from weighbridge.wire.http import Http, Response
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 MAX_PAGES: Final = 500
 MAX_SECONDS: Final = 60.0
+MAX_LISTING_SECONDS: Final = 300.0
+"""For all pages of a list together."""
 MAX_FILES: Final = 20_000
 MAX_COMMITS: Final = 5_000
 SCANNED: Final = ("safe", "caution", "suspicious", "unsafe")
@@ -119,8 +121,10 @@ class HubAsking:
         """All pages of a list, each with the objects in it.
 
         Raises:
-            As `get`; LimitExceeded: there are more than `limit` objects or `MAX_PAGES` pages.
+            As `get`; LimitExceeded: there are more than `limit` objects or `MAX_PAGES` pages, or they take longer than
+            `MAX_LISTING_SECONDS`.
         """
+        until = time.monotonic() + MAX_LISTING_SECONDS
         answer = self.model(path, **query)
         count = 0
         for _ in range(MAX_PAGES):
@@ -135,6 +139,8 @@ class HubAsking:
             following = self._next(answer)
             if not following:
                 return
+            if time.monotonic() > until:
+                raise LimitExceeded(f"{answer.asked} took longer than {MAX_LISTING_SECONDS:.0f} seconds to list")
             answer = self._ask("GET", following, answer.asked, {}, None)
         raise LimitExceeded(f"{answer.asked} has more than {MAX_PAGES} pages")
 

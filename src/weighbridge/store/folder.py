@@ -7,7 +7,6 @@ records no versions and no checksums of its own; only reading the bytes again ca
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shutil
@@ -15,7 +14,7 @@ import stat
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,7 +26,6 @@ from weighbridge.core.errors import (
     LengthMismatch,
     ObjectMissing,
     OutOfSpace,
-    StoreError,
 )
 from weighbridge.core.names import check_path
 from weighbridge.core.ports import (
@@ -39,7 +37,7 @@ from weighbridge.core.ports import (
     StoreFeature,
     UnfinishedUpload,
 )
-from weighbridge.wire.files import FileRange, copy_file, flush_folder
+from weighbridge.wire.files import FileRange, as_store_errors, copy_file, flush_folder
 
 UPLOADS = ".uploads"
 SMALL_WRITE_SECONDS = 60.0
@@ -298,18 +296,10 @@ class FolderStore:
         """Nothing is kept open."""
 
 
-@contextmanager
-def _translated(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutOfSpace(
-                f"{what}: there is no room left", hint="Free space, or choose another store with --to."
-            ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise AccessRefused(f"{what}: {error.strerror}", hint="Check the folder's owner and mode.") from error
-        raise StoreError(f"{what}: {error.strerror or error}") from error
+def _translated(what: str) -> AbstractContextManager[None]:
+    return as_store_errors(
+        what, room="Free space, or choose another store with --to.", access="Check the folder's owner and mode."
+    )
 
 
 def _equal(one: Path, other: Path) -> bool:

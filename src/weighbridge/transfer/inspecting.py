@@ -12,9 +12,9 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
+from weighbridge.core.closing import Closing
 from weighbridge.core.config import InspectionSettings
 from weighbridge.core.finding import Coverage, Finding, Inspection, Report, Verdict
 from weighbridge.core.ports import RangeReader
@@ -119,7 +119,7 @@ def _said_once(reports: Iterable[Report]) -> Iterator[Report]:
         yield Report(inspector, "", Verdict.UNKNOWN, coverage, (whole,))
 
 
-class Inspecting:
+class Inspecting(Closing):
     """The processes that inspect, for as long as a command runs. A context manager."""
 
     def __init__(self, settings: InspectionSettings) -> None:
@@ -160,10 +160,6 @@ class Inspecting:
             if waiting is not None:
                 waiting.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Ends the processes."""
         self._closing.close()

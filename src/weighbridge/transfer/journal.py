@@ -7,7 +7,6 @@ revision is sealed.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 import zlib
@@ -20,6 +19,7 @@ from weighbridge.core.closing import Closing
 from weighbridge.core.errors import Busy, ConfigError, FormatError, Malformed, OutOfSpace, StoreError
 from weighbridge.core.manifest import Artifact
 from weighbridge.core.ports import PartReceipt, StoredObject
+from weighbridge.wire.files import hold_file
 
 
 @dataclass(slots=True)
@@ -168,17 +168,13 @@ class Journal(Closing):
 
 def _hold(path: Path) -> int:
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ConfigError(f"'{path}' cannot be written: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return hold_file(path)
     except BlockingIOError as error:
-        os.close(descriptor)
         raise Busy(
             "the same ingest is already running", hint="Wait for it, or stop it; it can be taken up again."
         ) from error
-    return descriptor
+    except OSError as error:
+        raise ConfigError(f"'{path}' cannot be written: {error.strerror}") from error
 
 
 def _parse(line: bytes) -> dict[str, JsonValue] | None:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from weighbridge.admit.channels import check_not_revoked, was_rolled_back
 from weighbridge.admit.judge_revision import Surroundings as Beside
 from weighbridge.admit.policy import Policy
-from weighbridge.admit.requests import Asking, RequestBook, Wanted
+from weighbridge.admit.requests import Asking, RequestBook, State, Wanted
 from weighbridge.admit.requests import Source as Way
 from weighbridge.admit.succession import predecessor_of
 from weighbridge.core.canonical import JsonValue
@@ -46,6 +47,7 @@ from weighbridge.vault.events import requester_of
 from weighbridge.vault.inspections import latest_inspection
 from weighbridge.vault.patience import Patience
 from weighbridge.vault.records import SealedRevision
+from weighbridge.vault.remediated import with_parents
 from weighbridge.vault.verify import open_catalogued
 from weighbridge.watch.judging import Bench, Judged, fitted, judge_upstream, summary_of
 from weighbridge.watch.news import Judgement, Kind, News
@@ -58,6 +60,8 @@ from weighbridge.wire.http import Http
 ACTOR: Final = "watch"
 """Who asks, in requests, and who brings in what passes by itself: so nobody's own approval stands in the way."""
 ATTEMPTS: Final = 3
+MAX_OPEN: Final = 20
+"""Open requests of one model by which watching asks."""
 MAX_WAIT_SECONDS: Final = 20.0
 
 
@@ -241,10 +245,14 @@ class _Round:
         """
         around = self.around
         known = around.ledger.catalog().revisions(watch.model_name)
-        promoted = {row.revision for row in known if row.store == around.approved}
+        # Of what was promoted in a mended form the original came from upstream, and is what upstream is held against.
+        promoted = with_parents(
+            around.ledger, watch.model_name, {row.revision for row in known if row.store == around.approved}
+        )
         rows = [row for row in known if row.store != around.approved and row.source.startswith("hf://")]
-        pointed = around.ledger.catalog().channels(watch.model_name).get(watch.channel, "")
-        rows.sort(key=lambda row: (row.revision == pointed, row.revision in promoted, row.sequence), reverse=True)
+        channel = around.ledger.catalog().channels(watch.model_name).get(watch.channel, "")
+        pointed = with_parents(around.ledger, watch.model_name, {channel} if channel else ())
+        rows.sort(key=lambda row: (row.revision in pointed, row.revision in promoted, row.sequence), reverse=True)
         for row in rows[:1]:
             store = around.store_of(row.store)
             return _Stored(row, store, open_catalogued(store, row, around.verifier))
@@ -388,8 +396,18 @@ class _Round:
     def _request(self, name: ModelName, commit: str, evidence: dict[str, JsonValue]) -> int:
         """Asks people; what they were asked already keeps its number."""
         asking = Asking(Wanted.of(name, commit), Way.WATCH, ACTOR, evidence=fitted(evidence))
+        book = RequestBook(self.around.ledger).refresh()
+        mine = [
+            one
+            for one in book.all()
+            if one.state is State.OPEN and one.wanted.model_name == name and one.asking.source is Way.WATCH
+        ]
+        if len(mine) >= MAX_OPEN and not any(one.wanted == asking.wanted for one in mine):
+            # Who commits without end must not use up what is there for all models.
+            self.around.say(f"{name}: no request is filed: {len(mine)} of this model wait for a reviewer already")
+            return 0
         try:
-            return RequestBook(self.around.ledger).file(asking)[0].number
+            return book.file(asking)[0].number
         except Denied as error:
             self.around.say(f"{name}: no request is filed: {error.message}")
             return 0
@@ -406,7 +424,15 @@ class _Round:
         approved = predecessor_of(around.ledger, manifest.reference, around.beside) or manifest.reference
         pointing = around.ledger.catalog().channels(name)
         known = {manifest.revision, Reference.parse(approved).selector}
-        channels = tuple(sorted(one for one in policy.watch.channels if pointing.get(one) in known))
+        channels = tuple(
+            sorted(
+                one
+                for one in policy.watch.channels
+                # Who stepped back from words moves the channel on again, and nobody else does.
+                if pointing.get(one) in known and not was_rolled_back(around.ledger, name, one)
+            )
+        )
+        check_not_revoked(around.ledger, name, manifest.revision)
         around.passing.check(approved)
         around.passing.ingest(name, commit, manifest.include, manifest.exclude)
         around.passing.promote(name, commit, approved, channels)

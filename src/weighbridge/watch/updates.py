@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.names import ModelName
 from weighbridge.store.ledger import Ledger
-from weighbridge.watch.news import Kind, News
+from weighbridge.vault.remediated import with_parents
+from weighbridge.watch.news import Judgement, Kind, News
 from weighbridge.watch.state import CONDITIONS, Watch, WatchBook, hours_between, key_of
 
 LATELY_HOURS: Final = 24 * 30
@@ -18,7 +19,7 @@ LATELY_HOURS: Final = 24 * 30
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """One watched model. `ours` is the newest revision here, `upstream` what was seen last, "" each where there is none."""
+    """One watched model. `ours` is the newest revision that came from the Hub, or the newest, `upstream` what was seen last, "" each where there is none."""
 
     watch: Watch
     ours: str
@@ -46,22 +47,31 @@ class Update:
         }
 
 
-def updates(ledger: Ledger, book: WatchBook, *, approved: str, now: str) -> Iterator[Update]:
-    """Every watched model in order of name; `approved` is the address of the approved store.
+def updates(
+    ledger: Ledger, book: WatchBook, *, approved: str, now: str, of: Collection[ModelName] | None = None
+) -> Iterator[Update]:
+    """Every watched model in order of name, or those `of` them; `approved` is the address of the approved store.
 
     Raises:
         LedgerError, StoreError: the ledger cannot be read.
     """
     for watch in book.refresh().watches():
+        if of is not None and watch.model_name not in of:
+            continue
         checked = book.checked(watch.model_name)
-        rows = [row for row in ledger.catalog().revisions(watch.model_name) if row.store != approved]
+        known = ledger.catalog().revisions(watch.model_name)
+        rows = [row for row in known if row.store != approved]
         stored = {row.revision for row in rows}
+        promoted = with_parents(ledger, watch.model_name, {row.revision for row in known if row.store == approved})
         upstream = checked.seen.commit if checked is not None else ""
         conditions = checked.conditions if checked is not None else frozenset()
-        news = [one for one in book.news(watch.model_name) if _matters(one, upstream, stored, conditions, now)]
+        news = [
+            one for one in book.news(watch.model_name) if _matters(one, upstream, (stored, promoted), conditions, now)
+        ]
         yield Update(
             watch,
-            rows[0].revision if rows else "",
+            # What was made here of a revision has a number of its own, which upstream never has.
+            next((row.revision for row in rows if row.source.startswith("hf://")), rows[0].revision if rows else ""),
             upstream,
             checked.at if checked is not None else "",
             checked.failing_since if checked is not None else "",
@@ -69,10 +79,14 @@ def updates(ledger: Ledger, book: WatchBook, *, approved: str, now: str) -> Iter
         )
 
 
-def _matters(news: News, upstream: str, stored: set[str], conditions: frozenset[str], now: str) -> bool:
+def _matters(news: News, upstream: str, here: tuple[set[str], set[str]], conditions: frozenset[str], now: str) -> bool:
+    """`here` is what is stored, and what of it was promoted: people let that in, and nothing of it is left to be said."""
     if news.kind is Kind.NEW_REVISION:
-        waiting = news.upstream == upstream and news.upstream not in stored
-        return waiting or (news.upstream in stored and hours_between(news.seen_at, now) < LATELY_HOURS)
+        stored, promoted = here
+        if news.upstream not in stored:
+            return news.upstream == upstream
+        settled = news.upstream in promoted and news.judgement is not Judgement.PASSED
+        return not settled and hours_between(news.seen_at, now) < LATELY_HOURS
     if news.kind in CONDITIONS:
         return key_of(news) in conditions
     return hours_between(news.seen_at, now) < LATELY_HOURS

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from weighbridge.core.canonical import JsonValue
+from weighbridge.core.counted import plural
 from weighbridge.core.errors import ConfigError, LimitExceeded, Malformed, SourceError
 from weighbridge.core.finding import Severity
 from weighbridge.core.names import ModelName, is_revision
@@ -40,7 +41,10 @@ from weighbridge.source.hub_questions import (
 from weighbridge.watch.news import Judgement, Kind, News
 from weighbridge.watch.state import Checked, Seen, Watch, hours_between
 
-MAX_TAGS: Final = 1_000
+MAX_TAGS: Final = 200
+"""Tags that are kept in mind of one model; those that matter here and those that were known first are among them."""
+MAX_TOLD_TAGS: Final = 10
+"""Moved tags that are told each by itself; of more there is one word for all."""
 MAX_FLAGGED: Final = 200
 MAX_ETAG: Final = 200
 MAX_ID: Final = 64
@@ -131,17 +135,26 @@ class Looker:
             return self._news(Kind.RENAMED, words, Severity.MEDIUM, upstream=name, judgement=Judgement.HELD)
         code = answer.headers.get("x-error-code", "")
         if code == "RevisionNotFound" and answer.status == 404:
-            return self._news(
-                Kind.HISTORY_REWRITTEN, f"upstream has no '{plain(self.watch.ref)}' any more", Severity.HIGH
-            )
+            words, risk = f"upstream has no '{plain(self.watch.ref)}' any more", Severity.HIGH
+            if not self._had_ref:
+                words, risk = f"upstream has no branch or tag '{plain(self.watch.ref)}'", Severity.LOW
+            return self._news(Kind.HISTORY_REWRITTEN, words, risk)
         if code == "GatedRepo" or (answer.status == 403 and not code):
             return self._news(Kind.CLOSED, "upstream does not let the token in use read it any more", Severity.LOW)
         if answer.status == 410 or (answer.status in (401, 404) and code == "RepoNotFound"):
-            words = "upstream does not show it any more: it was deleted, or made private"
-            return self._news(Kind.DELETED, words, Severity.MEDIUM)
+            words, risk = "upstream does not show it any more: it was deleted, or made private", Severity.MEDIUM
+            if self.baseline is None and (self.last is None or not self.last.seen.commit):
+                words, risk = "upstream shows no such model to the token in use, and never did", Severity.LOW
+            return self._news(Kind.DELETED, words, risk)
         if code == "RepoDisabled":
             return self._news(Kind.DELETED, "upstream disabled it", Severity.HIGH)
         return None
+
+    @property
+    def _had_ref(self) -> bool:
+        """Whether the ref was there: at an earlier look, or when the stored revision came in."""
+        seen = self.last is not None and self.last.ref == self.watch.ref and bool(self.last.seen.commit)
+        return seen or (self.baseline is not None and self.baseline.origin.requested_ref == self.watch.ref)
 
     def _other_name(self, answer: Answer) -> str:
         """Another model's name under which the Hub answers; "" where it is the one that was asked for."""
@@ -173,7 +186,7 @@ class Looker:
             gated=gated if isinstance(gated, str) and gated in ("auto", "manual") else "",
             private=fields.get("private") is True,
             disabled=fields.get("disabled") is True,
-            tags=before.tags if before else {},
+            tags=self._known_tags,
             flagged=before.flagged if before else {},
             issues=digest,
             scanned_at=before.scanned_at if before and before.issues == digest else "",
@@ -187,12 +200,22 @@ class Looker:
         listed = answer.object().get("tags")
         if not isinstance(listed, list):
             raise Malformed(f"{answer.asked} lists no tags")
-        tags: dict[str, str] = {}
-        for row in listed[:MAX_TAGS]:
+        found: dict[str, str] = {}
+        for row in listed:
             name, commit = (row.get("name"), row.get("targetCommit")) if isinstance(row, dict) else (None, None)
             if isinstance(name, str) and isinstance(commit, str) and is_revision(commit) and 0 < len(name) <= 200:
-                tags[plain(name)] = commit
+                found[plain(name)] = commit
+        # A tag that is gone is kept in mind: it may come back and name another commit.
+        known = self._known_tags
+        ours = (self.watch.ref, self.baseline.origin.requested_ref if self.baseline else "")
+        ranked = sorted({*known, *found}, key=lambda name: (name not in ours, name not in known, name))
+        tags = {name: found.get(name) or known[name] for name in ranked[:MAX_TAGS]}
         return replace(seen, tags=tags, etags=_with_etag(seen, "refs", answer))
+
+    @property
+    def _known_tags(self) -> Mapping[str, str]:
+        """The tags that were seen before, whichever ref was watched then."""
+        return self.last.seen.tags if self.last is not None else {}
 
     def _owner(self, seen: Seen) -> Seen:
         name = self.watch.model_name.organisation
@@ -240,7 +263,7 @@ class Looker:
             yield self._news(Kind.CLOSED, f"access is {word} now", Severity.LOW, details={"gated": seen.gated})
         elif self.last is not None and before is not None and (seen.gated or seen.private):
             yield from self._still(Kind.CLOSED)
-        yield from self._moved_tags(seen, before)
+        yield from self._moved_tags(seen)
         yield from self._flags(seen)
 
     def _replaced(self, known: str, seen: Seen) -> News:
@@ -258,19 +281,25 @@ class Looker:
             if told.kind is kind:
                 yield told
 
-    def _moved_tags(self, seen: Seen, before: Seen | None) -> Iterator[News]:
+    def _moved_tags(self, seen: Seen) -> Iterator[News]:
         origin = self.baseline.origin if self.baseline else None
-        known = dict(before.tags) if before else {}
-        if origin is not None and origin.requested_ref in seen.tags:
-            known.setdefault(origin.requested_ref, origin.commit)
-        for name in sorted(known.keys() & seen.tags.keys()):
-            if known[name] == seen.tags[name]:
-                continue
-            ours = origin is not None and origin.requested_ref == name
-            risk = Severity.HIGH if ours else Severity.MEDIUM
+        ours = origin.requested_ref if origin is not None else ""
+        known = dict(self._known_tags)
+        if origin is not None and ours in seen.tags:
+            known.setdefault(ours, origin.commit)
+        moved = [name for name in sorted(known.keys() & seen.tags.keys()) if known[name] != seen.tags[name]]
+        # What happened after another look happened anew: a tag that moves to and fro is told each time.
+        since = self.last.at if self.last is not None else ""
+        moved.sort(key=lambda name: name != ours)
+        for name in moved[:MAX_TOLD_TAGS]:
+            risk = Severity.HIGH if name == ours else Severity.MEDIUM
             words = f"the tag '{name}' names another commit than before"
-            tagged: dict[str, JsonValue] = {"tag": name, "before": known[name]}
+            tagged: dict[str, JsonValue] = {"tag": name, "before": known[name], "since": since}
             yield self._news(Kind.TAG_MOVED, words, risk, upstream=seen.tags[name], details=tagged)
+        if others := moved[MAX_TOLD_TAGS:]:
+            words = f"{plural(len(others), 'more tag')} of {len(seen.tags)} name another commit than before"
+            many: dict[str, JsonValue] = {"tags": list(others), "since": since}
+            yield self._news(Kind.TAG_MOVED, words, Severity.MEDIUM, details=many)
 
     def _flags(self, seen: Seen) -> Iterator[News]:
         for path, word in sorted(seen.flagged.items(), key=lambda one: (-RANK[one[1]], one[0]))[:20]:
@@ -281,7 +310,7 @@ class Looker:
     def _history(self, seen: Seen, before: Seen | None) -> tuple[Seen, tuple[News, ...]]:
         """Whether the stored commit still is in the history of the ref; asked for only where the ref moved.
 
-        It is missed only where it was there: found by an earlier look, or brought in from this very ref.
+        It is missed only where it was there: seen or found by an earlier look, or brought in from this very ref.
         """
         stored = self.baseline.commit if self.baseline else ""
         if not is_revision(stored) or is_revision(self.watch.ref):
@@ -289,16 +318,22 @@ class Looker:
         if seen.commit == stored:
             return replace(seen, within=stored), ()
         standing = tuple(one for one in self._still(Kind.HISTORY_REWRITTEN) if one.stored == stored)
-        if before is not None and before.commit == seen.commit and (standing or before.within in (stored, _ELSEWHERE)):
+        # Where it could not be found out, it is asked again.
+        known = any(one.risk is Severity.HIGH for one in standing)
+        if before is not None and before.commit == seen.commit and (known or before.within in (stored, _ELSEWHERE)):
             return seen, standing
         try:
             for _, rows in self.hub.pages(f"/commits/{segment(self.watch.ref)}", limit=MAX_COMMITS):
                 if any(row.get("id") == stored for row in rows):
                     return replace(seen, within=stored), ()
-        except LimitExceeded:
-            return seen, ()
+        except LimitExceeded as error:
+            # Whoever rewrites a history may make it as long as it takes.
+            words = f"the stored commit was not found in the history of '{plain(self.watch.ref)}': {error.message}"
+            return replace(seen, within=""), (self._news(Kind.HISTORY_REWRITTEN, words, Severity.MEDIUM),)
         asked_for = self.baseline.origin.requested_ref if self.baseline else ""
-        if not standing and asked_for != self.watch.ref and (before is None or before.within != stored):
+        # What came in by its commit, as all that passes by itself, was at the ref where a look saw it there.
+        seen_there = before is not None and stored in (before.within, before.commit)
+        if not standing and asked_for != self.watch.ref and not seen_there:
             return replace(seen, within=_ELSEWHERE), ()
         words = f"the stored commit is not in the history of '{plain(self.watch.ref)}' any more"
         return replace(seen, within=""), (self._news(Kind.HISTORY_REWRITTEN, words, Severity.HIGH),)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from weighbridge.core.errors import ConfigError, Truncated
+from weighbridge.core.errors import AccessRefused, ConfigError, OutOfSpace, StoreError, Truncated
 
 MAX_SMALL_BYTES = 64 * 1024
 """No key, password or secret is larger."""
@@ -99,7 +98,7 @@ def replace_file(path: Path, data: bytes | memoryview, *, mode: int = 0o666, flu
     Raises:
         OSError: it cannot be written; nothing changed, and nothing is left behind.
     """
-    staged = path.with_name(f".{secrets.token_hex(8)}.new")
+    staged = path.with_name(f".{os.urandom(8).hex()}.new")
     descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -112,6 +111,23 @@ def replace_file(path: Path, data: bytes | memoryview, *, mode: int = 0o666, flu
         with suppress(OSError):
             staged.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def as_store_errors(what: str, *, room: str, access: str = "") -> Iterator[None]:
+    """The system's errors within the block as ours; `room` and `access` say what to do where there is none.
+
+    Raises:
+        OutOfSpace, AccessRefused, StoreError: in place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutOfSpace(f"{what}: there is no room left", hint=room) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise AccessRefused(f"{what}: {error.strerror}", hint=access) from error
+        raise StoreError(f"{what}: {error.strerror or error}") from error
 
 
 _POLL_SECONDS = 0.002

@@ -16,7 +16,7 @@ from weighbridge.cli.keyless import Keyless, keyless_options
 from weighbridge.cli.options import common
 from weighbridge.cli.settings import Home
 from weighbridge.core.canonical import JsonValue
-from weighbridge.core.errors import ConfigError, Denied, NothingCollected, StoreError
+from weighbridge.core.errors import Denied, NothingCollected, StoreError
 
 if TYPE_CHECKING:
     from weighbridge.attest.attestations import Inspected, Provenance
@@ -81,9 +81,9 @@ def attest_command(
     keyless.check(verifying=bool(file), output=bool(folder))
     with OpenYard(home, output) as yard:
         if file and anchors:
-            return _verify_signature(yard, reference, _read(Path(file)), Path(anchors))
+            return _verify_signature(yard, reference, _read(file), Path(anchors))
         if file:
-            return _verify(yard, reference, keyless.opened(_read(Path(file)), yard.trusted), max_age)
+            return _verify(yard, reference, keyless.opened(_read(file), yard.trusted), max_age)
         made, decided = make_attestations(yard, _opened(yard, yard.resolve_arrival(reference)), chosen)
         if folder:
             _write(Path(folder), made)
@@ -273,12 +273,7 @@ def _digest(found: Inspection) -> str:
     return hashlib.sha256(found.to_bytes()).hexdigest()
 
 
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"'{path}' cannot be read: {error.strerror}") from error
-    if len(data) > MAX_FILE_BYTES:
-        raise ConfigError(f"'{path}' is too large for an attestation")
-    return data
+def _read(file: str) -> bytes:
+    from weighbridge.wire.files import read_small
+
+    return read_small(Path(file), f"'{file}'", limit=MAX_FILE_BYTES)

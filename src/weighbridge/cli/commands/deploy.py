@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,26 +10,38 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from weighbridge.cli.console import Output
-from weighbridge.cli.deploying import ChoosingCommand, Planned, Wanted, approved_of, deliver, planned, show
+from weighbridge.cli.deploying import (
+    ChoosingCommand,
+    Planned,
+    Wanted,
+    approved_of,
+    deliver,
+    planned,
+    show,
+    standing_now,
+)
 from weighbridge.cli.options import common, fail_on_option, severity_code
 from weighbridge.cli.settings import Home
-from weighbridge.core.canonical import JsonValue
 from weighbridge.core.errors import Denied, NothingCollected, Revoked, TrustError
 
 if TYPE_CHECKING:
     from weighbridge.cli.yard import OpenYard
     from weighbridge.core.names import ModelName
     from weighbridge.deploy.apply_sagemaker import SageMaker
-    from weighbridge.deploy.applying import Part, Platform
-    from weighbridge.deploy.deployments import Deployment, Recorded, Standing
+    from weighbridge.deploy.deployments import Deployment, Recorded
+    from weighbridge.deploy.platforms import Platform
 
 WAIT_SECONDS = 1800
-_LATER = {"lint": "deploy_lint:lint_command", "policies": "deploy_policies:policies_command"}
+_LATER = {
+    "status": "deploy_status:status_command",
+    "lint": "deploy_lint:lint_command",
+    "policies": "deploy_policies:policies_command",
+}
 """Commands whose modules are large, as `module:attribute` beside this one."""
 
-_TARGETS = ("sagemaker", "vllm", "tgi", "lmi", "kserve", "compose")
+TARGETS = ("sagemaker", "vllm", "tgi", "lmi", "kserve", "compose")
 _TARGET = click.option(
-    "--target", type=click.Choice(_TARGETS), default=None, help="Where to deploy (default: deploy.target)."
+    "--target", type=click.Choice(TARGETS), default=None, help="Where to deploy (default: deploy.target)."
 )
 _CHOICES = click.option(
     "--choices",
@@ -46,8 +57,8 @@ _KEEP_OLD = click.option(
     is_flag=True,
     help="Leave what only older versions had: a rollback then has it at hand. Else it is removed.",
 )
-_CONTEXT = click.option("--context", default="", metavar="NAME", help="The context that kubectl uses.")
-_PLACE = click.option("--place", default="", metavar="NAME", help="Its namespace or region, where several fit.")
+CONTEXT = click.option("--context", default="", metavar="NAME", help="The context that kubectl uses.")
+PLACE = click.option("--place", default="", metavar="NAME", help="Its namespace or region, where several fit.")
 
 
 class _DeployGroup(click.Group):
@@ -217,7 +228,7 @@ def _check_can_serve(found: Planned) -> None:
     help=f"The longest that a fetch or a start is waited for (default: {WAIT_SECONDS}).",
 )
 @_KEEP_OLD
-@_CONTEXT
+@CONTEXT
 @common
 def apply_command(
     home: Home,
@@ -251,8 +262,10 @@ def apply_command(
         ledger.verify(yard.trusted)
         before = deployments(ledger).get(done.key)
         record(ledger, done, actor=yard.actor)
+        for finding in found.plan.findings:
+            output.say(f"{finding.severity.label}: {finding.rule}: {finding.message}")
         output.say(f"applying {done.name} to {done.target.value}: {done.reference}")
-        platform = _platform(yard, done, context)
+        platform = platform_for(yard, done, context)
         platform.apply(done, wait_seconds=wait_seconds)
         record(ledger, replace(done, kind=APPLIED), actor=yard.actor)
         older = () if keep_old or before is None else before.traces
@@ -266,12 +279,12 @@ def apply_command(
     "rollback", epilog="\b\nExamples:\n  weighbridge deploy rollback r1 --reason 'answers in Latin'"
 )
 @click.argument("name")
-@click.option("--target", type=click.Choice(_TARGETS), default=None, help="Its target, where several fit.")
-@_PLACE
+@click.option("--target", type=click.Choice(TARGETS), default=None, help="Its target, where several fit.")
+@PLACE
 @_REASON
 @click.option("--wait", "wait_seconds", type=click.IntRange(1, 86_400), default=WAIT_SECONDS, metavar="SECONDS")
 @_KEEP_OLD
-@_CONTEXT
+@CONTEXT
 @common
 def rollback_command(
     home: Home,
@@ -294,11 +307,14 @@ def rollback_command(
     from weighbridge.deploy.deployments import ROLLED_BACK, record
 
     with OpenYard(home, output) as yard:
-        found = _found(yard, name, target, place)
+        found = found_of(yard, name, target, place)
         running, before = found.running, found.before
         if running is None or before is None:
-            raise NothingCollected(f"nothing that {name} ran before is on record")
-        standing, why = _standing(yard, before)
+            raise NothingCollected(
+                f"nothing that {name} ran before is on record",
+                hint=f"`weighbridge deploy status {name}` shows what is; to run another revision, apply it.",
+            )
+        standing, why = standing_now(yard, before)
         if not standing.may_run:
             error = Revoked if standing.value == "revoked" else TrustError
             raise error(f"{before.reference}, which {name} ran before, is {standing.value}: {why}")
@@ -306,17 +322,17 @@ def rollback_command(
         _roll_back(yard, back, wait_seconds=wait_seconds, context=context)
         record(yard.ledger(writing=True), back, actor=yard.actor)
         older = () if keep_old else found.traces
-        removed = _platform(yard, back, context).prune(back, older, wait_seconds=wait_seconds) if older else ()
+        removed = platform_for(yard, back, context).prune(back, older, wait_seconds=wait_seconds) if older else ()
     _told(output, "rolled-back", back, running.reference, removed)
     return 0
 
 
 @deploy_command.command("delete", epilog="\b\nExamples:\n  weighbridge deploy delete r1 --reason 'no longer used'")
 @click.argument("name")
-@click.option("--target", type=click.Choice(_TARGETS), default=None, help="Its target, where several fit.")
-@_PLACE
+@click.option("--target", type=click.Choice(TARGETS), default=None, help="Its target, where several fit.")
+@PLACE
 @_REASON
-@_CONTEXT
+@CONTEXT
 @common
 def delete_command(
     home: Home, output: Output, /, *, name: str, target: str | None, place: str, reason: str, context: str
@@ -326,18 +342,18 @@ def delete_command(
     from weighbridge.deploy.deployments import DELETED, record
 
     with OpenYard(home, output) as yard:
-        found = _found(yard, name, target, place)
+        found = found_of(yard, name, target, place)
         if found.deleted:
             output.say(f"{name} was deleted at {found.newest.at}")
             return 0
         gone = replace(found.running or found.newest, kind=DELETED, reason=reason, files=found.traces)
-        _platform(yard, gone, context).delete(gone)
+        platform_for(yard, gone, context).delete(gone)
         record(yard.ledger(writing=True), replace(gone, files=()), actor=yard.actor)
     _told(output, "deleted", gone, "")
     return 0
 
 
-def _found(yard: OpenYard, name: str, target: str | None, place: str) -> Deployment:
+def found_of(yard: OpenYard, name: str, target: str | None, place: str) -> Deployment:
     """A deployment on record, once the ledger was found to hold."""
     from weighbridge.deploy.deployments import find
 
@@ -353,7 +369,7 @@ def _roll_back(yard: OpenYard, back: Recorded, *, wait_seconds: float, context: 
     from weighbridge.deploy.plan import Target
 
     if back.target is not Target.SAGEMAKER:
-        _platform(yard, back, context).apply(back, wait_seconds=wait_seconds)
+        platform_for(yard, back, context).apply(back, wait_seconds=wait_seconds)
         return
     approved = approved_of(yard)
 
@@ -363,7 +379,8 @@ def _roll_back(yard: OpenYard, back: Recorded, *, wait_seconds: float, context: 
     _sagemaker(yard).rollback(back, may_serve=may_serve, wait_seconds=wait_seconds)
 
 
-def _platform(yard: OpenYard, done: Recorded, context: str) -> Platform:
+def platform_for(yard: OpenYard, done: Recorded, context: str) -> Platform:
+    """Where a deployment on record runs."""
     from weighbridge.deploy.applying import platform_of
     from weighbridge.deploy.plan import Target
 
@@ -408,115 +425,3 @@ def _told(output: Output, event: str, done: Recorded, before: str, removed: tupl
         output.say(f"it ran {before} until now")
     for one in removed:
         output.say(f"  removed, as only an older version had it: {one}")
-
-
-# --- status ---------------------------------------------------------------------------------------
-
-
-@deploy_command.command(
-    "status",
-    epilog="\b\nExamples:\n  weighbridge deploy status            all deployments on record\n"
-    "  weighbridge deploy status r1         and what the platform says of one\n"
-    "\b\nExit codes: 0 all may run · 7 one runs a revision that is revoked, not approved or not proven ·\n"
-    "1 a part of the named one is not ready",
-)
-@click.argument("name", required=False, default="")
-@click.option("--target", type=click.Choice(_TARGETS), default=None, help="Only deployments of this target.")
-@_PLACE
-@_CONTEXT
-@common
-def status_command(home: Home, output: Output, /, *, name: str, target: str | None, place: str, context: str) -> int:
-    """List deployments on record, and whether each still runs an approved, unrevoked revision."""
-    from weighbridge.cli.yard import OpenYard
-    from weighbridge.deploy.deployments import deployments
-
-    with OpenYard(home, output) as yard:
-        if name:
-            found = [_found(yard, name, target, place)]
-        else:
-            ledger = yard.ledger() if yard.has_ledger else None
-            if ledger is not None:
-                ledger.verify(yard.trusted)
-            every = deployments(ledger) if ledger is not None else {}
-            found = [one for key, one in sorted(every.items()) if target in (None, key[0]) and place in ("", key[1])]
-        rows = [_row(yard, one) for one in found]
-        parts = _parts(yard, found[0], context) if name else ()
-    if output.as_json:
-        listed: list[JsonValue] = [
-            {"kind": one.kind, "name": one.name, "state": one.state, "ready": one.ready} for one in parts
-        ]
-        output.document({"deployments": rows, **({"parts": listed} if name else {})})
-    else:
-        _show_status(output, rows, parts)
-    if any(not row["may_run"] for row in rows):
-        return TrustError.exit_code
-    return int(any(part.ready is False for part in parts))
-
-
-def _row(yard: OpenYard, one: Deployment) -> dict[str, JsonValue]:
-    shown = one.running or one.newest
-    standing, why = _standing(yard, shown)
-    return {
-        "target": shown.target.value,
-        "place": shown.place,
-        "name": shown.name,
-        "state": one.state,
-        "model": str(shown.model_name),
-        "channel": shown.channel,
-        "revision": shown.revision,
-        "standing": standing.value,
-        "why": why,
-        "may_run": standing.may_run or one.deleted,
-        "by": shown.actor,
-        "at": shown.at,
-        "reason": shown.reason,
-        "accepted": list(shown.accepted),
-    }
-
-
-def _parts(yard: OpenYard, one: Deployment, context: str) -> tuple[Part, ...]:
-    """What the platform says; nothing of a deployment that was only rendered, or deleted."""
-    running = one.running
-    return _platform(yard, running, context).status(running) if running else ()
-
-
-def _standing(yard: OpenYard, done: Recorded) -> tuple[Standing, str]:
-    from weighbridge.deploy.deployments import standing_of
-
-    approved = approved_of(yard)
-
-    def resolve(model_name: ModelName, ref: str) -> tuple[str, str]:
-        manifest = approved.resolve(model_name, ref).manifest
-        return manifest.revision, manifest.digest
-
-    return standing_of(done, resolve)
-
-
-def _show_status(output: Output, rows: list[dict[str, JsonValue]], parts: tuple[Part, ...]) -> None:
-    if not rows:
-        output.say("no deployment is on record")
-        return
-
-    def text(row: Mapping[str, JsonValue], *keys: str) -> str:
-        return "/".join(str(row[key]) for key in keys if row[key])
-
-    columns = ("deployment", "state", "model", "standing", "since", "by")
-    output.table(
-        columns,
-        [
-            (
-                text(row, "target", "place", "name"),
-                text(row, "state"),
-                f"{row['model']}@{row['revision']}",
-                text(row, "standing"),
-                text(row, "at"),
-                text(row, "by"),
-            )
-            for row in rows
-        ],
-    )
-    for row in rows:
-        if row["why"] and row["state"] != "deleted":
-            output.say(f"{row['name']}: {row['why']}")
-    if parts:
-        output.table(("kind", "part", "state"), [(part.kind, part.name, part.state) for part in parts])

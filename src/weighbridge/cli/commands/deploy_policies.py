@@ -11,7 +11,6 @@ from weighbridge.cli.console import Output
 from weighbridge.cli.options import common
 from weighbridge.cli.settings import Home
 from weighbridge.core.canonical import JsonValue
-from weighbridge.core.errors import ConfigError
 
 _ROWS: Final = (
     ("public", "anybody at all is allowed something"),
@@ -116,9 +115,6 @@ def _word(value: JsonValue) -> str:
 
 def _read(path: Path) -> bytes:
     from weighbridge.deploy.aws_parties import MAX_FILE_BYTES
+    from weighbridge.wire.files import read_small
 
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"'{path}' cannot be read: {error.strerror}") from error
+    return read_small(path, f"'{path}'", limit=MAX_FILE_BYTES)

@@ -31,7 +31,9 @@ _STREAMS = click.option(
     help="Ranges read at once (default: by processors).",
 )
 _REPLACE = click.option(
-    "--replace", is_flag=True, help="Exchange what lies there, in one step; without it, other content is refused."
+    "--replace",
+    is_flag=True,
+    help="Exchange the model that lies there, in one step; without it, other content is refused.",
 )
 
 

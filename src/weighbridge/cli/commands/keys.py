@@ -86,9 +86,9 @@ def public_command(home: Home, output: Output, /) -> int:
 @common
 def trust_command(home: Home, output: Output, /, *, file: Path) -> int:
     """Trust the public key in FILE: what it signed counts here from now on."""
-    from weighbridge.attest.key_files import read_small
     from weighbridge.attest.trust import TrustFolder
     from weighbridge.cli.yard import OpenYard
+    from weighbridge.wire.files import read_small
 
     with OpenYard(home, output) as yard:
         key_id, new = TrustFolder(home.trusted_keys).trust(read_small(file, f"'{file}'"))

@@ -11,7 +11,8 @@ from weighbridge.cli.commands.watch_daemon import daemon_command, health_command
 from weighbridge.cli.console import Output, printable
 from weighbridge.cli.options import cancellable, common, fail_on_option, severity_code
 from weighbridge.cli.settings import Home
-from weighbridge.core.errors import ConfigError
+from weighbridge.core.counted import plural
+from weighbridge.core.errors import ConfigError, Unreachable
 from weighbridge.core.names import Address, ModelName
 
 if TYPE_CHECKING:
@@ -58,8 +59,13 @@ def add_command(home: Home, output: Output, /, *, models: tuple[str, ...], ref: 
             records.append({**_record(book.get(watch.model_name)), "new": new})
             if not output.as_json:
                 output.line(f"{watch.model_name}\t{watch.ref}\t{'watched' if new else 'watched already'}")
-            if not yard.ledger().catalog().revisions(watch.model_name):
+            catalog = yard.ledger().catalog()
+            if not catalog.revisions(watch.model_name):
                 output.say(f"  nothing of it is here to compare with: weighbridge ingest hf://{watch.model_name}")
+            elif watch.channel and watch.channel not in catalog.channels(watch.model_name):
+                output.say(
+                    f"  channel '{watch.channel}' points to nothing of it yet: until then another revision is compared"
+                )
         if output.as_json:
             output.document(records)
         output.say("Look now: weighbridge watch run")
@@ -127,7 +133,8 @@ def run_command(home: Home, output: Output, /, *, models: tuple[str, ...], hub: 
 
     A new revision is compared with the stored one and judged by policy where it lies, by ranged reads. What policy lets pass by
     itself comes in; for the rest a request is filed. Stored revisions that older rules inspected are inspected again. News are
-    told once; `weighbridge updates` shows what stands. Exits 0; with --fail-on 11 to 14 by the gravest news.
+    told once; `weighbridge updates` shows what stands. Exits 0, or 1 when there was no answer about any model; with --fail-on
+    11 to 14 by the gravest news.
     """
     from weighbridge.cli.noticing import telling
     from weighbridge.cli.watching import surroundings
@@ -154,9 +161,14 @@ def run_command(home: Home, output: Output, /, *, models: tuple[str, ...], hub: 
                 output.document(news.to_json())
             else:
                 _show(output, news)
+        book = around.book.refresh()
+        looks = {one.model_name: book.checked(one.model_name) for one in book.watches()}
+        asked = [look for name, look in looks.items() if not names or name in names]
+        silent = sum(look is not None and bool(look.failing_since) for look in asked)
         if not output.as_json:
-            output.say(f"{count} news" if count else "nothing new")
-    return severity_code(max(risks, default=None), fail_on)
+            output.say(_came_to(count, len(asked), silent))
+    code = severity_code(max(risks, default=None), fail_on)
+    return code or (Unreachable.exit_code if silent and silent == len(asked) else 0)
 
 
 @click.command("updates", epilog="\b\nExamples:\n  weighbridge updates\n  weighbridge updates org/name --json")
@@ -193,11 +205,21 @@ def updates_command(home: Home, output: Output, /, *, models: tuple[str, ...]) -
     return 0
 
 
+def _came_to(news: int, models: int, silent: int) -> str:
+    """What a round came to, in a line."""
+    if not models:
+        return "Nothing is watched: weighbridge watch add org/name"
+    found = f"{news} news" if news else "nothing new"
+    return f"{found}; no answer about {silent} of {plural(models, 'model')}" if silent else found
+
+
 def _rows(update: Update) -> list[tuple[str, ...]]:
     head = (str(update.model_name), update.ours[:12] or "-", update.upstream[:12] or "-")
     if not update.news:
         same = bool(update.ours) and update.ours == update.upstream
         words = "never looked at" if not update.checked_at else "nothing" if same else "nothing new"
+        if update.checked_at and not update.ours:
+            words = "nothing of it is here to compare with"
         return [(*head, words, "-", "-", "-")]
     return [
         (

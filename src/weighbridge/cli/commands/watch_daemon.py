@@ -121,7 +121,7 @@ def _run(yard: OpenYard, server: _Server, cancelled: threading.Event, closing: E
 
 
 def _listen(yard: OpenYard, server: _Server, daemon: Daemon, pokes: Pokes, closing: ExitStack) -> str:
-    from weighbridge.attest.key_files import read_small
+    from weighbridge.wire.files import read_small
 
     try:
         from weighbridge.serve.server import address_of, listen

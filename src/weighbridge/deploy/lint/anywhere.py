@@ -1,7 +1,8 @@
 """Judges what may stand anywhere: tokens in a file's text, and keys of resources that nobody here knows which name models or switches.
 
 Resources of operators (Ray, KubeAI, a production stack …) have the same settings under names of their own: `hf://` addresses, a
-`trustRemoteCode`, a `modelURL`.
+`trustRemoteCode`, a `modelURL`. Texts that are YAML themselves (Ray's `serveConfigV2`, a ConfigMap with vLLM's options) are read as
+such, once.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from weighbridge.core.errors import FormatError
 from weighbridge.deploy.lint import rules
 from weighbridge.deploy.lint.judge_models import HUB_TOKEN
 from weighbridge.deploy.lint.models import Origin, origin_of
 from weighbridge.deploy.lint.parts import Document, Findings, Json, Place, is_open, mapping, pointer_of, shown, text_of
 from weighbridge.deploy.lint.unresolved import say_unknown
+from weighbridge.deploy.lint.yaml_text import read_yaml
 from weighbridge.serve.workloads import is_hub_id
 
 MAX_TEXT: Final = 4 * 1024 * 1024
@@ -22,7 +25,26 @@ _MODEL_KEYS: Final = frozenset(
     ("modelurl", "modelsource", "hfmodelid", "huggingfacemodelid", "modelid", "hfrepo", "hfrepoid")
 )
 _TRUST_KEYS: Final = frozenset(("trustremotecode", "allowremotecode"))
-_WITHIN_CONTAINERS: Final = frozenset(("env", "args", "command", "envFrom", "image", "status", "annotations", "labels"))
+_OPTIONS_OF_VLLM: Final = frozenset(
+    (
+        "maxmodellen",
+        "tensorparallelsize",
+        "pipelineparallelsize",
+        "gpumemoryutilization",
+        "servedmodelname",
+        "trustremotecode",
+    )
+)
+"""Beside which `model` in a file of options is the model that vLLM serves."""
+_EMBEDDED: Final = re.compile(
+    r"(?:trust|allow)[_-]?remote[_-]?code|hf://|(?:hf|model)[_-]?(?:repo|source|id|url)|(?:^|[\s\"'{,-])model[\"']?\s*:",
+    re.IGNORECASE | re.MULTILINE,
+)
+MAX_EMBEDDED: Final = 128 * 1024
+"""Characters of all texts within one document that are read as YAML."""
+_WITHIN_CONTAINERS: Final = frozenset(("env", "args", "command", "envFrom", "image"))
+"""Where they are lists or texts, as in containers: those are read as such."""
+_SAYS_NOTHING: Final = frozenset(("status", "annotations", "labels"))
 
 
 def judge_text(file: str, data: bytes, findings: Findings) -> None:
@@ -38,8 +60,40 @@ def judge_text(file: str, data: bytes, findings: Findings) -> None:
 def judge_anywhere(document: Document, findings: Findings, *, under: str = "") -> None:
     """Keys that name models or let their code run, in any object; `under` one key of it alone, if that is given."""
     root = mapping(document.value).get(under) if under else document.value
-    for pointer, key, value in _scalars(root, pointer_of(under) if under else ""):
-        plain = re.sub(r"[_-]", "", key).lower()
+    found = list(_scalars(root, pointer_of(under) if under else ""))
+    _judge(document, found, findings)
+    left = MAX_EMBEDDED
+    for pointer, _, value in found:
+        if isinstance(value, str) and "\n" in value and _EMBEDDED.search(value):
+            left -= len(value)
+            if left < 0:
+                findings.say(
+                    rules.NOT_READ, document.place(pointer), "a text that may hold settings is too long to be read"
+                )
+                return
+            _judge(document, list(_within(pointer, value)), findings)
+
+
+def _within(pointer: str, text: str) -> Iterator[tuple[str, str, Json]]:
+    """The scalars of a text that is YAML or JSON with keys; none of any other. All stand where the text does."""
+    try:
+        documents = read_yaml(text.encode("utf-8", "replace"))
+    except FormatError:
+        return
+    for one in documents:
+        options = {_plain(key) for key in mapping(one.value)}
+        for _, key, value in _scalars(one.value, "") if isinstance(one.value, (dict, list)) else ():
+            named = "modelid" if _plain(key) == "model" and options & _OPTIONS_OF_VLLM else key
+            yield pointer, named, value
+
+
+def _plain(key: str) -> str:
+    return re.sub(r"[_-]", "", key).lower()
+
+
+def _judge(document: Document, found: list[tuple[str, str, Json]], findings: Findings) -> None:
+    for pointer, key, value in found:
+        plain = _plain(key)
         text = text_of(value) or ""
         if is_open(text) and (plain in _TRUST_KEYS or plain in _MODEL_KEYS):
             say_unknown(findings, document.place(pointer), key, text)
@@ -61,7 +115,7 @@ def _scalars(root: Json, at: str) -> Iterator[tuple[str, str, Json]]:
         pointer, key, value = stack.pop()
         if isinstance(value, dict):
             for inner, one in reversed(list(value.items())):
-                if inner not in _WITHIN_CONTAINERS:
+                if inner not in _SAYS_NOTHING and (inner not in _WITHIN_CONTAINERS or isinstance(one, dict)):
                     stack.append((pointer + pointer_of(inner), inner, one))
         elif isinstance(value, list):
             stack.extend((f"{pointer}/{at}", key, one) for at, one in reversed(list(enumerate(value))))

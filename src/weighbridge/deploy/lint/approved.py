@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from weighbridge.core.finding import Severity
 from weighbridge.core.layout import MODELS
 from weighbridge.deploy.deployable import Deployable
 from weighbridge.deploy.lint import rules
@@ -64,14 +65,19 @@ def prefix_of(address: str) -> str:
     return f"{found.group(1)}{MODELS}{found.group(2)}/" if found else ""
 
 
-def judge_address(said: Said, facts: Approved | None, findings: Findings, *, is_prefix: bool) -> None:
-    """The address of a model that a platform mounts; `is_prefix` says that it takes every object that begins so."""
+def judge_address(
+    said: Said, facts: Approved | None, findings: Findings, *, is_prefix: bool, severity: Severity | None = None
+) -> None:
+    """The address of a model that a platform mounts; `is_prefix` says that it takes every object that begins so.
+
+    `severity` is that of a missing slash, where it is not the rule's own.
+    """
     text = said.text.strip()
     if is_prefix and not text.endswith("/"):
         if is_open(text.rpartition("/")[2]):
             say_unknown(findings, said.place, "how the model's address ends", text)
         else:
-            findings.say(rules.PREFIX_SLASH, said.place, f"{shown(text)} does not end with '/'")
+            findings.say(rules.PREFIX_SLASH, said.place, f"{shown(text)} does not end with '/'", severity=severity)
     if facts is None or not facts.store:
         return
     if is_open(text):

@@ -107,11 +107,17 @@ def judge_rights(workload: Workload, findings: Findings) -> None:
         findings.say(rules.HOST_NAMESPACE, said.place, f"{shown(workload.name)} has {shown(said.text)}")
 
 
+_OBJECT: Final = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}\Z")
+"""How the address of a single object ends."""
+
+
 def judge_room(serving: Serving, facts: Approved | None, findings: Findings) -> None:
     """What the engine may write to, and whether what holds the model is large enough."""
     workload = serving.workload
     if workload.model is not None and workload.platform == "kubernetes":
-        judge_address(workload.model, facts, findings, is_prefix=False)
+        # KServe copies every object of S3 whose key begins so; what is a neighbour's lands beside the model's own files.
+        is_prefix = workload.model.text.startswith("s3://") and _OBJECT.search(workload.model.text) is None
+        judge_address(workload.model, facts, findings, is_prefix=is_prefix, severity=Severity.MEDIUM)
     size = facts.size_of(workload.model.text if workload.model is not None else "") if facts is not None else 0
     for mount in serving.model_mounts:
         if not mount.read_only and not workload.is_init:

@@ -215,7 +215,7 @@ def _workloads(document: Document, cluster: Cluster, at: str, node: dict[str, Js
                 found.append(_container(document, cluster, where, item, node, is_init=key == "initContainers"))
     if lists:
         return _with_model(document, at, node, found)
-    is_container = isinstance(node.get("image"), str) and any(key in node for key in _CONTAINER_KEYS)
+    is_container = bool(_image(node)) and any(key in node for key in _CONTAINER_KEYS)
     is_model = "modelFormat" in node or any(key in node for key in _URIS[:3])
     if is_container or is_model or ("uri" in node and at.endswith("/model")):
         return _with_model(document, at, node, [_container(document, cluster, at, node, {}, is_init=False)])
@@ -249,12 +249,12 @@ def _container(
         for place, value in enumerate(_listed(one.get(key)))
         if (text := text_of(value)) is not None
     ]
-    image = one.get("image")
+    image = _image(one)
     return Workload(
         platform="kubernetes",
         name=text_of(one.get("name")) or "container",
         place=document.place(at),
-        image=Said(image, document.place(at + "/image")) if isinstance(image, str) else None,
+        image=Said(image, document.place(at + "/image")) if image else None,
         words=tuple(words),
         variables=variables,
         properties=_properties(cluster, pod),
@@ -271,6 +271,15 @@ def _container(
         ),
         unknown=tuple(_unknown(document, at, one, pod)),
     )
+
+
+def _image(one: dict[str, Json]) -> str:
+    """The image of a container; operators have repository, tag and digest apart."""
+    image = one.get("image")
+    if isinstance(image, str):
+        return image
+    repository, tag, digest = (text_of(mapping(image).get(key)) or "" for key in ("repository", "tag", "digest"))
+    return repository + (f":{tag}" if tag else "") + (f"@{digest}" if digest else "") if repository else ""
 
 
 def _unknown(document: Document, at: str, one: dict[str, Json], pod: dict[str, Json]) -> Iterator[Said]:

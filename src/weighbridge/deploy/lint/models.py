@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 
 from weighbridge.core.errors import FormatError
 from weighbridge.deploy.engines import ENGINES, Engine, engine_of_image, version_in_tag
-from weighbridge.deploy.environment import HUB_ADDRESS_VARIABLES, HUB_ID_VARIABLES, HUB_REVISION_VARIABLES
+from weighbridge.deploy.environment import HUB_ADDRESS_VARIABLES, HUB_REVISION_VARIABLES
 from weighbridge.deploy.lint.commands import CommandLine, Lines, Option, lines_of, options_of
 from weighbridge.deploy.lint.parts import Mount, Place, Said, Variable, Workload, is_on, is_open
 from weighbridge.formats import json_text
+from weighbridge.serve.loading.engine import HUB_ID_VARIABLES
 from weighbridge.serve.workloads import MODEL_FLAGS, is_hub_id
 
 PUBLIC_HUBS: Final = ("huggingface.co", "hf.co", "hf-mirror.com", "modelscope.cn", "modelscope.ai", "xethub.hf.co")
@@ -217,6 +218,9 @@ def _settings(workload: Workload, lines: Lines, engine: Engine | None) -> Iterat
         one = workload.variables.get(name)
         known = name in _HOME_VARIABLES or engine is not None or name.startswith(("SM_", "OPTION_", "LLAMA_ARG_"))
         if one is not None and (known or _is_server(workload)):
+            yield _setting(name, one, revision)
+    for name, one in workload.variables.items():
+        if name not in HUB_ID_VARIABLES and (one.value or "").startswith("hf://"):
             yield _setting(name, one, revision)
     # With accelerators and a name on a hub, what nobody here knows serves or trains a model.
     for name in ("MODEL", "MODEL_ID", "MODEL_NAME", "MODEL_PATH", "HF_MODEL", "HF_MODEL_NAME", "MODEL_NAME_OR_PATH"):

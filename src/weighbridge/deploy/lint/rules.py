@@ -170,7 +170,8 @@ PREFIX_SLASH: Final = _rule(
     "prefix-without-slash",
     'A prefix without "/" at its end',
     _HIGH,
-    "Every object whose key begins so is copied, those of its neighbours too: s3://b/m also takes s3://b/m-old/….",
+    "Every object whose key begins so is copied, those of its neighbours too: s3://b/m also takes s3://b/m-old/…. KServe does as SageMaker"
+    " does; there it is medium, and an address that ends like a file is taken for one object.",
     'End it with "/".',
     "before  S3Uri: s3://models/approved/m\nafter   S3Uri: s3://models/approved/m/",
 )

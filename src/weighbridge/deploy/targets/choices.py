@@ -126,8 +126,11 @@ def chosen(deployable: Deployable, options: ServingOptions, engine_name: str, *,
     name = deployment_name(options.name or slug(deployable.model_name.name))
     findings: list[Finding] = []
     check_numbers(options)
-    for image, what in ((options.image, f"{of.title}'s image"), (options.fetch_image, "weighbridge's image")):
-        findings += check_image(image, what, allow_tags=options.allow_tags, file=file)
+    for choice, image, what in (
+        ("image", options.image, f"{of.title}'s image"),
+        ("fetch_image", options.fetch_image, "weighbridge's image"),
+    ):
+        findings += check_image(image, what, allow_tags=options.allow_tags, file=file, choice=choice)
     version, known = check_version(of, options)
     check_arguments(of.name, options.arguments, version)
     findings += [weak(of, version, one, file) for one in known]
@@ -183,14 +186,18 @@ def label(name: str, what: str) -> str:
     return name
 
 
-def check_image(image: str, what: str, *, allow_tags: bool, file: str) -> list[Finding]:
-    """Nothing for an image by digest, a finding for one by a tag that was allowed.
+def check_image(image: str, what: str, *, allow_tags: bool, file: str, choice: str = "image") -> list[Finding]:
+    """Nothing for an image by digest, a finding for one by a tag that was allowed; `choice` is what names it.
 
     Raises:
         ConfigError: there is none, it is malformed, or has no digest and tags were not allowed.
     """
     if not image:
-        raise ConfigError(f"{what} is not said", hint="Name it by digest: registry/name@sha256:<64 hex digits>.")
+        flag = f"--{choice.replace('_', '-')}"
+        raise ConfigError(
+            f"{what} is not said",
+            hint=f"Name it by digest: {flag} registry/name@sha256:<64 hex digits>, or {choice} in the file of choices.",
+        )
     read = _IMAGE.fullmatch(image)
     if read is None:
         raise ConfigError(f"{what} {image!r:.120} is no name of an image", hint="registry/name@sha256:<64 hex digits>")
@@ -214,7 +221,10 @@ def check_version(of: Engine, options: ServingOptions) -> tuple[str, tuple[Advis
     read = _IMAGE.fullmatch(options.image)
     held = engine_of_image(options.image)
     if held is not None and held.name != of.name:
-        raise ConfigError(f"{options.image} is an image of {held.title}, not of {of.title}")
+        raise ConfigError(
+            f"{options.image} is an image of {held.title}, not of {of.title}",
+            hint=f"Name one of {of.title} (--image), or choose the target or engine that the image is for.",
+        )
     version = options.engine_version or version_in_tag(of.name, (read["tag"] or "") if read else "")
     if len(options.accept_vulnerable) > MAX_REASON or not options.accept_vulnerable.isprintable():
         raise ConfigError(f"a reason is one line of at most {MAX_REASON} characters")

@@ -7,7 +7,7 @@ from typing import Final
 from weighbridge.core.canonical import JsonValue
 from weighbridge.deploy.deployable import Deployable
 from weighbridge.deploy.plan import CostDriver, Plan, RenderedFile, Resource, Target
-from weighbridge.deploy.sizing import GIB, fetch_seconds, startup_seconds, volume_bytes
+from weighbridge.deploy.sizing import GIB, decimal_size, fetch_seconds, startup_seconds, volume_bytes
 from weighbridge.deploy.targets.choices import Chosen, chosen
 from weighbridge.deploy.targets.pods import (
     TRUST_KEY,
@@ -226,10 +226,10 @@ def cost_drivers(made: Chosen, *, replicas: int, shared: bool) -> tuple[CostDriv
     where = "all replicas read one copy" if shared else "each replica holds the model"
     drivers.append(CostDriver("volume", f"{volume * (1 if shared else replicas)} GiB", where))
     kept = "the approved revision, whether it runs or not"
-    drivers.append(CostDriver("storage in the store", f"{model.size_bytes / 1e9:.1f} GB", kept))
+    drivers.append(CostDriver("storage in the store", decimal_size(model.size_bytes), kept))
     reads = model.size_bytes * (1 if shared else max(1, replicas))
     when = "once for each revision" if shared else "at each start of each pod"
-    drivers.append(CostDriver("reads from the store", f"{reads / 1e9:.1f} GB", when))
+    drivers.append(CostDriver("reads from the store", decimal_size(reads), when))
     update = "beside what runs, until the new version is ready and what only the old one had is removed"
     if once_more:
         drivers.append(CostDriver("an update", " and ".join(once_more), update))

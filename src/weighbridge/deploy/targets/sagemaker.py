@@ -15,8 +15,10 @@ from weighbridge.core.canonical import JsonValue
 from weighbridge.deploy.deployable import Deployable
 from weighbridge.deploy.plan import CostDriver, Plan, RenderedFile, Resource, Target
 from weighbridge.deploy.service_model import load_service_model
-from weighbridge.deploy.targets.sagemaker_choices import Chosen, Options, chosen
+from weighbridge.deploy.sizing import decimal_size
+from weighbridge.deploy.targets.sagemaker_choices import chosen
 from weighbridge.deploy.targets.sagemaker_cloudformation import cloudformation
+from weighbridge.deploy.targets.sagemaker_options import Chosen, Options
 from weighbridge.deploy.targets.sagemaker_record import requests_text
 from weighbridge.deploy.targets.sagemaker_requests import Reference, Requests, Value, requests_of
 from weighbridge.deploy.targets.sagemaker_role import BucketPolicies, Role, bucket_policies, made_role, role_policies
@@ -200,7 +202,7 @@ def _cost_drivers(choice: Chosen, requests: Requests) -> list[CostDriver]:
     options = choice.options
     least, most = (options.scale_min, options.scale_max) if options.scale_max is not None else (options.instances,) * 2
     count, hours = (f"{a}" if a == b else f"{a} to {b}" for a, b in ((least, most), (24 * least, 24 * most)))
-    size = choice.deployable.size_bytes / 1e9
+    size = choice.deployable.size_bytes
     starts = choice.download_seconds + choice.startup_seconds + options.bake_seconds + options.keep_old_seconds
     found = [
         CostDriver(
@@ -213,10 +215,10 @@ def _cost_drivers(choice: Chosen, requests: Requests) -> list[CostDriver]:
         ),
         CostDriver(
             "reads from the bucket",
-            f"{size:.1f} GB for each instance that starts, {size * options.instances:.1f} GB to begin with",
+            f"{decimal_size(size)} for each instance that starts, {decimal_size(size * options.instances)} to begin with",
             "free within the region through a gateway endpoint; paid by the byte through a NAT gateway",
         ),
-        CostDriver("storage in the bucket", f"{size:.1f} GB", "the approved revision, whether it runs or not"),
+        CostDriver("storage in the bucket", decimal_size(size), "the approved revision, whether it runs or not"),
     ]
     if choice.volume_gb is not None:
         whole = f"{choice.volume_gb} GB for each instance, {choice.volume_gb * options.instances} GB to begin with"

@@ -45,7 +45,7 @@ def cloudformation(
     instead: dict[str, JsonValue] = {"ExecutionRoleArn": {"Fn::GetAtt": [_ROLE, "Arn"]}} if role else {}
     resources: dict[str, JsonValue] = {
         **_access(role, store, requests),
-        "Model": _resource("AWS::SageMaker::Model", requests.model, instead),
+        "Model": _after_the_store(_resource("AWS::SageMaker::Model", requests.model, instead), store),
         "EndpointConfig": _resource(
             "AWS::SageMaker::EndpointConfig",
             requests.config,
@@ -98,6 +98,11 @@ def _access(role: Role | None, store: BucketPolicies | None, requests: Requests)
         policy |= {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
         found["ApprovedBucketPolicy"] = {**policy, "DependsOn": _ROLE} if role is not None else policy
     return found
+
+
+def _after_the_store(model: dict[str, JsonValue], store: BucketPolicies | None) -> dict[str, JsonValue]:
+    """SageMaker reads under the prefix when a model is made: the bucket has to let the role by then."""
+    return {**model, "DependsOn": "ApprovedBucketPolicy"} if store is not None else model
 
 
 def _guard(resources: dict[str, JsonValue]) -> None:

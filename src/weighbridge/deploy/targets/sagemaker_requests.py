@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from weighbridge.deploy.targets.sagemaker_choices import Chosen
 from weighbridge.deploy.targets.sagemaker_environment import engine_environment
+from weighbridge.deploy.targets.sagemaker_options import Chosen
 
 VARIANT: Final = "AllTraffic"
 OWNER_TAG: Final = "weighbridge:deployment"

@@ -21,7 +21,8 @@ from weighbridge.deploy.aws_policies import (
     sagemaker_trust_policy,
 )
 from weighbridge.deploy.iam.document import Effect, Element, PolicyDocument, Statement
-from weighbridge.deploy.targets.sagemaker_choices import Chosen
+from weighbridge.deploy.targets.sagemaker_options import Chosen
+from weighbridge.wire.files import read_small
 
 _ARN: Final = re.compile(r"arn:aws[a-z-]*:(?:iam|kms):([a-z0-9-]*):(\d{12}):")
 _ECR: Final = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([a-z0-9._/-]+?)(?:[:@].*)?")
@@ -76,11 +77,7 @@ def bucket_policies(chosen: Chosen, role: Role | None) -> BucketPolicies | None:
     file, store = chosen.options.parties, Address.parse(chosen.deployable.store)
     if file is None:
         return None
-    try:
-        with file.open("rb") as opened:
-            parties = read_parties(opened.read(MAX_FILE_BYTES + 1), name=f"'{file}'")
-    except OSError as error:
-        raise ConfigError(f"'{file}' cannot be read: {error.strerror}") from error
+    parties = read_parties(read_small(file, f"'{file}'", limit=MAX_FILE_BYTES), name=f"'{file}'")
     if (parties.approved.bucket, parties.approved.prefix.strip("/")) != (store.bucket, store.prefix.strip("/")):
         raise ConfigError(f"the approved store of '{file}' is not {chosen.deployable.store}")
     arn = role.arn if role is not None else chosen.options.execution_role

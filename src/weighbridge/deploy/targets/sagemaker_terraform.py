@@ -49,7 +49,7 @@ def terraform(requests: Requests, role: Role | None = None, store: BucketPolicie
     resources: dict[str, JsonValue] = {
         **_access(role, store, requests),
         "aws_sagemaker_model": {
-            "this": {**model, "depends_on": ["aws_iam_role_policy.execution"]} if role is not None else model
+            "this": {**model, "depends_on": after} if (after := _before_the_model(role, store)) else model
         },
         config: {
             "this": {
@@ -124,6 +124,12 @@ def _access(role: Role | None, store: BucketPolicies | None, requests: Requests)
         found["aws_s3_bucket_policy"] = {"approved": {"bucket": store.bucket, "policy": _policy(store.policy), **after}}
         found["aws_kms_key_policy"] = {"approved": {"key_id": store.key, "policy": _policy(store.key_policy), **after}}
     return found
+
+
+def _before_the_model(role: Role | None, store: BucketPolicies | None) -> list[JsonValue]:
+    """SageMaker reads under the prefix when a model is made: role, bucket and key have to let it by then."""
+    found: list[JsonValue] = ["aws_iam_role_policy.execution"] if role is not None else []
+    return [*found, "aws_s3_bucket_policy.approved", "aws_kms_key_policy.approved"] if store is not None else found
 
 
 def _policy(document: PolicyDocument) -> str:

@@ -21,21 +21,19 @@ from weighbridge.inspectors.code.python_flows import DECODED, FETCHED, TOLD, Flo
 from weighbridge.inspectors.code.python_internals import LOOKED_AT, asks_for_itself, climbs, is_callback, is_hook
 from weighbridge.inspectors.code.python_marks import (
     C_MEMORY,
+    EXECUTING,
+    FETCHING,
     INTERNALS,
-    LONG,
     MAX_CODE_IN_CODE,
-    PATCHED_PYTHON,
-    PRELOADED,
+    READING_CODE,
     REVEALING,
     RISKY_MODULES,
     SHELLCODE,
 )
+from weighbridge.inspectors.code.python_modules import Reached
 from weighbridge.inspectors.code.python_moments import Moments
 from weighbridge.inspectors.code.python_names import Names
 from weighbridge.inspectors.code.python_powers import (
-    COMMANDS,
-    DROP_SITES,
-    PERSISTENCE,
     PLAIN_SENDING,
     PRIMITIVE_DESTROYED,
     SECRET_FILES,
@@ -43,6 +41,8 @@ from weighbridge.inspectors.code.python_powers import (
     SENDING,
     power_of,
 )
+from weighbridge.inspectors.code.python_replaced import Replaced
+from weighbridge.inspectors.code.python_texts import Texts
 
 MAX_INNER_TEXTS: Final = 200
 MAX_INNER: Final = 256 * 1024
@@ -69,26 +69,25 @@ class Judge:
         self._early = moments.early() if at_import else set()
         self._loading = moments.loading()
         self._flows = Flows(tree, self._source, self.names.functions)
+        self._replaced = Replaced(self.names, note, early=self._is_early)
         self._inside: set[str] = set()
-        self._documented: set[int] | None = None
-        self._within: set[int] = set()
-        self._unremarkable: set[str] = set()
         self._seen: dict[str, int] = {}
         """The first line of each power that is used, for judging what stands together."""
 
     def judge(self) -> None:
         """Looks at every node, then at what stands together."""
         access = Access(self.names, self._flows, self._note, early=self._is_early, loading=self._loading)
+        texts = Texts(self.names, self._all, self._note, self._use)
         for node in self._all:
             access.look(node)
             if isinstance(node, ast.Call):
                 self._call(node)
             elif isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp):
-                self._text(node)
+                texts.look(node)
             elif isinstance(node, ast.Attribute):
                 self._attribute(node)
             elif isinstance(node, ast.Assign | ast.Delete | ast.AugAssign):
-                self._assigned(node)
+                self._replaced.look(node)
             elif isinstance(node, ast.Subscript):
                 self._environment(node)
             elif isinstance(node, ast.Dict):
@@ -96,6 +95,7 @@ class Judge:
                     self._trusts(node)
             elif isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
                 self._decorated(node)
+        Reached(self._all, self.names, self._note).look()
         self._together()
 
     def relative_imports(self) -> Iterator[tuple[str, int]]:
@@ -247,11 +247,11 @@ class Judge:
             self._note("hidden-code", f"what was decoded is given to {name}", line)
         elif not fetched:
             self._note("dynamic-code", f"{name} is called", line)
-        if name in _FETCHING and self._is_early(node):
+        if name in FETCHING and self._is_early(node):
             self._note("downloaded-code", f"{name} is called when the module is imported", line)
-        elif code is None and name.startswith(_EXECUTING) and self._is_early(node) and not self._installs:
+        elif code is None and name.startswith(EXECUTING) and self._is_early(node) and not self._installs:
             self._note("hidden-code", f"{name} is called at import on what is put together there", line)
-        if name in _READING_CODE and self._is_early(node):
+        if name in READING_CODE and self._is_early(node):
             self._note("runs-at-import", f"{name} is called", line)
         if (
             code is not None
@@ -363,7 +363,7 @@ class Judge:
         elif name in ("os.environ.items", "os.environ.values", "os.environ._data"):
             self._use("recon", node)
         elif name == "builtins.setattr" and node.args:
-            self._patched(self.names.name(node.args[0]), node)
+            self._replaced.told(self.names.name(node.args[0]), node)
         elif name in C_MEMORY and not is_callback(node, name, self.names):
             self._use(f"c:{name}", node)
         elif name.startswith("importlib.util.spec_from_file") or name == "atexit.register":
@@ -399,48 +399,6 @@ class Judge:
 
     # --- texts, names, assignments --------------------------------------------------------------------------------
 
-    def _text(self, node: ast.expr) -> None:
-        text = self.names.text(node)
-        if text is None or len(text) < 4:
-            return
-        if isinstance(node, ast.BinOp | ast.JoinedStr):
-            if len(text) > 4_096:
-                return
-            # What the parts say is said by the whole; wholes come before their parts.
-            self._within.update(id(part) for part in ast.iter_child_nodes(node) if isinstance(part, ast.BinOp))
-        if id(node) in self._within or text in self._unremarkable:
-            return
-        if not self._remarkable(node, text):
-            self._unremarkable.add(text)
-
-    def _remarkable(self, node: ast.expr, text: str) -> bool:
-        """Says what a text breaks; whether there was anything to be looked at."""
-        remarkable = False
-        for rule, pattern in (("drop-site", DROP_SITES), ("dangerous-command", COMMANDS), ("persistence", PERSISTENCE)):
-            found = pattern.search(text) if len(text) < 20_000 or rule != "persistence" else None
-            remarkable |= found is not None
-            if found and not self._is_prose(node, text):
-                self._note(rule, f"the text {found.group()[:80]!a}", node.lineno)
-        found = SECRET_FILES.search(text) if len(text) < 2_000 else None
-        remarkable |= found is not None
-        if found and not self._is_prose(node, text):
-            self._note("secret-files", f"the path {found.group()[:80]!a}", node.lineno)
-            self._use("secret-file", node)
-        if isinstance(node, ast.Constant) and LONG.search(text):
-            remarkable = True
-            if not self._is_prose(node, text):
-                self._note("encoded-literal", f"a literal of {len(text)} characters", node.lineno)
-        return remarkable
-
-    def _is_prose(self, node: ast.expr, text: str) -> bool:
-        """Whether a text is documentation: a statement of its own."""
-        return id(node) in self._documentation()
-
-    def _documentation(self) -> set[int]:
-        if self._documented is None:
-            self._documented = {id(node.value) for node in self._all if isinstance(node, ast.Expr)}
-        return self._documented
-
     def _attribute(self, node: ast.Attribute) -> None:
         if node.attr in INTERNALS:
             through = isinstance(node.value, ast.Attribute) and node.value.attr == "__init__"
@@ -452,35 +410,6 @@ class Judge:
     @cached_property
     def _climbing(self) -> bool:
         return climbs(self._all, self.names)
-
-    def _assigned(self, node: ast.Assign | ast.Delete | ast.AugAssign) -> None:
-        targets = [node.target] if isinstance(node, ast.AugAssign) else node.targets
-        for target in targets:
-            if isinstance(target, ast.Attribute):
-                self._patched(_bare(target, self.names), node)
-                if target.attr == "__code__":
-                    self._note("obscure-access", "the code of a function is replaced", node.lineno)
-            elif isinstance(target, ast.Subscript):
-                base = self.names.name(target.value)
-                if base == "sys.modules" and not (isinstance(target.slice, ast.Name) and target.slice.id == "__name__"):
-                    self._note("patches-modules", "a module is put into sys.modules", node.lineno)
-                elif (
-                    base == "os.environ" and self.names.text(target.slice) in PRELOADED and isinstance(node, ast.Assign)
-                ):
-                    self._note("persistence", "a variable that makes programs load code is set", node.lineno)
-                elif base in ("builtins.__dict__", "builtins"):
-                    self._note("patches-python", "a built-in function is replaced", node.lineno)
-
-    def _patched(self, name: str, node: ast.stmt | ast.expr) -> None:
-        if not name or name == "builtins._" or "()" in name or ("." not in name and name not in RISKY_MODULES):
-            return
-        if name.startswith("builtins.") and name.count(".") > 1:
-            # Built-in functions have no attributes that could be set: a variable has the name of one.
-            return
-        if name.startswith(PATCHED_PYTHON) or name == "builtins" or "trust_remote_code" in name:
-            self._note("patches-python", f"{name} is replaced", node.lineno)
-        elif self._is_early(node) and not name.startswith("self"):
-            self._note("patches-modules", f"{name[:80]} is replaced", node.lineno)
 
     def _environment(self, node: ast.Subscript) -> None:
         if isinstance(node.ctx, ast.Load) and self.names.name(node.value) == "os.environ":
@@ -554,34 +483,7 @@ class Judge:
     }
 
 
-_FETCHING: Final = frozenset(("torch.hub.load", "transformers.dynamic_module_utils.get_class_from_dynamic_module"))
-_EXECUTING: Final = (
-    "builtins.exec",
-    "builtins.eval",
-    "types.FunctionType",
-    "types.CodeType",
-    "code.",
-    "codeop.",
-)
-_READING_CODE: Final = frozenset(
-    (
-        "runpy.run_path",
-        "runpy.run_module",
-        "code.interact",
-        "hydra.utils.instantiate",
-        "mako.template.Template",
-        "sympy.S",
-        "sympy.sympify",
-    )
-)
-
-
 def _is_true(node: ast.expr | None) -> bool:
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         return isinstance(node.operand, ast.Constant) and not node.operand.value
     return isinstance(node, ast.Constant) and bool(node.value)
-
-
-def _bare(target: ast.Attribute, names: Names) -> str:
-    base = names.name(target.value)
-    return f"{base}.{target.attr}" if base else ""

@@ -63,3 +63,23 @@ HOOKS: Final = ("sys.meta_path.insert", "sys.meta_path.append", "sys.path_hooks.
 RISKY_MODULES: Final = frozenset(
     ("os", "subprocess", "builtins", "sys", "posix", "nt", "ctypes", "importlib", "pty", "marshal", "shutil", "socket")
 )
+FETCHING: Final = frozenset(("torch.hub.load", "transformers.dynamic_module_utils.get_class_from_dynamic_module"))
+EXECUTING: Final = (
+    "builtins.exec",
+    "builtins.eval",
+    "types.FunctionType",
+    "types.CodeType",
+    "code.",
+    "codeop.",
+)
+READING_CODE: Final = frozenset(
+    (
+        "runpy.run_path",
+        "runpy.run_module",
+        "code.interact",
+        "hydra.utils.instantiate",
+        "mako.template.Template",
+        "sympy.S",
+        "sympy.sympify",
+    )
+)

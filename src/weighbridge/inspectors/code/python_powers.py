@@ -140,7 +140,8 @@ PERSISTENCE: Final = re.compile(
     r"(?:^|[/\\~])\.(?:bashrc|bash_profile|profile|zshrc|zprofile|bash_login|config/(?:autostart|fish|systemd))\b|authorized_keys|"
     r"/etc/(?:cron|systemd|rc\.local|profile|init\.d|ld\.so\.preload)|\bcrontab\b|Startup[/\\]|Start Menu[/\\]Programs[/\\]Startup|"
     r"CurrentVersion[/\\]+Run|LaunchAgents|LaunchDaemons|(?:site|user)customize\.py|\bsystemctl\s+(?:--user\s+)?enable|schtasks|"
-    r"/etc/cron|\.git[/\\]hooks|site-packages[/\\][^'\"]*\.pth|\bLD_PRELOAD=",
+    r"/etc/cron|\.git[/\\]hooks|site-packages[/\\][^'\"]*\.pth|"
+    r"\bLD_PRELOAD=(?!/(?:usr|opt|lib)[\w./-]{0,120}/lib(?:tcmalloc|jemalloc|iomp5|gomp|mimalloc)[\w-]{0,30}\.so)",
     re.IGNORECASE,
 )
 DROP_SITES: Final = re.compile(

@@ -50,7 +50,7 @@ _CALLING_FILTERS = frozenset(("map", "select", "reject"))
 _ATTRIBUTE_FILTERS = frozenset(("map", "groupby", "sort", "sum", "unique", "min", "max", "selectattr", "rejectattr"))
 _ENGINE_OBJECTS: Final = _named(
     "cycler joiner lipsum self request config g session url_for get_flashed_messages application app current_app environ "
-    "environment context handler settings os sys subprocess builtins importlib popen eval exec open compile getattr "
+    "environment context handler settings os sys subprocess builtins importlib gc inspect ctypes posix pty popen eval exec open compile getattr "
     "setattr vars globals locals debug modules import_module object type super classmethod property"
 )
 _INTERNALS: Final = _named(

@@ -464,13 +464,7 @@ def _parts(items: Sequence[nodes.Node]) -> Iterator[nodes.Node]:
 
 
 def _dotted(node: nodes.Node | None) -> str:
-    """`name` or `name.attribute`; "" for anything else."""
-    if isinstance(node, nodes.Name):
-        return node.name
-    if isinstance(node, nodes.NSRef):
-        return f"{node.name}.{node.attr}"
-    if isinstance(node, nodes.Getattr) and isinstance(node.node, nodes.Name):
-        return f"{node.node.name}.{node.attr}"
+    """As `turns.dotted`; `name` also for an entry of it."""
     if isinstance(node, nodes.Getitem) and isinstance(node.node, nodes.Name):
         return node.node.name
-    return ""
+    return turns.dotted(node)

@@ -71,18 +71,13 @@ def keep(key: str, data: bytes) -> None:
     # Without a home there is no absolute place.
     if not key or len(data) > MAX_BYTES - _DIGEST_BYTES or not place.is_absolute():
         return
-    staged = place / f".{key}.{os.getpid()}.part"
+    from weighbridge.wire.files import replace_file
+
     with contextlib.suppress(OSError):
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not _is_ours(os.lstat(place), stat.S_ISDIR):
             return
-        descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(_digest(key, data) + data)
-            staged.replace(place / f"{key}{_SUFFIX}")
-        except OSError:
-            staged.unlink(missing_ok=True)
+        replace_file(place / f"{key}{_SUFFIX}", _digest(key, data) + data, mode=0o600, flush=False)
         _make_room(place)
 
 

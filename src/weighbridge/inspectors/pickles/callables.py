@@ -1,7 +1,7 @@
 """Which callables a pickle may use, in which role and with what arguments.
 
-What is not allowed here, or in a profile of a library (`pickle_profiles`), does not pass; the list of weapons
-(`pickle_dangers`) only decides what a refusal is called. An entry is allowed only when neither the call nor a state given
+What is not allowed here, or in a profile of a library (`profiles`), does not pass; the list of weapons
+(`inspectors.dangers`) only decides what a refusal is called. An entry is allowed only when neither the call nor a state given
 to its result can do more than make data. Names are compared after `canonical_name`, which knows Python 2's modules. No
 installed library is looked at.
 """

@@ -6,8 +6,9 @@
 - style sheets (`.css`): text; scripts in them, and what they load from elsewhere, are named;
 - settings (`.toml`, `.ini`, `.cfg`, `.conf`, `.env`): `key = value` and sections, with the few keys that make packaging
   and test tools run something named;
-- beside the inspectors that account for them: environments of conda (addresses and indexes), the manifest of TorchServe's
-  archives (a handler of its own), settings of coding assistants (programs that they start).
+- beside the inspectors that account for them: files that describe an environment (`environments`: conda, MLflow projects,
+  Dockerfiles), the manifest of TorchServe's archives (a handler of its own), settings of coding assistants (programs that
+  they start).
 
 Every byte is read. Text that is none of these is not judged here.
 """
@@ -26,6 +27,7 @@ from weighbridge.formats.json_text import parse
 from weighbridge.formats.kinds import is_legacy_text, is_text
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Subject, report_of
+from weighbridge.inspectors.texts import environments
 
 NAME: Final = "plain-texts"
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -117,6 +119,7 @@ RULES: Final[tuple[Rule, ...]] = (
         Severity.HIGH,
         "Packages of any name are taken from a server of the publisher's choosing.",
     ),
+    *environments.RULES,
 )
 _BY_ID: Final = {rule.id: rule for rule in RULES}
 
@@ -186,7 +189,9 @@ class PlainTexts:
             Truncated: the reader returned less than the artifact's size promises.
         """
         kind = subject.kind.name
-        if kind in ("yaml", "json"):
+        if kind in ("yaml", "json") or (
+            environments.reading_of(subject.path, kind) and kind not in ("requirements", "settings")
+        ):
             return _beside(subject)
         if subject.suffix == ".pth" and subject.kind.family == "text":
             kind = "path-file"
@@ -205,8 +210,11 @@ class PlainTexts:
 def _beside(subject: Subject) -> Report | None:
     """What other inspectors account for, but install or start something by; None where nothing is said."""
     base = subject.path.rpartition("/")[2].lower()
-    if subject.kind.name == "yaml":
-        reading = _environment if base.startswith(("environment", "conda")) else None
+    described = environments.reading_of(subject.path, subject.kind.name)
+    if described is not None:
+        reading = _chained(described, _environment) if base.startswith(("environment", "conda")) else described
+    elif subject.kind.name != "json":
+        return None
     else:
         reading = _manifest if subject.path.endswith("MAR-INF/MANIFEST.json") else _servers
         if reading is _servers and b'"mcpServers"' not in subject.head:
@@ -216,6 +224,10 @@ def _beside(subject: Subject) -> Report | None:
     text = read_whole(subject, MAX_BYTES).decode("utf-8", "replace")
     findings = list(islice(reading(subject.path, text), MAX_FOUND))
     return report_of(NAME, subject, findings, subject.size_bytes) if findings else None
+
+
+def _chained(*readings: environments.Reading) -> environments.Reading:
+    return lambda path, text: (found for reading in readings for found in reading(path, text))
 
 
 def _environment(path: str, text: str) -> Iterator[Finding]:
@@ -339,6 +351,7 @@ def _settings(path: str, text: str) -> Iterator[Finding]:
         if match:
             line = text.count("\n", 0, match.start()) + 1
             yield _BY_ID[rule].finding(path, f"the settings have {_shown(match.group())}", location=f"line {line}")
+    yield from environments.described(path, text)
 
 
 def _path_file(path: str, text: str) -> Iterator[Finding]:

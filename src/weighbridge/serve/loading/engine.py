@@ -1,7 +1,8 @@
 """The command and the environment of an engine that loads a verified folder: offline, without secrets, without remote code.
 
-Nothing here starts anything. What the engine must not have is taken out of its environment: tokens of the Hub, proxies, and
-the credentials that read the store; what keeps its libraries offline is put in.
+Nothing here starts anything. What the engine must not have is taken out of its environment: tokens of the Hub, proxies,
+the credentials that read the store, and names of other models, which an engine prefers to none and finds in a cache; what keeps
+its libraries offline is put in.
 """
 
 from __future__ import annotations
@@ -26,10 +27,32 @@ OFFLINE: Final[Mapping[str, str]] = {
     "DO_NOT_TRACK": "1",
     "VLLM_NO_USAGE_STATS": "1",
 }
+HUB_ID_VARIABLES: Final = (
+    "SM_VLLM_MODEL",
+    "SM_VLLM_TOKENIZER",
+    "SM_VLLM_HF_CONFIG_PATH",
+    "SM_VLLM_SPECULATIVE_MODEL",
+    "SM_SGLANG_MODEL_PATH",
+    "SM_SGLANG_TOKENIZER_PATH",
+    "HF_MODEL_ID",
+    "OPTION_MODEL_ID",
+    "OPTION_SPECULATIVE_DRAFT_MODEL",
+    "OPTION_SPECULATIVE_MODEL",
+    "OPTION_TOKENIZER",
+    "DJL_MODEL_ID",
+    "MODEL_ID",
+    "VLLM_MODEL",
+    "TOKENIZER_NAME",
+    "LLAMA_ARG_HF_REPO",
+    "LLAMA_ARG_HFD_REPO",
+    "LLAMA_ARG_MODEL_URL",
+    "LLAMA_ARG_DOCKER_REPO",
+)
+"""Variables that name a model, in the order in which they matter: a value that is no path is a name on the Hub."""
 _PLACES = re.compile(r"\{\}|\$MODEL_DIR\b|\$\{MODEL_DIR\}")
 _TAKEN = re.compile(
     r"(?:(?:https?|ftp|all|no)_proxy"
-    r"|hf_token|hf_api_token|hugging_?face_?(?:hub_)?(?:api_)?token|hf_endpoint|hf_hub_endpoint|modelscope_.*|vllm_use_modelscope"
+    r"|hf_token|hf_api_token|hugging_?face_?(?:hub_)?(?:api_)?token|hf_endpoint|hf_hub_endpoint|modelscope_.*|(?:\w+_)?use_modelscope(?:_hub)?"
     r"|aws_(?!region$|default_region$|ca_bundle$).*|google_application_credentials|azure_.*|arm_.*|ngc_api_key|wandb_api_key"
     r"|weighbridge_.*)",
     re.IGNORECASE,
@@ -60,7 +83,8 @@ def engine_environment(
     kept, taken = {}, []
     for name, value in environment.items():
         trusts = bool(_TRUST.search(name)) and value.strip().lower() not in _OFF
-        if name not in keep and (_TAKEN.fullmatch(name) or (trusts and not remote_code)):
+        elsewhere = name in HUB_ID_VARIABLES and not value.strip().startswith(("/", ".", "~"))
+        if name not in keep and (_TAKEN.fullmatch(name) or elsewhere or (trusts and not remote_code)):
             taken.append(name)
         else:
             kept[name] = value

@@ -1,7 +1,8 @@
 """Brings a revision into a folder that appears under its name only when every byte of it was proven.
 
 - It is gathered in a sibling, `.NAME.REVISION.fetching`, and renamed when it is whole; where another folder lies in the way,
-  the two are exchanged in one step (Linux, `RENAME_EXCHANGE`), and only if that was asked for.
+  the two are exchanged in one step (Linux, `RENAME_EXCHANGE`), and only if that was asked for and it looks like a model: what
+  was exchanged is removed, and a name that was mistaken must not cost anybody's work.
 - A chunk is held against its digest before it is written. Which chunks were written is noted in a journal; after a stop, those
   are read back and held against their digests again, for a journal proves nothing.
 - Files can be read by all and written by none. A folder without the weights says so in a file of its own (`partial`).
@@ -10,7 +11,6 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import shutil
 import stat
@@ -18,7 +18,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -26,25 +26,27 @@ from typing import Final, Self
 from weighbridge.core.config import TransferSettings
 from weighbridge.core.digests import CHUNK_BYTES
 from weighbridge.core.errors import (
-    AccessRefused,
     Busy,
     ConfigError,
     IntegrityError,
     Interrupted,
     OutOfSpace,
-    StoreError,
 )
 from weighbridge.core.manifest import Artifact, Manifest
 from weighbridge.core.ports import Observer
 from weighbridge.serve.approved import Approved
 from weighbridge.serve.loading.checking import check_chunks, check_folder
-from weighbridge.serve.loading.partial import marker_of, without_weights
+from weighbridge.serve.loading.partial import PARTIAL, WEIGHTS, marker_of, without_weights
 from weighbridge.vault.chunks import read_chunks_into
 from weighbridge.vault.patience import Patience
 from weighbridge.vault.records import SealedRevision
-from weighbridge.wire.files import flush_folder, locked_file
+from weighbridge.wire.files import as_store_errors, flush_folder, locked_file
 
 RUN_CHUNKS: Final = 2
+_OF_MODELS: Final = frozenset(("config.json", "model_index.json", "tokenizer.json", PARTIAL))
+"""Files by whose names a folder shows that it holds a model, whichever."""
+_ANYBODYS: Final = ("README", "LICENSE", ".git")
+"""How names begin of files that lie in folders of any kind."""
 FILE_MODE: Final = 0o444
 FOLDER_MODE: Final = 0o755
 _RECORD = struct.Struct("<II")
@@ -112,17 +114,17 @@ def fetch(approved: Approved, sealed: SealedRevision, folder: Path, options: Fet
     staging = folder.parent / f".{folder.name}.{manifest.revision[:12]}{part}.fetching"
     with ExitStack() as closing:
         work = _Work(approved, sealed, artifacts, staging, options)
-        with _translated(f"'{staging}'"):
+        with _writing(f"'{staging}'"):
             _make_staging(staging)
             closing.enter_context(_only_one(staging / "lock", folder))
         read, resumed = _gather(work)
-        with _translated(f"'{staging}'"):
+        with _writing(f"'{staging}'"):
             for name, data in marker.items():
                 _write_marker(work.files / name, data)
             _settle(work.files)
         # What takes an hour to fetch may be revoked meanwhile.
         approved.check(manifest.model_name, manifest.revision)
-        with _translated(f"'{folder}'"):
+        with _writing(f"'{folder}'"):
             _put_in_place(work.files, folder, exchange=there == "folder")
             flush_folder(folder.parent)
             # After an exchange, what lay there before is now in the staging folder.
@@ -156,8 +158,28 @@ def _holds(folder: Path, artifacts: Sequence[Artifact], marker: dict[str, bytes]
         if not options.replace:
             error.hint = "Name another folder, or exchange this one for what was approved: --replace"
             raise
+        _check_model_lies(folder, artifacts)
         return False
     return True
+
+
+def _check_model_lies(folder: Path, artifacts: Sequence[Artifact]) -> None:
+    """Returns when what lies there looks like a model, and nobody works in it.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    own = {artifact.path for artifact in artifacts if not artifact.path.startswith(_ANYBODYS)}
+    with _writing(f"'{folder}'"):
+        names = [entry.name for entry in folder.iterdir()]
+        within = Path.cwd().is_relative_to(folder.resolve())
+    a_model = any(name in _OF_MODELS or name.lower().endswith(WEIGHTS) for name in names)
+    if within or not (a_model or any((folder / path).is_file() for path in own)):
+        what = "is where this command was started" if within else "holds no model"
+        raise ConfigError(
+            f"'{folder}' {what}, and would be removed as a whole",
+            hint="Name the folder of the model itself; or remove this one yourself, if nobody needs it.",
+        )
 
 
 # --- gathering
@@ -166,7 +188,7 @@ def _holds(folder: Path, artifacts: Sequence[Artifact], marker: dict[str, bytes]
 def _gather(work: _Work) -> tuple[int, int]:
     """Fills the staging folder; how many bytes were read from the store, and how many were there before."""
     artifacts, options = work.artifacts, work.options
-    with _translated(f"'{work.staging}'"):
+    with _writing(f"'{work.staging}'"):
         _make_files(work.files, artifacts)
         journal = _Journal(work.staging / "journal", f"{work.sealed.manifest.digest}\n".encode("ascii"))
     with journal, ThreadPoolExecutor(options.streams, thread_name_prefix="weighbridge-fetch") as threads:
@@ -214,13 +236,13 @@ def _reader(work: _Work, journal: _Journal, number: int, run: Sequence[int]) -> 
             _PATIENCE, stop, lambda why, seconds: options.observer.retrying(artifact.path, why, seconds)
         )
         buffer = _scratch()
-        with _translated(f"'{work.files / artifact.path}'"):
+        with _writing(f"'{work.files / artifact.path}'"):
             descriptor = os.open(work.files / artifact.path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "wb", buffering=0) as file:
             for chunk, view in read_chunks_into(
                 store, stored, artifact, run, lambda _number, size: buffer[:size], patience=patience
             ):
-                with _translated(f"'{work.files / artifact.path}'"):
+                with _writing(f"'{work.files / artifact.path}'"):
                     _write_at(file.fileno(), view, chunk * CHUNK_BYTES)
                     journal.note(number, chunk)
                 options.observer.advanced(artifact.path, len(view), artifact.size_bytes)
@@ -303,19 +325,9 @@ class _Journal:
 # --- folders
 
 
-@contextmanager
-def _translated(what: str) -> Iterator[None]:
+def _writing(what: str) -> AbstractContextManager[None]:
     """The system's errors of writing as ours."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutOfSpace(
-                f"there is no room left for {what}", hint="Make room; the same command goes on where it stopped."
-            ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise AccessRefused(f"{what} cannot be written: {error.strerror}") from error
-        raise StoreError(f"{what} cannot be written: {error.strerror}") from error
+    return as_store_errors(f"{what} cannot be written", room="Make room; the same command goes on where it stopped.")
 
 
 @contextmanager
@@ -355,7 +367,7 @@ def _make_files(files: Path, artifacts: Sequence[Artifact]) -> None:
 
 
 def _check_room(staging: Path, artifacts: Sequence[Artifact], missing: int) -> None:
-    with _translated(f"'{staging}'"):
+    with _writing(f"'{staging}'"):
         free = os.statvfs(staging)
     room = free.f_bavail * free.f_frsize
     if missing > room:

@@ -25,10 +25,10 @@ from typing import Final, cast
 
 from weighbridge.admit.policy_file import lines_of
 from weighbridge.admit.policy_spec import Flag, Node, Problem, Several, Table, Text, Whole
-from weighbridge.attest.key_files import read_small
 from weighbridge.core.errors import ConfigError
 from weighbridge.core.finding import Severity
 from weighbridge.watch.news import Judgement, Kind, News
+from weighbridge.wire.files import read_small
 from weighbridge.wire.outbound import Target
 
 MAX_BYTES: Final = 256 * 1024
@@ -223,13 +223,7 @@ def read_sinks(file: Path) -> tuple[Sink, ...]:
     Raises:
         ConfigError: it cannot be read, or says what it must not.
     """
-    try:
-        with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"'{file}', which says who is told, cannot be read: {error.strerror}") from error
-    if len(data) > MAX_BYTES:
-        raise ConfigError(f"'{file}' is larger than {MAX_BYTES} bytes")
+    data = read_small(file, f"'{file}', which says who is told,", limit=MAX_BYTES)
     try:
         text = data.decode("utf-8")
         document = tomllib.loads(text)
