@@ -252,7 +252,9 @@ def test_apply_rollback_and_delete_follow_the_ledger(depot: Depot) -> None:
     depot("rollback", "talks", "--reason", "answers in Latin")
     assert depot.cluster.model("talks") == first
     assert set(depot.cluster.objects) == {*of_first, "ConfigMap/somebody-elses"}
-    assert "nothing that talks ran before" in depot("rollback", "talks", code=3).err
+    alone = depot("rollback", "talks", code=3).err
+    assert "nothing that talks ran before" in alone
+    assert "to run another revision, apply it" in alone
     assert depot.row("talks")["revision"] == first
 
     depot("delete", "talks")
@@ -335,4 +337,6 @@ def test_names_that_are_not_there(depot: Depot) -> None:
     assert "no deployment 'other'" in depot("rollback", "other", code=3).err
     assert "where to deploy is not said" in depot("plan", "acme/words", code=2).err
     assert depot("plan", "acme/none", "--target", "vllm", code=3).out == ""
-    assert depot("plan", "acme/words@nowhere", "--target", "vllm", code=3).out == ""
+    nowhere = depot("plan", "acme/words@nowhere", "--target", "vllm", code=3)
+    assert nowhere.out == ""
+    assert "`weighbridge channels` where models are promoted" in nowhere.err

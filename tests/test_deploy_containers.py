@@ -920,8 +920,10 @@ def test_every_option_has_a_default() -> None:
     for module in (vllm, tgi, lmi, kserve, compose):
         module.Options()
         assert dataclasses.fields(module.Options)
-        with pytest.raises(ConfigError, match="image is not said"):
-            module.render(TINY, module.Options())
+        for flag, said in (("--image ", {}), ("--fetch-image ", {"image": image("engine")})):
+            with pytest.raises(ConfigError, match="image is not said") as refused:
+                module.render(TINY, module.Options(**said))
+            assert flag in refused.value.hint
     assert issubclass(kserve.Options, PodOptions)
 
 

@@ -517,6 +517,15 @@ def test_run_becomes_the_engine(on_node: Command, target: Path) -> None:
     assert contents(target) == FILES
 
 
+@each("program", ["no-such-engine", "./no-such-engine", "/etc/passwd", "/tmp"])
+def test_a_command_that_is_not_there_is_told_before_anything_is_fetched(
+    on_node: Command, target: Path, program: str
+) -> None:
+    ran = on_node("run", "acme/tiny", "--dir", str(target), "--", program, "{}", code=2)
+    assert f"'{program}' is no program that can be run here" in ran.err
+    assert left_beside(target) == []
+
+
 def test_signals_reach_the_engine(on_node: Command, target: Path) -> None:
     script = (
         "import signal, sys, time\n"

@@ -147,7 +147,7 @@ KINDS: list[tuple[str, bytes, str, str]] = [
     ("weights.bin", POINTER, "lfs-pointer", "pointer"),
     ("__init__.py", b"", "empty", "empty"),
     ("noise", b"\x00\x01\x02\x03\xff\xfe", "unrecognised", "unrecognised"),
-    ("utf16.txt", "hello".encode("utf-16"), "unrecognised", "unrecognised"),
+    ("utf16.txt", "hello".encode("utf-16"), "utf-16-text", "text"),
     ("escape.txt", b"\x1b[2Jcleared\n", "unrecognised", "unrecognised"),
     ("nul.md", b"text\x00hidden\n", "unrecognised", "unrecognised"),
 ]

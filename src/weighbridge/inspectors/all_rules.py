@@ -34,6 +34,7 @@ from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.texts import (
     cards,
     configs,
+    environments,
     plain_texts,
     tokenizer_files,
     tokenizers,
@@ -82,6 +83,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
             *xml_models.RULES,
             *cards.RULES,
             *plain_texts.RULES,
+            *environments.RULES,
             *wide_texts.RULES,
             *malware.RULES,
             *secrets.RULES,

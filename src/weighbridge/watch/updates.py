@@ -62,7 +62,9 @@ def updates(
         known = ledger.catalog().revisions(watch.model_name)
         rows = [row for row in known if row.store != approved]
         stored = {row.revision for row in rows}
-        promoted = with_parents(ledger, watch.model_name, {row.revision for row in known if row.store == approved})
+        promoted: set[str] = set()
+        if any(one.upstream in stored for one in book.news(watch.model_name, Kind.NEW_REVISION)):
+            promoted = with_parents(ledger, watch.model_name, {row.revision for row in known if row.store == approved})
         upstream = checked.seen.commit if checked is not None else ""
         conditions = checked.conditions if checked is not None else frozenset()
         news = [

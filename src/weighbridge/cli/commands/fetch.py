@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -30,6 +31,7 @@ _STREAMS = click.option(
     metavar="N",
     help="Ranges read at once (default: by processors).",
 )
+_NO_PROGRAM = "Is the engine installed, and on the PATH?"
 _REPLACE = click.option(
     "--replace",
     is_flag=True,
@@ -126,7 +128,7 @@ def run_command(
 
     with opened_node(home, output, node) as opened:
         sealed = opened.resolve(model)
-        engine_command(command, Path())
+        _check_there(engine_command(command, Path())[0], named=command[0])
         check_remote_code(command, sealed, allowed=allow_remote_code)
         target = (folder or _cached(sealed)).absolute()
         started = time.monotonic()
@@ -199,6 +201,16 @@ def _show(output: Output, fetched: Fetched, seconds: float) -> None:
     )
 
 
+def _check_there(program: str, *, named: str) -> None:
+    """Returns when the program is here, or comes with the model: nobody is to wait for a fetch to learn that it is not.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if program == named and shutil.which(program) is None:
+        raise ConfigError(f"'{program}' is no program that can be run here", hint=_NO_PROGRAM)
+
+
 def _become(command: list[str], environment: dict[str, str]) -> int:
     """Replaces this process, so that signals and the exit code are the engine's own."""
     sys.stdout.flush()
@@ -209,6 +221,4 @@ def _become(command: list[str], environment: dict[str, str]) -> int:
     try:
         os.execvpe(command[0], command, environment)  # noqa: S606 (no shell is wanted)
     except OSError as error:
-        raise ConfigError(
-            f"'{command[0]}' cannot be run: {error.strerror}", hint="Is the engine installed, and on the PATH?"
-        ) from error
+        raise ConfigError(f"'{command[0]}' cannot be run: {error.strerror}", hint=_NO_PROGRAM) from error

@@ -68,7 +68,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     _rule(
         "trigger",
-        "Trigger",
+        "Trigger in a database",
         Severity.LOW,
         "Whoever writes to the table changes more than that. It calls nothing but SQLite's own functions.",
     ),

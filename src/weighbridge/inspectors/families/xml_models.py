@@ -141,7 +141,7 @@ class XmlModels:
         """
         kind = subject.kind
         xml = _FIRST_TAG.match(subject.head) or subject.suffix in _SUFFIXES
-        if not xml or kind.name not in ("structured-text", "other-text", "unrecognised"):
+        if not xml or kind.name not in ("structured-text", "other-text", "unrecognised", "utf-16-text"):
             return None
         notes = Notes(subject, _BY_ID)
         if subject.size_bytes > MAX_BYTES:

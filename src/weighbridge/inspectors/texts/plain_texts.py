@@ -119,7 +119,6 @@ RULES: Final[tuple[Rule, ...]] = (
         Severity.HIGH,
         "Packages of any name are taken from a server of the publisher's choosing.",
     ),
-    *environments.RULES,
 )
 _BY_ID: Final = {rule.id: rule for rule in RULES}
 

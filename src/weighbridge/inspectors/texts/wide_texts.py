@@ -66,7 +66,8 @@ class WideTexts:
             Truncated: the reader returned less than the artifact's size promises.
         """
         notes = Notes(subject, _BY_ID)
-        if subject.kind.name != "utf-16-text":
+        if subject.kind.name != "utf-16-text" or subject.suffix in (".xml", ".pmml"):
+            # XML says its encoding itself, and its inspector reads it.
             return None
         if _LOADED.search(subject.path):
             notes.say("text-wrong-encoding", "the text is UTF-16; its loader reads UTF-8")
