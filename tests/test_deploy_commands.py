@@ -307,6 +307,7 @@ def test_a_cluster_that_does_not_answer_leaves_a_plan_on_record(depot: Depot) ->
     assert "memcache" not in failed.err
     assert "--context chooses another" in failed.err
     assert depot.row("down")["state"] == "planned"
+    assert "One that was stopped is taken up by the same command" in depot("status", "down").err
     del depot.command.environment["CLUSTER_DOWN"]
     depot("delete", "down")
     assert depot.row("down")["state"] == "deleted"

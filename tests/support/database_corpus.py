@@ -97,6 +97,7 @@ _CHROMA = (
 _CHANGED = (
     "create trigger changed after insert on embeddings begin update embeddings set document = lower(new.document); end"
 )
+_TAKEN = "create trigger taken after insert on embeddings begin delete from embeddings where id < new.id; end"
 HONEST = [
     Stored("an empty one", database("create table x(a)")),
     Stored("a vector store", database(VECTORS, *_CHROMA, "create index i on embeddings(document)", rows=vectors(150))),
@@ -110,7 +111,8 @@ HONEST = [
     Stored("without row ids", database("create table w(k text primary key, v blob) without rowid", rows=[("insert into w values(?, ?)", (str(k) * 40, bytes(k))) for k in range(99)])),
     Stored("a view of counts", database(VECTORS, "create view totals as select count(*) as n, lower(substr(document, 1, 9)) as d from embeddings group by d")),
     Stored("cached plain pickles", holding(pickle.dumps({"a": [1, 2.5, b"x"]}))),
-    Stored("a trigger", database(VECTORS, _CHANGED), "sqlite-trigger"),
+    Stored("a trigger that keeps something up to date", database(VECTORS, _CHANGED)),
+    Stored("a trigger that takes rows away", database(VECTORS, _TAKEN), "sqlite-trigger"),
     Stored("once written ahead", wal()[0][:18] + b"\2\2" + database(VECTORS)[20:]),
 ]  # fmt: skip
 

@@ -56,6 +56,10 @@ def status_command(home: Home, output: Output, /, *, name: str, target: str | No
         output.document({"deployments": rows, **({"parts": listed} if name else {})})
     else:
         _show_status(output, rows, parts)
+        if name and found[0].running is None and not found[0].deleted:
+            output.say(
+                "  the platform was not asked: no apply of it has ended. One that was stopped is taken up by the same command"
+            )
     if any(not row["may_run"] for row in rows):
         return TrustError.exit_code
     return int(any(part.ready is False for part in parts))
