@@ -424,7 +424,7 @@ def test_on_the_hub_a_model_is_told_by_ranged_reads(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own_environment(monkeypatch)
-    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    monkeypatch.setenv("WEIGHBRIDGE_HUB_ENDPOINT", hub.endpoint)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     folder = write_safetensors(tmp_path / "large", {**BASE, "extra": torch.zeros(3_000_000)}, shards=2)
     (folder / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')

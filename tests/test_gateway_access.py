@@ -35,7 +35,7 @@ from starlette.types import Receive, Scope, Send
 from tests.conftest import Command
 from tests.support.admission import new_key
 from tests.support.cases import each
-from tests.support.gateway import running
+from tests.support.gateway import eventually, running
 from weighbridge.cli.commands.token import token_command
 from weighbridge.core.errors import ConfigError, LedgerError, NothingCollected, StoreUnreachable
 from weighbridge.core.names import ModelName
@@ -176,15 +176,6 @@ def gateway(ledger: Ledger, tmp_path: Path) -> Iterator[Opening]:
     yield opening
     for one in opened:
         one.close()
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    """Waits for what must come; the test's own time limit ends it."""
-    for _ in range(1_000):
-        if holds():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not come")
 
 
 # --- what a token is and covers -------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -294,10 +295,8 @@ def test_links_out_and_special_files_are_told_and_never_opened(laid: Laid, tmp_p
     (disk / "within").symlink_to("model")
     (disk / "nowhere").symlink_to("nothing")
     os.mkfifo(disk / "pipe")
-    with socket.socket(socket.AF_UNIX) as listening:
-        os.chdir(disk)
+    with socket.socket(socket.AF_UNIX) as listening, contextlib.chdir(disk):
         listening.bind("socket")
-        os.chdir("/")
     document = laid.take(place=disk)
     assert [model["place"] for model in document["models"]] == ["model/model.safetensors"]
     told = {one["path"]: one["why"] for one in document["not_looked_at"]}

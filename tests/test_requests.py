@@ -20,7 +20,7 @@ import pytest
 from tests.conftest import Command
 from tests.support.admission import new_key
 from tests.support.cases import each
-from tests.support.gateway import Answer, GatewayProcess, Shelf, running
+from tests.support.gateway import Answer, GatewayProcess, Shelf, eventually, running
 from weighbridge.admit.approvals import Speaker
 from weighbridge.admit.people import Role, add_person, roster_of
 from weighbridge.admit.requests import (
@@ -556,6 +556,9 @@ def test_two_gateways_file_one_request_and_a_killed_one_loses_none(home: Shelf, 
     ).out.strip()
     with running(command, "--requests", "on") as two:
         pair = list(zip((one, two), tokens, strict=True))
+        # A gateway learns of a new token within half a second.
+        known = [*pair, (one, reader), (one, narrow)]
+        eventually(lambda: all(info(gateway, "acme/there", token=token).status == 200 for gateway, token in known))
         for name in ("both/first", "both/second", "both/third"):
             with ThreadPoolExecutor(8) as threads:
                 answers = list(threads.map(lambda each: info(each[0], name, token=each[1]), pair * 4))  # noqa: B023

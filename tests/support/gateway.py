@@ -12,7 +12,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -195,6 +195,15 @@ class Shelf:
     def stored(self, name: str, path: str) -> Path:
         """Where an artifact lies in the approved store."""
         return self.command.home / "approved" / "models" / "acme" / name / self.revisions[name] / path
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Waits for what must come; the test's own time limit ends it."""
+    for _ in range(1_000):
+        if holds():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not come")
 
 
 def sha256(path: Path) -> str:

@@ -42,11 +42,11 @@ KINDS_BY_FAMILY: Final[Mapping[str, frozenset[str]]] = {
         "keras-metadata msgpack mxnet-params onnx onnx-tensor openfst paddle-model paddle-params safetensors saved-model tensorrt "
         "tflite ubjson word2vec xgboost-binary",
         "serialised": "arrow avro java-serialization matlab npy orc parquet pickle r-data",
-        "archive": "7z ar bzip2 cab cabinet cpio gzip lz4 lzip lzma ole-document rar sqlite tar xz zip zlib zstd",
-        "text": "markdown other-text stylesheet text",
+        "archive": "7z ar bzip2 cab cabinet cpio gzip lz4 lzip lzma ole-document rar sqlite sqlite-journal tar xz zip zlib zstd",
+        "text": "markdown other-text stylesheet text utf-16-text",
         "config": "jinja json requirements sentencepiece settings structured-text table vocabulary yaml",
         "code": "notebook python source",
-        "media": "apple-double avi bmp fits flac font gif ico jpeg matroska mp3 mp4 nifti ogg pdf png svg tiff wav webp",
+        "media": "aiff apple-double avi bmp fits flac font gif ico jpeg matroska mp3 mp4 nifti ogg pdf png svg tiff wav wave64 webp",
         "executable": "ape dex elf java-class llvm-bitcode lua-bytecode mach-o pe python-bytecode script wasm "
         "windows-shortcut",
         "pointer": "lfs-pointer",

@@ -28,6 +28,9 @@ RULES: Final[tuple[Rule, ...]] = PICKLE_RULES
 STORAGE_FACT: Final = "torch-storage"
 LOADED_SUFFIXES: Final = NAMED_PICKLES | {".pt", ".pth", ".ckpt", ".bin", ".model", ".data", ".dat"}
 
+LOOKED_INTO: Final = frozenset((UNRECOGNISED.name, "utf-16-text"))
+"""Kinds that any bytes may have, or nearly any: a weapon in them is found whatever they are called."""
+
 
 class Pickles:
     """The inspector `pickles`; see the module."""
@@ -51,7 +54,7 @@ class Pickles:
             if objects is None:
                 return None
             start = objects
-        elif kind is not PICKLE and not named and kind is not UNRECOGNISED and not _is_loaded(subject):
+        elif kind is not PICKLE and not named and kind.name not in LOOKED_INTO and not _is_loaded(subject):
             return None
         judge = Judge()
         reading = Reading(subject, Budget(), subject.inert)
