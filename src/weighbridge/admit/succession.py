@@ -39,7 +39,7 @@ from weighbridge.core.ports import ObjectStore, Signer
 from weighbridge.drift.card import is_card
 from weighbridge.drift.change import Difference
 from weighbridge.drift.compare import Options, compare
-from weighbridge.drift.files import pair
+from weighbridge.drift.files import Pairing, pair
 from weighbridge.drift.sampling import Budget
 from weighbridge.drift.side import Side
 from weighbridge.store.ledger import Ledger
@@ -86,6 +86,17 @@ class Succession:
     said_at: str
 
 
+def beside_cards(pairing: Pairing) -> list[str]:
+    """The files that differ, come or go, or cannot be told, and are no changed model card."""
+    return [
+        *pairing.added,
+        *pairing.removed,
+        *pairing.unproven,
+        *(path for pairs in pairing.renamed for path in pairs),
+        *(path for path in pairing.changed if not is_card(path)),
+    ]
+
+
 def only_card(before: Side, after: Side) -> Difference:
     """The difference of two revisions, when it is the words of the model card and nothing else at all.
 
@@ -94,13 +105,7 @@ def only_card(before: Side, after: Side) -> Difference:
         StoreError, SourceError, IntegrityError: a side cannot be read, or is not what its digests say.
     """
     pairing = pair(before, after)
-    others = [
-        *pairing.added,
-        *pairing.removed,
-        *pairing.unproven,
-        *(path for pairs in pairing.renamed for path in pairs),
-        *(path for path in pairing.changed if not is_card(path)),
-    ]
+    others = beside_cards(pairing)
     if others or not pairing.changed:
         what = f"'{min(others)!a:.80}' differs" if others else "nothing differs"
         raise Denied(f"it is not only the model card that changed: {what}", rules=("not-only-card",))

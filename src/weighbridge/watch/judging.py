@@ -34,6 +34,7 @@ from weighbridge.admit.licences import (
 )
 from weighbridge.admit.policy import Policy
 from weighbridge.admit.succession import CARD as CARD_CHANGE
+from weighbridge.admit.succession import beside_cards
 from weighbridge.core import canonical
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.config import TransferSettings
@@ -43,7 +44,6 @@ from weighbridge.core.names import ModelName
 from weighbridge.core.ports import Source
 from weighbridge.core.shown import plain
 from weighbridge.core.snapshot import Snapshot
-from weighbridge.drift.card import is_card
 from weighbridge.drift.change import Area, Change, Difference
 from weighbridge.drift.compare import Options
 from weighbridge.drift.files import Pairing
@@ -147,7 +147,8 @@ def judge_upstream(bench: Bench, stored: Opened, source: Source) -> Judged:
     decision = judge(bench.policy, facts, bench.now)
     grave = [change for change in found.difference.changes if _looks_like_takeover(change)]
     admitted = decision.outcome is Outcome.ADMIT
-    card_only = _only_card(found) and CARD_CHANGE in bench.policy.watch.passes
+    words_only = found.difference.only_readme and not beside_cards(found.pairing)
+    card_only = words_only and CARD_CHANGE in bench.policy.watch.passes
     held = not admitted or bool(grave)
     return Judged(
         Judgement.HELD if held else Judgement.REQUESTED,
@@ -164,12 +165,6 @@ def _looks_like_takeover(change: Change) -> bool:
     if not change.compared or (change.risk is not None and change.risk >= Severity.MEDIUM):
         return True
     return change.area in TAKEOVER_AREAS and change.risk is not None
-
-
-def _only_card(found: ComparedSides) -> bool:
-    pairing = found.pairing
-    others = (pairing.added, pairing.removed, pairing.unproven, pairing.renamed)
-    return found.difference.only_readme and not any(others) and all(map(is_card, pairing.changed))
 
 
 def _reasons(decision: Decision, grave: Iterable[Change]) -> Iterable[str]:
