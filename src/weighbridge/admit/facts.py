@@ -135,22 +135,15 @@ def gather(
         DigestMismatch: one of them is not what was sealed.
     """
     manifest = revision.manifest
-    card = manifest.artifact(CARD)
-    files = [artifact for artifact in manifest.artifacts if is_licence_file(artifact.path)]
-    texts = tuple(
-        LicenceFile(one.path, text_digest(_read(store, revision, one)) if _is_read(number, one) else "")
-        for number, one in enumerate(files)
-    )
-    if card is not None and card.size_bytes > MAX_CARD_BYTES:
-        licence = Licence(files=texts, problem=f"{CARD} is larger than {MAX_CARD_BYTES} bytes")
-    else:
-        licence = licence_of(_read(store, revision, card) if card is not None else b"", texts)
+    sizes = {artifact.path: artifact.size_bytes for artifact in manifest.artifacts}
+    placed = {artifact.path: artifact for artifact in manifest.artifacts}
+    licence = licence_from(sizes, lambda path: _read(store, revision, placed[path]))
     return Facts(
         manifest.model_name,
         manifest.revision,
         manifest.digest,
         manifest.origin,
-        sizes={artifact.path: artifact.size_bytes for artifact in manifest.artifacts},
+        sizes=sizes,
         inspection=inspection,
         licence=licence,
         lineage=lineage,
@@ -159,8 +152,19 @@ def gather(
     )
 
 
-def _is_read(number: int, artifact: Artifact) -> bool:
-    return number < MAX_LICENCE_FILES and artifact.size_bytes <= MAX_LICENCE_BYTES
+def licence_from(sizes: Mapping[str, int], read: Callable[[str], bytes]) -> Licence:
+    """The licence by the card and the licence files among these; `read` gives a file whole, and raises what it raises."""
+    files = [path for path in sizes if is_licence_file(path)]
+    texts = tuple(
+        LicenceFile(
+            path,
+            text_digest(read(path)) if number < MAX_LICENCE_FILES and sizes[path] <= MAX_LICENCE_BYTES else "",
+        )
+        for number, path in enumerate(files)
+    )
+    if sizes.get(CARD, 0) > MAX_CARD_BYTES:
+        return Licence(files=texts, problem=f"{CARD} is larger than {MAX_CARD_BYTES} bytes")
+    return licence_of(read(CARD) if CARD in sizes else b"", texts)
 
 
 def _read(store: ObjectStore, revision: SealedRevision, artifact: Artifact) -> bytes:

@@ -18,20 +18,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from weighbridge.admit.facts import CARD, Facts, earlier_owner_ids
+from weighbridge.admit.facts import Facts, earlier_owner_ids, licence_from
 from weighbridge.admit.judge import judge
 from weighbridge.admit.judge_provenance import time_of
 from weighbridge.admit.judge_revision import Surroundings as Beside
-from weighbridge.admit.licences import (
-    MAX_CARD_BYTES,
-    MAX_LICENCE_BYTES,
-    MAX_LICENCE_FILES,
-    Licence,
-    LicenceFile,
-    is_licence_file,
-    licence_of,
-    text_digest,
-)
+from weighbridge.admit.licences import MAX_CARD_BYTES, MAX_LICENCE_BYTES, Licence
 from weighbridge.admit.policy import Policy
 from weighbridge.admit.succession import CARD as CARD_CHANGE
 from weighbridge.admit.succession import beside_cards
@@ -233,19 +224,8 @@ def _together(before: Side, after: Side, pairing: Pairing) -> Inspection:
 
 def _licence(side: Side) -> Licence:
     """By the card and the licence files, read from the source, each bounded and proven against its digest."""
-    files = sorted(path for path in side.files if is_licence_file(path))
-    texts = tuple(
-        LicenceFile(path, text_digest(side.whole(path, MAX_LICENCE_BYTES)) if _is_read(side, number, path) else "")
-        for number, path in enumerate(files)
-    )
-    card = side.files.get(CARD)
-    if card is not None and card.size_bytes > MAX_CARD_BYTES:
-        return Licence(files=texts, problem=f"{CARD} is larger than {MAX_CARD_BYTES} bytes")
-    return licence_of(side.whole(CARD, MAX_CARD_BYTES) if card is not None else b"", texts)
-
-
-def _is_read(side: Side, number: int, path: str) -> bool:
-    return number < MAX_LICENCE_FILES and side.files[path].size_bytes <= MAX_LICENCE_BYTES
+    sizes = {path: side.files[path].size_bytes for path in sorted(side.files)}
+    return licence_from(sizes, lambda path: side.whole(path, max(MAX_CARD_BYTES, MAX_LICENCE_BYTES)))
 
 
 def summary_of(
