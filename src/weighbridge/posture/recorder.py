@@ -178,9 +178,10 @@ class Recorder:
             return connection
         try:
             return ssl.create_default_context().wrap_socket(connection, server_hostname=host)
-        except BaseException:
+        except (OSError, ValueError) as error:
+            # A name that no certificate can bear is refused like a server that does not answer.
             connection.close()
-            raise
+            raise OSError(str(error)) from error
 
     def _exchange(self, client: _Peer, server: _Peer, request: h11.Request, noted: Recorded) -> None:
         server.send(request)

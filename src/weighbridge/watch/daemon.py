@@ -34,7 +34,7 @@ from weighbridge.store.ledger import now_rfc3339
 from weighbridge.watch.news import News
 from weighbridge.watch.notify import Notifier, Outcome
 from weighbridge.watch.pokes import Pokes
-from weighbridge.wire.files import locked_file
+from weighbridge.wire.files import locked_file, replace_file
 
 HEALTH_FORMAT: Final = "weighbridge.watch-health/1"
 JITTER: Final = 0.1
@@ -329,15 +329,9 @@ class Daemon:
         self._next_beat = now + BEAT_SECONDS
         if self.terms.health_file is not None:
             _, record = self.health()
-            _write(self.terms.health_file, canonical.encode(record) + b"\n")
-
-
-def _write(file: Path, data: bytes) -> None:
-    """Puts a file in place whole; that it cannot be written is seen by whoever reads it."""
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    with suppress(OSError):
-        part.write_bytes(data)
-        part.replace(file)
+            # That it cannot be written is seen by whoever reads it.
+            with suppress(OSError):
+                replace_file(self.terms.health_file, canonical.encode(record) + b"\n", flush=False)
 
 
 def read_health(file: Path, *, now: Callable[[], str] = now_rfc3339) -> tuple[bool, str]:

@@ -201,7 +201,7 @@ class _PinnedTls(_Pinned):
         raw = super()._get_socket(host, port, timeout)
         try:
             return _tls().wrap_socket(raw, server_hostname=host)
-        except BaseException:
+        except (OSError, ValueError):
             raw.close()
             raise
 
