@@ -51,6 +51,24 @@ def hf(gateway: GatewayProcess, home: Path, *arguments: str) -> subprocess.Compl
     )
 
 
+@contextlib.contextmanager
+def asking_on(gateway: GatewayProcess, path: str) -> Iterator[list[int]]:
+    """Somebody asks again and again; the statuses they got."""
+    ended, answers = threading.Event(), [gateway.ask(path).status]
+
+    def ask() -> None:
+        while not ended.wait(0.01):
+            answers.append(gateway.ask(path).status)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield answers
+    finally:
+        ended.set()
+        asking.join()
+
+
 def files_of(folder: Path) -> dict[str, str]:
     """All files of a folder, by path, with their digests."""
     return {path.relative_to(folder).as_posix(): sha256(path) for path in folder.rglob("*") if path.is_file()}
@@ -126,7 +144,11 @@ def test_163_shards_by_the_hubs_command_line(
     gateway: GatewayProcess, shelf: Shelf, r1_folder: Path, tmp_path: Path
 ) -> None:
     shelf.ingest("r1", r1_folder)
-    shelf.approve("r1")
+    with asking_on(gateway, "/api/models/acme/r1") as answers:
+        shelf.approve("r1")
+        # Whoever asked a moment ago leaves no "not here" behind for those who come after.
+        assert gateway.ask("/api/models/acme/r1").status == 200
+    assert answers[0] == 404
     done = hf(gateway, tmp_path, "download", "acme/r1", "--quiet")
     assert done.returncode == 0, done.stderr
     folder = Path(done.stdout.strip())

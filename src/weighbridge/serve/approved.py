@@ -4,6 +4,7 @@
 - A revision that a channel points to must have the manifest that the index names. One that is asked for by its commit needs
   a signed summary that policy admitted it: a seal alone also exists in quarantine.
 - A revoked revision is refused, by whatever name it is asked for, at most `POLL_SECONDS` and one reading later.
+- That a channel points nowhere is said of an index read after the question: what was promoted is served at once.
 - What cannot be proven now is refused; an older answer is never given in its place.
 - When the trusted keys change, what was proven by the earlier ones is proven again before it is served further.
 - Opened revisions are kept, as many as `MAX_KEPT_CHUNKS` chunk digests; the least recently asked for goes first.
@@ -35,6 +36,8 @@ MAIN: Final = "main"
 PRODUCTION: Final = "production"
 POLL_SECONDS: Final = 0.5
 """How old an answer of the index may be; half of the second within which a revocation must be seen."""
+MISSED_SECONDS: Final = 0.05
+"""For questions whose channel was not found the index is read again, but not sooner than this after the last time."""
 MAX_KEPT_CHUNKS: Final = 250_000
 """Some 30 MB of digests: three revisions of the size of DeepSeek-R1, or thousands of small ones."""
 MAX_KEPT: Final = 1_024
@@ -141,6 +144,14 @@ class Approved:
             # Whoever waits for one gets it; whoever comes from now on does not wait with them.
             self._opening.clear()
 
+    def _read_since(self, asked: float) -> Index:
+        """The index as it was read at `asked` or later. Raises as `index`."""
+        with self._polling:
+            if self._seen.at < asked:
+                time.sleep(max(0.0, self._seen.at + MISSED_SECONDS - self._clock()))
+                return self._poll()
+        return self.index()
+
     def _fresh(self) -> Index | None:
         seen = self._seen
         if self._clock() - seen.at >= POLL_SECONDS:
@@ -183,7 +194,10 @@ class Approved:
             Revoked: it was revoked.
             TrustError, StoreError, FormatError, ConfigError: it cannot be proven now.
         """
+        asked = self._clock()
         index = self.index()
+        if _misses(index, model_name, ref):
+            index = self._read_since(asked)
         revision, manifest_sha256 = _pointed(index, model_name, ref)
         index.check(model_name, revision)
         sealed = self._open(model_name, revision, named=bool(manifest_sha256))
@@ -196,7 +210,7 @@ class Approved:
     def peek(self, model_name: ModelName, ref: str) -> SealedRevision | None:
         """As `resolve`, from what is in memory alone; None when something would have to be read. Raises as `resolve`."""
         index = self._fresh()
-        if index is None:
+        if index is None or _misses(index, model_name, ref):
             return None
         revision, manifest_sha256 = _pointed(index, model_name, ref)
         index.check(model_name, revision)
@@ -294,13 +308,22 @@ class Approved:
         raise NothingCollected(f"{manifest.reference} is not approved here")
 
 
+def _misses(index: Index, model_name: ModelName, ref: str) -> bool:
+    """Whether a ref names a channel that points nowhere."""
+    return not is_revision(ref) and _channel(ref) not in index.entries.get(model_name, {})
+
+
+def _channel(ref: str) -> str:
+    return PRODUCTION if ref == MAIN else ref
+
+
 def _pointed(index: Index, model_name: ModelName, ref: str) -> tuple[str, str]:
     """The revision that a ref names, and the digest of its manifest when a channel names that."""
     channels = index.entries.get(model_name, {})
     if is_revision(ref):
         named = next((one.manifest_sha256 for one in channels.values() if one.revision == ref), "")
         return ref, named
-    pointed = channels.get(PRODUCTION if ref == MAIN else ref)
+    pointed = channels.get(_channel(ref))
     if pointed is None:
         raise NothingCollected(
             f"{model_name} has no approved revision under {ref!r:.100}",
