@@ -280,9 +280,9 @@ def test_the_settings_of_a_home_are_what_its_webhook_goes_by(tmp_path: Path) -> 
         unknown = pod("vllm/vllm-openai:v1", args=["--model", "/models/x"])
         assert answer(unknown)["allowed"], answer(unknown)
         assert "cannot be known here" in answer(unknown)["warnings"][0]
-        # There is no index yet, so that nothing can be said to be approved.
+        # Nothing was promoted yet, so that nothing is approved.
         missing = pod("vllm/vllm-openai:v1", args=["--model", "acme/none"])
-        assert answer(missing)["status"]["code"] == 503
+        assert answer(missing)["status"]["code"] == 403
         assert answer(missing, namespace="tools")["allowed"]
         other = pod("evil/vllm:v1", args=["--model", "/models/x"])
         assert "may not serve models" in answer(other)["status"]["message"]

@@ -52,6 +52,17 @@ class Lineage:
     origin: Origin
 
 
+@dataclass(frozen=True, slots=True)
+class Follows:
+    """A revision of the same model from which a revision differs in the words of its card alone.
+
+    `same` are the files whose bytes are the same in both. Only what proved that from bytes makes one.
+    """
+
+    revision: str
+    same: frozenset[str]
+
+
 @dataclass(frozen=True)
 class Facts:
     """All that is judged of one revision.
@@ -71,6 +82,13 @@ class Facts:
     lineage: Lineage | None = None
     earlier_owner_ids: tuple[str, ...] = ()
     sealed_at: str = ""
+    follows: Follows | None = None
+
+    def revisions_of(self, path: str) -> tuple[str, ...]:
+        """The revisions that a file is of: this one and, where it has the same bytes there, the one that this one follows."""
+        if self.follows is None or path not in self.follows.same:
+            return (self.revision,)
+        return (self.revision, self.follows.revision)
 
     @property
     def upstream(self) -> Origin:
@@ -98,6 +116,9 @@ class Facts:
         if self.lineage is not None:
             remedies = list(self.lineage.remedies)
             lineage = {"parent": self.lineage.parent, "remedies": remedies, "origin": asdict(self.lineage.origin)}
+        follows: dict[str, JsonValue] = {}
+        if self.follows is not None:
+            follows = {"follows": {"revision": self.follows.revision, "same": sorted(self.follows.same)}}
         return {
             "format": FORMAT,
             "model": str(self.model_name),
@@ -112,6 +133,7 @@ class Facts:
             "lineage": lineage,
             "earlier_owner_ids": list(self.earlier_owner_ids),
             "sealed_at": self.sealed_at,
+            **follows,
         }
 
     @cached_property

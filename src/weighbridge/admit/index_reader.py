@@ -72,7 +72,7 @@ class IndexReader:
         """The index as it is now.
 
         Raises:
-            ConfigError: no root is trusted here.
+            ConfigError: no root is trusted here. NothingCollected: nothing was ever promoted.
             SignatureInvalid, Expired, RolledBack, StatementMismatch: what the store shows must not be believed.
             ObjectMissing: there is no index, or part of it is missing.
             StoreError, LimitExceeded, Busy: it cannot be read.

@@ -28,12 +28,14 @@ from weighbridge.admit.index import STALE_HINT, key_of
 from weighbridge.admit.index_keys import MAX_ROOT_BYTES, is_spelt_once, read_root
 from weighbridge.core import canonical
 from weighbridge.core.errors import (
+    AccessRefused,
     Busy,
     ConfigError,
     Expired,
     FormatError,
     LengthMismatch,
     LimitExceeded,
+    NothingCollected,
     ObjectMissing,
     RolledBack,
     SignatureInvalid,
@@ -173,7 +175,7 @@ class TrustedIndex:
         """The bytes of the newest root that is believed here.
 
         Raises:
-            ConfigError: no root is trusted here.
+            ConfigError: no root is trusted here. NothingCollected: nothing was ever promoted.
         """
         data = self._first_root()
         version = read_root(data).signed.version
@@ -186,11 +188,28 @@ class TrustedIndex:
             return self._given_root
         data = self._local("root")
         if data is None:
+            if self._has_no_index():
+                raise NothingCollected(
+                    f"nothing was promoted to {self.store.address} yet",
+                    hint="`weighbridge promote org/name --channel production` begins the index of channels.",
+                )
             raise ConfigError(
                 f"no root of the index in {self.store.address} is trusted here",
                 hint="Get root.json from whoever keeps the index, by a way you trust: weighbridge channels trust FILE",
             )
         return data
+
+    def _has_no_index(self) -> bool:
+        """Whether the store shows that nobody ever wrote an index to it."""
+        for key in (key_of("root", 1), key_of("timestamp")):
+            try:
+                self.store.head(key)
+            except ObjectMissing:
+                continue
+            except AccessRefused:
+                pass
+            return False
+        return True
 
     # --- loading
 
@@ -198,7 +217,7 @@ class TrustedIndex:
         """Brings what is believed up to what the store shows, and returns the timestamp's bytes.
 
         Raises:
-            ConfigError: no root is trusted here.
+            ConfigError: no root is trusted here. NothingCollected: nothing was ever promoted.
             SignatureInvalid, Expired, RolledBack, StatementMismatch: what the store shows must not be believed.
             ObjectMissing, StoreError, LimitExceeded: it cannot be read.
         """

@@ -92,11 +92,12 @@ def _excepted(ground: Ground, policy: Policy, facts: Facts, today: date) -> Iter
     fitting = [
         (place, one)
         for place, one in enumerate(policy.exceptions)
-        if one.fits(rules, ground.path, model, facts.revision)
+        if any(one.fits(rules, ground.path, model, revision) for revision in facts.revisions_of(ground.path))
     ]
     for place, one in fitting:
         if one.in_force(today):
-            yield _lifted(ground, place, one)
+            own = one.fits(rules, ground.path, model, facts.revision)
+            yield _lifted(ground, place, one, "" if own else _same_file(facts))
             return
     yield ground
     for place, one in fitting:
@@ -105,9 +106,14 @@ def _excepted(ground: Ground, policy: Policy, facts: Facts, today: date) -> Iter
         yield Ground("exception-expired", Outcome.ADMIT, message, change, f"exception[{place}]", timed=ground.timed)
 
 
-def _lifted(ground: Ground, place: int, one: PolicyException) -> Ground:
-    note = f"accepted by {one.person} until {one.expires}: {one.reason}"
+def _lifted(ground: Ground, place: int, one: PolicyException, same: str) -> Ground:
+    note = f"accepted by {one.person} until {one.expires}: {one.reason}{same}"
     return replace(ground, outcome=Outcome.ADMIT, change="", key=f"exception[{place}]", exception=one.id, note=note)
+
+
+def _same_file(facts: Facts) -> str:
+    assert facts.follows is not None
+    return f" (said of {facts.follows.revision[:12]}, which has the same file)"
 
 
 # --- like grounds together ----------------------------------------------------------------------

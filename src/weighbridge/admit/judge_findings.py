@@ -91,11 +91,12 @@ def _remote_code(policy: Policy, facts: Facts, path: str, findings: list[Finding
     named = [
         (place, one)
         for place, one in enumerate(terms.revisions)
-        if (one.model, one.revision) == (str(facts.model_name), revision)
+        if one.model == str(facts.model_name) and one.revision in facts.revisions_of(path)
     ]
     if named:
         place, one = named[0]
-        key, note = f"remote_code.revision[{place}]", f"this revision is named: {one.reason}"
+        whose = "this revision" if one.revision == revision else f"{one.revision[:12]}, which has the same file,"
+        key, note = f"remote_code.revision[{place}]", f"{whose} is named: {one.reason}"
         return Ground("remote-code", Outcome.ADMIT, says, "", key, path, rules, gathers=True, note=note)
     strip = f"strip it: weighbridge remediate {facts.model_name}@{revision[:12]} --strip-remote-code"
     name_it = "read the code and name this revision in [[remote_code.revision]]"

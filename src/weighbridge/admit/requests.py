@@ -9,15 +9,20 @@ Rules:
   that commit was promoted). Nobody says so: it follows from the ledger;
 - accepting lets nothing pass. What then comes in is judged and approved like anything else; so a word on a request is not a
   signed statement, but whoever says it must hold a reviewer's key, or come through a gateway that proved the login;
+- what watching asked about a commit is closed as superseded once upstream has another in its place, unless somebody else asked
+  for it too. Of two that looked upstream, the later look is right: what was asked, or closed, since a look began stands
+  against it, so that a slow one neither closes nor opens again what a newer one left;
 - open requests are bounded, for each asker and for each way they come in, so that nobody's made-up names keep out others;
 - an event that cannot be read is no request, and never changes another one.
 
 Kinds of event, and their payload:
 
 - `request.filed`, subject `org/name@ref`: `model`, `ref`, `source` (`gateway`, `person`, `watch`), `by`, `address` (`loopback`,
-  `private`, `public` or ""), `note`, `evidence` (an object), `again`;
+  `private`, `public` or ""), `note`, `evidence` (an object), `again`, and of watching `after` (the ledger's end when the look began);
 - `request.repeated`, subject `requests`: `lines`, each with `request`, `by`, `times`, `last_at`;
-- `request.accepted`, `request.declined`, subject `org/name@ref`: `request`, `person`, `reason`, `through`, `login`.
+- `request.accepted`, `request.declined`, subject `org/name@ref`: `request`, `person`, `reason`, `through`, `login`;
+- `request.superseded`, subject `org/name@ref`: `request`, `by` (the commit in its place), `by_request` (what is asked about
+  that, 0 for nothing), `after`.
 """
 
 from __future__ import annotations
@@ -53,7 +58,8 @@ FILED: Final = "request.filed"
 REPEATED: Final = "request.repeated"
 ACCEPTED: Final = "request.accepted"
 DECLINED: Final = "request.declined"
-_KINDS: Final = (FILED, REPEATED, ACCEPTED, DECLINED, CHANNEL_SET, PROMOTED)
+SUPERSEDED: Final = "request.superseded"
+_KINDS: Final = (FILED, REPEATED, ACCEPTED, DECLINED, SUPERSEDED, CHANNEL_SET, PROMOTED)
 MAIN: Final = "main"
 PRODUCTION: Final = "production"
 MAX_TEXT: Final = 500
@@ -90,6 +96,7 @@ class State(Enum):
     ACCEPTED = "accepted"
     DECLINED = "declined"
     DONE = "done"
+    SUPERSEDED = "superseded"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -168,8 +175,22 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class Superseded:
+    """What took the place of a request's commit; `request` is what is asked about that, 0 for nothing."""
+
+    by: str
+    request: int
+    at: str
+    sequence: int
+    """The event that says so."""
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
-    """A request as the ledger tells it. Times are RFC 3339 in UTC; `askers` are the first of those who asked, in order."""
+    """A request as the ledger tells it. Times are RFC 3339 in UTC; `askers` are the first of those who asked, in order.
+
+    `opened` is the event that opened it last.
+    """
 
     number: int
     asking: Asking
@@ -180,6 +201,8 @@ class Request:
     word: Word | None = None
     done_revision: str = ""
     done_at: str = ""
+    superseded: Superseded | None = None
+    opened: int = 0
 
     @property
     def wanted(self) -> Wanted:
@@ -192,7 +215,7 @@ class Request:
         if self.done_revision:
             return State.DONE
         if self.word is None:
-            return State.OPEN
+            return State.OPEN if self.superseded is None else State.SUPERSEDED
         return State.ACCEPTED if self.word.accepts else State.DECLINED
 
     def mentions(self, text: str) -> bool:
@@ -264,10 +287,11 @@ class RequestBook:
 
     # --- acts
 
-    def file(self, asking: Asking, *, again: bool = False) -> tuple[Request, bool]:
+    def file(self, asking: Asking, *, again: bool = False, after: int = 0) -> tuple[Request, bool]:
         """Files a request, and whether it is new: what is asked for already, or was declined, is not filed twice.
 
-        `again` asks once more for what was declined.
+        `again` asks once more for what was declined; `after` is the ledger's end when watching began to look: what was
+        superseded before that is open again.
 
         Raises:
             Denied: there are too many open requests.
@@ -275,7 +299,8 @@ class RequestBook:
         with self._lock:
             self._follow()
             known = self.newest(asking.wanted)
-            if known is not None and known.state is not State.DONE and not (again and known.state is State.DECLINED):
+            opens = known is not None and _opens_again(known, asking.source, after)
+            if known is not None and not opens and not _is_new(known, asking.source, again=again):
                 return known, False
             self._check_room(asking)
             payload: dict[str, JsonValue] = {
@@ -287,11 +312,37 @@ class RequestBook:
                 "note": asking.note,
                 "evidence": asking.evidence,
                 "again": again,
+                **({"after": after} if asking.source is Source.WATCH else {}),
             }
             event = self._ledger.append(FILED, str(asking.wanted), payload, actor=asking.by)
             self._follow()
             found = self.get(event.sequence)
             return found, found.number == event.sequence
+
+    def supersede(self, model_name: ModelName, commit: str, *, after: int, actor: str) -> list[Request]:
+        """Closes what watching asked about other commits of a model than the one that upstream has; those that it closed.
+
+        `after` is the ledger's end before upstream was asked: what was opened since, a newer look may have opened. What somebody
+        else asked for as well stays open.
+        """
+        closed = []
+        with self._lock:
+            self._follow()
+            new = self.newest(Wanted.of(model_name, commit))
+            for number in sorted(self._of_model.get(model_name, ())):
+                request = self._requests[number]
+                if request.wanted.ref == commit or not _may_be_superseded(request, after):
+                    continue
+                payload: dict[str, JsonValue] = {
+                    "request": number,
+                    "by": commit,
+                    "by_request": new.number if new is not None else 0,
+                    "after": after,
+                }
+                self._ledger.append(SUPERSEDED, str(request.wanted), payload, actor=actor)
+                closed.append(number)
+            self._follow()
+            return [self._requests[number] for number in closed]
 
     def record_repeats(self, repeats: Iterable[Repeat], *, actor: str) -> None:
         """Records further askings as one event, at most `MAX_LINES` of them."""
@@ -376,6 +427,8 @@ class RequestBook:
                 self._repeated(Fields(line, what="a line"))
         elif event.kind in (CHANNEL_SET, PROMOTED):
             self._moved(event, fields)
+        elif event.kind == SUPERSEDED:
+            self._superseded(event, fields)
         else:
             number = fields.integer("request")
             request = self._requests.get(self._merged.get(number, number))
@@ -403,12 +456,14 @@ class RequestBook:
         )
         known = self.newest(asking.wanted)
         again = fields.boolean("again")
-        if known is not None and known.state is not State.DONE and not (again and known.state is State.DECLINED):
-            # Another process filed the same before it knew of this one.
+        if known is not None and not _is_new(known, asking.source, again=again):
+            # Another process filed the same before it knew of this one, or upstream has it again.
+            if _opens_again(known, asking.source, fields.integer("after", 0)):
+                known = replace(known, superseded=None, opened=event.sequence)
             self._merged[event.sequence] = known.number
             self._requests[known.number] = _asked_again(known, asking.by, 1, event.time)
             return
-        request = Request(event.sequence, asking, event.time, event.time, askers=(asking.by,))
+        request = Request(event.sequence, asking, event.time, event.time, askers=(asking.by,), opened=event.sequence)
         self._requests[event.sequence] = request
         self._of_model.setdefault(asking.wanted.model_name, set()).add(event.sequence)
         self._newest[asking.wanted] = event.sequence
@@ -420,6 +475,16 @@ class RequestBook:
             at = fields.text("last_at")
             datetime.fromisoformat(at)
             self._requests[known.number] = _asked_again(known, fields.text("by"), fields.integer("times"), at)
+
+    def _superseded(self, event: Event, fields: Fields) -> None:
+        number = fields.integer("request")
+        request = self._requests.get(self._merged.get(number, number))
+        fits = request is not None and str(request.wanted) == event.subject
+        if request is not None and fits and _may_be_superseded(request, fields.integer("after")):
+            by, new = fields.text("by"), fields.integer("by_request")
+            if is_revision(by):
+                taken = Superseded(by, new, event.time, event.sequence)
+                self._requests[request.number] = replace(request, superseded=taken)
 
     def _moved(self, event: Event, fields: Fields) -> None:
         channel = fields.text("channel") if event.kind == CHANNEL_SET else ""
@@ -475,6 +540,25 @@ def next_steps(request: Request, *, is_channel: bool) -> tuple[tuple[str, ...], 
     )
 
 
+def _is_new(known: Request, source: Source, *, again: bool) -> bool:
+    """Whether an asking for what was asked for before is a new request."""
+    if known.state is State.SUPERSEDED:
+        return source is not Source.WATCH
+    return known.state is State.DONE or (again and known.state is State.DECLINED)
+
+
+def _opens_again(known: Request, source: Source, after: int) -> bool:
+    """Whether watching asks about what was superseded before it looked."""
+    taken = known.superseded if known.state is State.SUPERSEDED else None
+    return taken is not None and source is Source.WATCH and taken.sequence <= after
+
+
+def _may_be_superseded(request: Request, after: int) -> bool:
+    own = request.asking.source is Source.WATCH and set(request.askers) <= {request.asking.by}
+    commit = not request.wanted.channel
+    return own and commit and request.state is State.OPEN and request.opened <= after
+
+
 def _line(one: Repeat) -> dict[str, JsonValue]:
     return {"request": one.number, "by": one.by, "times": one.times, "last_at": one.last_at}
 
@@ -491,6 +575,11 @@ def _check_open_to(request: Request, *, accepts: bool, seen: State | None) -> No
         raise Conflict(
             f"request {request.number} is {request.state.value}{by} since you looked at it",
             hint="Look at it again, then decide.",
+        )
+    if request.superseded is not None and request.state is State.SUPERSEDED:
+        raise Conflict(
+            f"request {request.number} is superseded: upstream has {request.superseded.by[:12]} in its place",
+            hint=f"For this commit all the same, ask anew: weighbridge request {request.wanted}",
         )
     if request.state is State.DONE:
         raise Conflict(f"request {request.number} is done: {request.wanted} is {request.done_revision[:12]} now")

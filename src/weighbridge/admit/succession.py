@@ -11,21 +11,28 @@ of its card needs no second word of theirs, where policy says so (`watch.pass` n
   approvals not expired and nobody's rejection standing. It must have been approved by people itself: words are not inherited
   twice, so small steps do not add up;
 - whoever asked for the later revision cannot count for it, and a rejection of it outweighs everything, as ever.
+
+What policy says of the approved revision by its name (a named revision, an exception for it alone) is said of files. Where the
+later one has the same file, byte for byte, it holds there too, as long as it holds: `judge_following`. Of the card, of what lies
+in no file, and of a publisher, a licence or an age it is never taken over.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from weighbridge.admit.approvals import Approval, Case, Heritage, case_of, standing_of
 from weighbridge.admit.channels import check_not_revoked
-from weighbridge.admit.judge_revision import Surroundings, judge_revision
+from weighbridge.admit.facts import Follows
+from weighbridge.admit.judge import judge
+from weighbridge.admit.judge_revision import Judged, Surroundings, judge_revision
 from weighbridge.admit.people import Roster
 from weighbridge.admit.policy import Policy
 from weighbridge.attest.statement import Statement, Subject, open_statement, sign_statement
 from weighbridge.core import canonical
 from weighbridge.core.canonical import Fields, JsonValue
+from weighbridge.core.decision import Outcome
 from weighbridge.core.errors import (
     Denied,
     FormatError,
@@ -245,6 +252,15 @@ def heritage_of(
 def _proven(
     policy: Policy | None, later: Lying, said: Succession, *, beside: Surroundings, roster: Roster, now: str
 ) -> tuple[Approval, ...]:
+    predecessor = _followed(policy, later, said, beside=beside)
+    case = standing_case(policy, predecessor, beside=beside, now=now)
+    if case.decision.digest != said.predecessor_decision_digest:
+        raise StatementMismatch(f"{said.predecessor} is judged otherwise than when it was followed")
+    return check_standing(beside.ledger, case, roster, now=now)
+
+
+def _followed(policy: Policy | None, later: Lying, said: Succession, *, beside: Surroundings) -> Lying:
+    """The revision that the statement names, once the bytes of both say what the statement does."""
     manifest = later.revision.manifest
     if policy is not None and CARD not in policy.watch.passes:
         raise Denied("policy lets no change of a card pass by itself", rules=("watch.pass",))
@@ -258,10 +274,42 @@ def _proven(
         raise StatementMismatch("the succession is from another revision")
     if digest_of(only_card(predecessor.side, later.side)) != said.difference_digest:
         raise StatementMismatch("the difference is not the one that was signed")
-    case = standing_case(policy, predecessor, beside=beside, now=now)
-    if case.decision.digest != said.predecessor_decision_digest:
-        raise StatementMismatch(f"{said.predecessor} is judged otherwise than when it was followed")
-    return check_standing(beside.ledger, case, roster, now=now)
+    return predecessor
+
+
+def judge_following(
+    policy: Policy, revision: SealedRevision, *, store: ObjectStore, beside: Surroundings, now: str
+) -> Judged:
+    """As `judge_revision`, and what policy says of the files of an approved revision holds for the same files of one that follows it.
+
+    That is proven here, each time, from the sealed bytes of both; see the module. Raises as `judge_revision`.
+    """
+    judged = judge_revision(policy, revision, store=store, beside=beside, now=now)
+    if judged.decision.lasting is Outcome.ADMIT:
+        return judged
+    follows = follows_of(policy, Lying(store, revision, judged.facts.inspection), beside=beside)
+    if follows is None:
+        return judged
+    facts = replace(judged.facts, follows=follows)
+    decision = judge(policy, facts, now)
+    return replace(judged, decision=decision, facts=facts) if decision.lasting is Outcome.ADMIT else judged
+
+
+def follows_of(policy: Policy | None, later: Lying, *, beside: Surroundings) -> Follows | None:
+    """The revision that a revision follows, and the files that are the same, from the sealed bytes; None where none is proven.
+
+    Raises:
+        LedgerError, StoreError: the ledger cannot be read.
+    """
+    envelope = recorded(beside.ledger, later.revision.manifest.reference)
+    try:
+        predecessor = _followed(policy, later, read_succession(envelope, beside), beside=beside) if envelope else None
+    except WeighbridgeError:
+        # It is judged as it is, then.
+        return None
+    if predecessor is None:
+        return None
+    return Follows(predecessor.revision.manifest.revision, frozenset(pair(predecessor.side, later.side).same))
 
 
 def open_predecessor(reference: str, beside: Surroundings) -> Lying:

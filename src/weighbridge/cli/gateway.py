@@ -96,7 +96,7 @@ def open_gateway(yard: OpenYard, chosen: Chosen) -> Iterator[Opened]:
         requesting = _requesting(yard, chosen, metrics)
         with requesting or nullcontext(), Downloads(ledger, yard.home.downloads) as downloads:
             catalog = _catalog(yard, chosen, (approved, keys), tokens, exposure, closing=closing)
-            readiness = Readiness({"index": approved.index, "tokens": lambda: tokens.find("")})
+            readiness = Readiness({"index": approved.known, "tokens": lambda: tokens.find("")})
             hook = _webhook(yard, chosen, approved, metrics)
             layering = Layering(
                 tokens,

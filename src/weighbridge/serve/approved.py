@@ -43,6 +43,7 @@ MAX_KEPT_CHUNKS: Final = 250_000
 MAX_KEPT: Final = 1_024
 MAX_SUMMARIES: Final = 64
 MAX_PROVEN: Final = 16_384
+_PROMOTING = "`weighbridge channels` where models are promoted shows what there is; `weighbridge promote` adds to it."
 _Key = tuple[ModelName, str]
 
 
@@ -96,12 +97,20 @@ class Approved:
         """The index, at most `POLL_SECONDS` old.
 
         Raises:
+            NothingCollected: nothing was promoted here yet, so that there is none.
             TrustError, StoreError, ConfigError: it cannot be read or must not be believed now.
         """
         if (index := self._fresh()) is not None:
             return index
         with self._polling:
             return self._fresh() or self._poll()
+
+    def known(self) -> Index | None:
+        """As `index`; None when nothing was promoted here yet."""
+        try:
+            return self.index()
+        except NothingCollected:
+            return None
 
     def index_age(self) -> float:
         """Seconds since the index was last proven.
@@ -166,13 +175,14 @@ class Approved:
         return seen if seen.index is not None and self._clock() - seen.at < POLL_SECONDS else None
 
     def models(self) -> list[ModelName]:
-        """The models that have a channel which may be served, in order of name. Raises as `index`."""
-        index = self.index()
-        return sorted(model for model in index.entries if _open_channels(index, model))
+        """The models that have a channel which may be served, in order of name. Raises as `known`."""
+        index = self.known()
+        return sorted(model for model in index.entries if _open_channels(index, model)) if index else []
 
     def channels(self, model_name: ModelName) -> dict[str, str]:
-        """Which revision each channel of a model points to, without those that were revoked. Raises as `index`."""
-        return _open_channels(self.index(), model_name)
+        """Which revision each channel of a model points to, without those that were revoked. Raises as `known`."""
+        index = self.known()
+        return _open_channels(index, model_name) if index else {}
 
     def check(self, model_name: ModelName, revision: str) -> None:
         """Returns when the revision is not revoked, and the keys that are trusted now prove it.
@@ -195,7 +205,9 @@ class Approved:
             TrustError, StoreError, FormatError, ConfigError: it cannot be proven now.
         """
         asked = self._clock()
-        index = self.index()
+        index = self.known()
+        if index is None:
+            raise NothingCollected(f"{model_name} is not approved here: nothing is yet", hint=_PROMOTING)
         if _misses(index, model_name, ref):
             index = self._read_since(asked)
         revision, manifest_sha256 = _pointed(index, model_name, ref)
@@ -209,7 +221,10 @@ class Approved:
 
     def peek(self, model_name: ModelName, ref: str) -> SealedRevision | None:
         """As `resolve`, from what is in memory alone; None when something would have to be read. Raises as `resolve`."""
-        index = self._fresh()
+        try:
+            index = self._fresh()
+        except NothingCollected:
+            return None
         if index is None or _misses(index, model_name, ref):
             return None
         revision, manifest_sha256 = _pointed(index, model_name, ref)
@@ -327,7 +342,7 @@ def _pointed(index: Index, model_name: ModelName, ref: str) -> tuple[str, str]:
     if pointed is None:
         raise NothingCollected(
             f"{model_name} has no approved revision under {ref!r:.100}",
-            hint="`weighbridge channels` where models are promoted shows what there is; `weighbridge promote` adds to it.",
+            hint=_PROMOTING,
         )
     return pointed.revision, pointed.manifest_sha256
 

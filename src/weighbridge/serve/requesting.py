@@ -137,6 +137,8 @@ class Requesting(Closing):
             if _is_fresh(known):
                 return f"'{model_name}' was approved just now; try again in a moment"
             known = None
+        if known is not None and known.state is State.SUPERSEDED:
+            known = None
         if known is not None:
             self._counted("known")
             self._count(known, permit)

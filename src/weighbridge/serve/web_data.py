@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from weighbridge.admit.approvals import Case, Heritage, Standing, case_of, standing_of
-from weighbridge.admit.judge_revision import Surroundings, judge_revision
+from weighbridge.admit.judge_revision import Surroundings
 from weighbridge.admit.people import ADDED, REMOVED, Roster, read_roster
 from weighbridge.admit.policy import Policy
-from weighbridge.admit.succession import Lying, heritage_of
+from weighbridge.admit.succession import Lying, heritage_of, judge_following
 from weighbridge.core.decision import Decision
 from weighbridge.core.errors import Busy, NothingCollected, WeighbridgeError
 from weighbridge.core.finding import Coverage, Inspection, Verdict
@@ -188,7 +188,7 @@ class Shelf:
         if sources.policy is None:
             return None
         beside = Surroundings(sources.ledger, sources.verifier, sources.store_of)
-        return judge_revision(sources.policy, sealed, store=store, beside=beside, now=sources.clock()).decision
+        return judge_following(sources.policy, sealed, store=store, beside=beside, now=sources.clock()).decision
 
     def case(self, decision: Decision) -> Case:
         """A decision with who asked for the revision."""

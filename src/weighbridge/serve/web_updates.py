@@ -24,6 +24,7 @@ from weighbridge.serve.web_watched import JUDGEMENTS, WatchedModel, WatchedNews
 
 UPDATES_A_PAGE: Final = 25
 NEWS: Final = "news"
+NEW_REVISION: Final = "new-revision"
 QUIET: Final = "quiet"
 ALL: Final = "all"
 SHOWS: Final = {NEWS: "any news", **JUDGEMENTS, QUIET: "nothing new", ALL: "all that is watched"}
@@ -59,11 +60,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A row as the page shows it: with the request that was filed, and whether the model has a page here."""
+    """A row as the page shows it: with the request that was filed, those it took the place of, and whether the model has a page here."""
 
     row: Row
     request: Request | None
     here: bool
+    superseded: tuple[Request, ...] = ()
 
 
 class Board:
@@ -104,11 +106,12 @@ class Board:
         return Page("web_updates", context)
 
     def _told(self, row: Row, visitor: Visitor) -> Told:
-        request = self._request(row.news.request) if row.news is not None and row.news.request else None
-        if request is not None and not visitor.sees(request.wanted.model_name):
-            request = None
+        asked = row.news.request if row.news is not None else 0
+        before = row.model.superseded if row.news is not None and row.news.kind == NEW_REVISION else ()
+        found = {number: self._request(number) for number in (asked, *before) if number}
+        seen = {one.number: one for one in found.values() if one is not None and visitor.sees(one.wanted.model_name)}
         here = bool(row.model.ours) or bool(self._sources.ledger.catalog().revisions(row.model.name))
-        return Told(row, request, here)
+        return Told(row, seen.get(asked), here, tuple(seen[number] for number in before if number in seen))
 
 
 def _ordered(rows: list[Row], order: str) -> list[Row]:

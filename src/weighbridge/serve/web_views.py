@@ -57,6 +57,7 @@ KINDS: Final = (
     "request.filed",
     "request.accepted",
     "request.declined",
+    "request.superseded",
     "upstream.news",
     "watch.added",
     "watch.removed",

@@ -45,7 +45,7 @@ class WatchedModel:
     """One watched model. `ours` is the newest revision here, `upstream` what was seen last, "" each where there is none.
 
     `checked_at` is the last recorded look, `failing_since` is "" unless upstream gives no answer; RFC 3339 in UTC. `news` are
-    the gravest first.
+    the gravest first; `superseded` are numbers of requests that the upstream commit took the place of.
     """
 
     name: ModelName
@@ -56,6 +56,7 @@ class WatchedModel:
     checked_at: str
     failing_since: str
     news: tuple[WatchedNews, ...] = ()
+    superseded: tuple[int, ...] = ()
 
 
 Watched = Callable[[], Mapping[ModelName, WatchedModel]]
