@@ -8,7 +8,6 @@ import re
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,7 +19,8 @@ import pytest
 from tests.conftest import Command
 from tests.support.admission import new_key
 from tests.support.cases import each
-from tests.support.gateway import Answer, GatewayProcess, Shelf, eventually, running
+from tests.support.gateway import Answer, GatewayProcess, Shelf, running
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 from weighbridge.admit.approvals import Speaker
 from weighbridge.admit.people import Role, add_person, roster_of
 from weighbridge.admit.requests import (
@@ -28,6 +28,7 @@ from weighbridge.admit.requests import (
     FILED,
     OPEN_EACH,
     REPEATED,
+    SUPERSEDED,
     Asking,
     Repeat,
     RequestBook,
@@ -104,6 +105,55 @@ def test_two_processes_that_file_in_the_same_instant_make_one_request(ledger: Le
     assert [one.number for one in found] == [request.number]
     assert (found[0].times, found[0].askers) == (2, ("token:ci", "token:late"))
     assert book.get(twin.sequence).number == request.number
+
+
+def watched(name: str, commit: str) -> Asking:
+    return asking(name, commit, by="watch", source=Source.WATCH, evidence={"judgement": "held"})
+
+
+def test_a_newer_commit_supersedes_what_watching_asked_and_no_slower_look_undoes_that(
+    ledger: Ledger, people: dict[str, Speaker]
+) -> None:
+    old, new, back = "1" * 40, "2" * 40, "3" * 40
+    book, slow = RequestBook(ledger), RequestBook(ledger)
+    roster = roster_of(ledger)
+    first, _ = book.file(watched("acme/new", old), after=ledger.last_sequence())
+    wished, _ = book.file(watched("acme/new", back), after=ledger.last_sequence())
+    book.record_repeats([Repeat(wished.number, "token:ci", 1, "2026-11-23T12:00:00Z")], actor="gateway")
+    other, _ = book.file(asking("acme/new", "4" * 40))
+    elsewhere, _ = book.file(watched("acme/else", old), after=ledger.last_sequence())
+    accepted, _ = book.file(watched("acme/new", "5" * 40), after=ledger.last_sequence())
+    book.decide(accepted.number, people["rita"], roster, accepts=True, reason="")
+    # A slow look, of another home, saw the old commit.
+    began = ledger.last_sequence()
+    second, _ = book.file(watched("acme/new", new), after=ledger.last_sequence())
+    (closed,) = book.supersede(second.wanted.model_name, new, after=ledger.last_sequence(), actor="watch")
+    assert (closed.number, closed.state) == (first.number, State.SUPERSEDED)
+    assert closed.superseded is not None
+    assert (closed.superseded.by, closed.superseded.request) == (new, second.number)
+    assert slow.file(watched("acme/new", old), after=began) == (book.get(first.number), False)
+    assert slow.supersede(second.wanted.model_name, old, after=began, actor="watch") == []
+    # The same, by a process that knew of nothing when it wrote.
+    payload: dict[str, Any] = {**next(ledger.events(kinds=(FILED,))).payload, "after": began}
+    ledger.append(FILED, f"acme/new@{old}", payload, actor="watch")
+    said: dict[str, Any] = {"request": second.number, "by": old, "by_request": 0, "after": began}
+    ledger.append(SUPERSEDED, f"acme/new@{new}", said, actor="watch")
+    ledger.append(SUPERSEDED, f"acme/new@{new}", {"request": "x"}, actor="watch")
+    states = {one.number: one.state for one in RequestBook(ledger).refresh().all()}
+    assert states == {
+        first.number: State.SUPERSEDED,
+        second.number: State.OPEN,
+        **dict.fromkeys((wished.number, other.number, elsewhere.number), State.OPEN),
+        accepted.number: State.ACCEPTED,
+    }
+    with pytest.raises(Conflict, match="superseded"):
+        book.decide(first.number, people["rita"], roster, accepts=True, reason="")
+    # A look that began since sees the old one again; and a person may ask for what watching asks for no longer.
+    again, fresh = book.file(watched("acme/new", old), after=ledger.last_sequence())
+    assert (again.number, again.state, fresh) == (first.number, State.OPEN, False)
+    book.supersede(second.wanted.model_name, old, after=ledger.last_sequence(), actor="watch")
+    mine, fresh = book.file(asking("acme/new", new, by="quentin", source=Source.PERSON))
+    assert (mine.state, fresh, mine.number > second.number) == (State.OPEN, True, True)
 
 
 @each(
@@ -354,7 +404,7 @@ def test_a_ledger_that_is_busy_delays_no_answer_but_the_first(ledger: Ledger, tm
         said.append(str(await waiting))
         blocking.execute("ROLLBACK")
         blocking.close()
-        for _ in range(100):
+        for _ in range(900):
             await asyncio.sleep(0.1)
             said[3:] = [str(await requesting.words(new, "main", request_scope()))]
             if "already filed" in said[3]:
@@ -459,10 +509,7 @@ def test_the_hubs_own_library_prints_how_the_request_stands(home: Shelf, asked: 
     one = listed(home)["acme/wished@main"]
     assert (one["by"], one["address"], one["source"]) == ("anonymous", "loopback", "gateway")
     home.command("requests", "decline", str(wished), "--reason", "its licence forbids our use")
-    for _ in range(50):
-        if "declined on" in info(asked, "acme/wished").json["error"]:
-            break
-        time.sleep(0.1)
+    eventually(lambda: "declined on" in info(asked, "acme/wished").json["error"])
     assert "because: its licence forbids our use" in client()[0][1]
     assert len(listed(home)) == 2
 
@@ -471,11 +518,7 @@ def test_a_promotion_settles_the_request_of_a_client(home: Shelf, asked: Gateway
     assert "is filed" in info(asked, "acme/last").json["error"]
     home.ingest("last", _model(tmp_path / "last"))
     home.approve("last")
-    for _ in range(50):
-        if info(asked, "acme/last").status == 200:
-            break
-        time.sleep(0.1)
-    assert info(asked, "acme/last").status == 200
+    eventually(lambda: info(asked, "acme/last").status == 200)
     done = listed(home)["acme/last@main"]
     assert (done["state"], done["done_revision"]) == ("done", home.revisions["last"])
 
@@ -574,7 +617,7 @@ def test_two_gateways_file_one_request_and_a_killed_one_loses_none(home: Shelf, 
         assert "is filed" in filed.json["error"]
         assert "already filed" in info(one, "killed/after", token=tokens[0]).json["error"]
     one.process.terminate()
-    one.process.wait(20)
+    one.process.wait(PATIENCE_SECONDS)
     found = listed(home)
     assert {"both/first@main", "both/second@main", "both/third@main", "killed/after@main"} <= set(found)
     assert found["killed/after@main"]["by"] == "token:asker-2"

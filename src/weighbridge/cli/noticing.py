@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,8 @@ from weighbridge import __version__
 
 if TYPE_CHECKING:
     from weighbridge.cli.yard import OpenYard
+    from weighbridge.watch.notices.followed import FollowedSinks
+    from weighbridge.watch.notices.sinks import Sink
     from weighbridge.watch.notify import Handing, Notifier
 
 
@@ -22,40 +26,45 @@ def sinks_file(yard: OpenYard) -> Path:
     return Path(chosen).expanduser() if chosen else yard.home.sinks
 
 
-def open_handing(yard: OpenYard) -> Handing | None:
-    """What hands notices to the sinks of a home; None where nobody is to be told. No ledger is opened.
+def follow_sinks(yard: OpenYard) -> FollowedSinks:
+    """Who is told, by that file, now and as it changes.
 
     Raises:
         ConfigError: the file is not what it should be, or the settings name one that is missing.
     """
-    file = sinks_file(yard)
-    if not yard.config.watch.sinks and not file.exists():
-        return None
+    from weighbridge.watch.notices.followed import FollowedSinks
+
+    return FollowedSinks(sinks_file(yard), needed=bool(yard.config.watch.sinks))
+
+
+def open_handing(sinks: Sequence[Sink]) -> Handing:
+    """What hands notices to sinks. No ledger is opened."""
     from weighbridge.watch.notices.sending import Sending
-    from weighbridge.watch.notices.sinks import read_sinks
     from weighbridge.watch.notify import Handing
     from weighbridge.wire.outbound import Outbound
 
-    sinks = read_sinks(file)
     python = f"python/{sys.version_info.major}.{sys.version_info.minor}"
-    return Handing(sinks, Sending(Outbound(user_agent=f"weighbridge/{__version__}; {python}"))) if sinks else None
+    return Handing(sinks, Sending(Outbound(user_agent=f"weighbridge/{__version__}; {python}")))
 
 
-def open_notifier(yard: OpenYard) -> Notifier | None:
-    """What tells the sinks of a home their news; None where nobody is to be told.
-
-    Before a round call `begin`, after it `tell`.
+def open_notifier(yard: OpenYard, sinks: Sequence[Sink]) -> Notifier:
+    """What tells sinks of a home their news. Before a round call `begin`, after it `tell`.
 
     Raises:
-        ConfigError: see `open_handing`.
         LedgerError, StoreError, TrustError: the ledger cannot be opened.
     """
-    handing = open_handing(yard)
-    if handing is None:
-        return None
     from weighbridge.watch.notify import Notifier
 
-    return Notifier(yard.ledger(writing=True), handing, actor="watch", keep_hours=yard.config.watch.notify_hours)
+    home = yard.home.path.resolve()
+    return Notifier(
+        yard.ledger(writing=True),
+        open_handing(sinks),
+        actor="watch",
+        # The same in every process of the home, so that one that was killed keeps the next from nothing.
+        holder=hashlib.sha256(f"{socket.gethostname()}\0{home}".encode(errors="surrogateescape")).hexdigest()[:32],
+        lock=home / "notices.lock",
+        keep_hours=yard.config.watch.notify_hours,
+    )
 
 
 @contextmanager
@@ -63,12 +72,13 @@ def telling(yard: OpenYard, cancelled: threading.Event) -> Iterator[None]:
     """Tells who is to be told of what the ledger learns in the block; what nobody took is owed, and said.
 
     Raises:
-        ConfigError, LedgerError, StoreError, TrustError: see `open_notifier`.
+        ConfigError, LedgerError, StoreError, TrustError: see `follow_sinks`, `open_notifier`.
     """
-    notifier = open_notifier(yard)
-    if notifier is None:
+    sinks = follow_sinks(yard).sinks
+    if not sinks:
         yield
         return
+    notifier = open_notifier(yard, sinks)
     notifier.begin()
     yield
     told = notifier.tell(cancelled)

@@ -10,6 +10,7 @@ from pathlib import Path
 from weighbridge.core.config import Config, Layer, Origins, resolve
 from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import ConfigError
+from weighbridge.core.folders import data_folder
 
 HOME_VARIABLE = "WEIGHBRIDGE_HOME"
 PREFIX = "WEIGHBRIDGE_"
@@ -122,9 +123,7 @@ def find_home(flag: str = "") -> Home:
     chosen = flag or os.environ.get(HOME_VARIABLE, "")
     if chosen:
         return Home(Path(chosen).expanduser())
-    import platformdirs
-
-    return Home(platformdirs.user_data_path("weighbridge"))
+    return Home(Path(data_folder()))
 
 
 def load(home: Home, flags: Mapping[str, object]) -> tuple[Config, Origins]:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from weighbridge.admit.requests import SUPERSEDED, RequestBook
 from weighbridge.core.errors import ConfigError
 from weighbridge.core.names import ModelName
 from weighbridge.core.shown import plain
@@ -17,11 +18,12 @@ from weighbridge.watch.news import News
 from weighbridge.watch.state import ADDED, CHECKED, NEWS, REMOVED, WatchBook, hours_between
 from weighbridge.watch.updates import Update, updates
 
-KINDS: Final = (ADDED, REMOVED, CHECKED, NEWS, *ENTERED, REMEDIATED, "revision.removed")
+KINDS: Final = (ADDED, REMOVED, CHECKED, NEWS, SUPERSEDED, *ENTERED, REMEDIATED, "revision.removed")
 """Events that change what `watch.updates` says of their model; all have the model's name before the `@` of their subject."""
 ANEW_HOURS: Final = 1.0
 """After which all is made anew: news grow old without an event."""
 MAX_NEWS: Final = 20
+MAX_SUPERSEDED: Final = 5
 MAX_REASONS: Final = 12
 MAX_SUMMARY: Final = 400
 MAX_REASON: Final = 300
@@ -36,6 +38,7 @@ class WatchedHere:
         self._clock = clock
         self._lock = threading.Lock()
         self._book = WatchBook(ledger)
+        self._requests = RequestBook(ledger)
         self._after = 0
         self._made_at = ""
         self._kept: Mapping[ModelName, WatchedModel] = {}
@@ -61,7 +64,7 @@ class WatchedHere:
             return self._kept
 
     def _updates(self, now: str, of: frozenset[ModelName] | None = None) -> Iterable[Update]:
-        return updates(self._ledger, self._book, approved=self._approved, now=now, of=of)
+        return updates(self._ledger, self._book, self._requests, approved=self._approved, now=now, of=of)
 
 
 def _models(events: Iterable[Event]) -> frozenset[ModelName]:
@@ -84,6 +87,7 @@ def _shown(update: Update) -> WatchedModel:
         update.checked_at,
         update.failing_since,
         tuple(_news(one) for one in update.news[:MAX_NEWS]),
+        tuple(one.number for one in update.superseded[:MAX_SUPERSEDED]),
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import hashlib
 import os
 import sys
 from collections.abc import Mapping
@@ -33,6 +31,8 @@ if TYPE_CHECKING:
 
 def user_name() -> str:
     """Who runs this process."""
+    import getpass
+
     try:
         return getpass.getuser()
     except (OSError, KeyError):
@@ -106,6 +106,8 @@ class OpenYard(Closing):
         if not key:
             return self.home.signing_key
         if key.startswith(("pkcs11:", "awskms://")):
+            import hashlib
+
             return self.home.keys / f"{key.partition(':')[0]}-{hashlib.sha256(key.encode('utf-8')).hexdigest()[:16]}"
         return Path(key).expanduser()
 

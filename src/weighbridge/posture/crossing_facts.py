@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from weighbridge.admit.approvals import case_of, standing_of
 from weighbridge.admit.index import Index
 from weighbridge.admit.judge_revision import Surroundings, facts_of
 from weighbridge.admit.people import roster_of
-from weighbridge.admit.succession import Lying, heritage_of
+from weighbridge.admit.succession import Lying, follows_of, heritage_of
 from weighbridge.attest.statement import unverified
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.decision import Decision
@@ -243,6 +243,9 @@ class _Looking:
             store, revision, decision = self._decided()
             beside = Surroundings(self._question.ledger, self._question.verifier, self._question.store_of)
             facts = facts_of(revision, store=store, beside=beside)
+            if facts.digest != decision.facts_digest:
+                follows = follows_of(None, Lying(store, revision, facts.inspection), beside=beside)
+                facts = replace(facts, follows=follows)
         except BROKEN as error:
             yield self._broken("decision", error)
             return

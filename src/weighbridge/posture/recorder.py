@@ -33,6 +33,7 @@ Connect = Callable[[str, int], socket.socket]
 """Opens a connection to a host and port, or raises OSError."""
 
 IDLE_SECONDS: Final = 120.0
+TRIAL_SECONDS: Final = 5.0
 MAX_CONNECTIONS: Final = 512
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_SHOWN_VALUE: Final = 40
@@ -65,6 +66,8 @@ class Recorder:
     requests: list[Recorded] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _unreadable: set[str] = field(default_factory=set)
+    _trials: dict[str, threading.Event] = field(default_factory=dict)
+    """By host, whether it is known what the first client there made of our certificate."""
     _ended: threading.Event = field(default_factory=threading.Event)
     _room: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_CONNECTIONS))
 
@@ -215,7 +218,16 @@ class Recorder:
         client.next()
         client.socket.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         noted = Recorded(host, "CONNECT", user_agent=plain(named.get(b"user-agent", "")))
-        if self.authority is None or host in self._unreadable:
+        if self.authority is None:
+            self._unread(client.socket, (host, port), noted)
+            return
+        with self._lock:
+            first = host not in self._trials
+            trial = self._trials.setdefault(host, threading.Event())
+        if not first:
+            # A client that refused us may be back before that is known; one that says nothing is not waited for long.
+            trial.wait(TRIAL_SECONDS)
+        if host in self._unreadable:
             self._unread(client.socket, (host, port), noted)
             return
         try:
@@ -224,6 +236,8 @@ class Recorder:
             self._unreadable.add(host)
             self._note(noted).outcome = "unread"
             return
+        finally:
+            trial.set()
         with secured:
             self._requests(_Peer(secured, h11.SERVER), (host, port))
 

@@ -27,6 +27,7 @@ from weighbridge.serve.loading.node import Node, NodeSettings, open_node
 from weighbridge.serve.loading.partial import check_partial, partial_reference
 from weighbridge.serve.loading.shards import Shards
 from weighbridge.serve.loading.stream import TensorStream, memory_for, wanted_of
+from weighbridge.serve.loading.wholeness import whole
 from weighbridge.vault.records import SealedRevision
 
 MAX_FILE_BYTES: Final = 256 * 1024 * 1024
@@ -132,7 +133,8 @@ class VerifiedTensors(Closing, Mapping[str, VerifiedTensor]):
         self._threads = ThreadPoolExecutor(streams, thread_name_prefix="weighbridge-tensors")
         self._closing.callback(self._threads.shutdown, wait=True, cancel_futures=True)
         try:
-            self._shards = Shards(node.store, revision, files)
+            with whole(revision.manifest.reference):
+                self._shards = Shards(node.store, revision, files)
         except BaseException:
             self.close()
             raise
@@ -155,8 +157,11 @@ class VerifiedTensors(Closing, Mapping[str, VerifiedTensor]):
         Raises:
             KeyError: there is no tensor of one of the names; or as the class.
         """
+        with whole(self.revision.manifest.reference):
+            yield from self._stream(None if names is None else frozenset(names))
+
+    def _stream(self, wanted: frozenset[str] | None) -> Iterator[tuple[str, VerifiedTensor]]:
         paths: Sequence[str] = self._shards.paths
-        wanted = None if names is None else frozenset(names)
         if wanted is not None:
             paths = sorted({self._shards.where(name) for name in wanted})
         reading = TensorStream(
@@ -180,7 +185,8 @@ class VerifiedTensors(Closing, Mapping[str, VerifiedTensor]):
         Raises:
             NotFound: there is none. LimitExceeded: it is larger than `most` bytes; or as the class.
         """
-        return self._shards.read(path, most)
+        with whole(self.revision.manifest.reference):
+            return self._shards.read(path, most)
 
     def __getitem__(self, name: str) -> VerifiedTensor:
         for _, tensor in self.stream((name,)):
@@ -188,13 +194,17 @@ class VerifiedTensors(Closing, Mapping[str, VerifiedTensor]):
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._shards.names())
+        return iter(self._names())
 
     def __len__(self) -> int:
-        return len(self._shards.names())
+        return len(self._names())
 
     def __contains__(self, name: object) -> bool:
-        return name in self._shards.names()
+        return name in self._names()
+
+    def _names(self) -> tuple[str, ...]:
+        with whole(self.revision.manifest.reference):
+            return self._shards.names()
 
     def close(self) -> None:
         """Ends what is being read."""

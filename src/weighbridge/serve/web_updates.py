@@ -109,7 +109,7 @@ class Board:
         asked = row.news.request if row.news is not None else 0
         before = row.model.superseded if row.news is not None and row.news.kind == NEW_REVISION else ()
         found = {number: self._request(number) for number in (asked, *before) if number}
-        seen = {one.number: one for one in found.values() if one is not None and visitor.sees(one.wanted.model_name)}
+        seen = {number: one for number, one in found.items() if one and visitor.sees(one.wanted.model_name)}
         here = bool(row.model.ours) or bool(self._sources.ledger.catalog().revisions(row.model.name))
         return Told(row, seen.get(asked), here, tuple(seen[number] for number in before if number in seen))
 

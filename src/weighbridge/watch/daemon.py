@@ -8,6 +8,8 @@ Rules:
 - rounds run in a thread, and this loop looks at the clock, the signals and the calls meanwhile. Once `cancelled` is set, a round
   has `GRACE_SECONDS` to end at its next safe place; after that it is left as a kill would leave it, which costs nothing that
   was recorded;
+- who is told is read again when its file changes. A file that cannot be used leaves those who were told before: it is said once,
+  and the daemon is `degraded`, which is still well: to end it for that would tell nobody at all;
 - the health file is written anew at least every `BEAT_SECONDS` and says until when it is good.
 """
 
@@ -28,10 +30,12 @@ from typing import Final, Protocol
 
 from weighbridge.core import canonical
 from weighbridge.core.canonical import Fields, JsonValue
+from weighbridge.core.counted import plural
 from weighbridge.core.errors import Busy, Conflict, FormatError, Interrupted, NothingCollected, WeighbridgeError
 from weighbridge.core.names import ModelName
 from weighbridge.store.ledger import now_rfc3339
 from weighbridge.watch.news import News
+from weighbridge.watch.notices.followed import FollowedSinks
 from weighbridge.watch.notify import Notifier, Outcome
 from weighbridge.watch.pokes import Pokes
 from weighbridge.wire.files import locked_file, replace_file
@@ -100,6 +104,10 @@ class State:
     next_round_at: str = ""
     round_since: str = ""
     """When the present round began; "" between rounds."""
+    sinks: int = 0
+    """How many are told."""
+    degraded: str = ""
+    """What cannot be used as it is now, so that what was before counts: `sinks`; "" for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +130,8 @@ class Daemon:
     state: State = field(default_factory=lambda: State(now_rfc3339()))
     watched: frozenset[ModelName] = frozenset()
     """What was watched a moment ago; for the server's thread."""
+    sinks: FollowedSinks | None = None
+    """Whom the notifier tells; None where that stays as it is."""
     _next_round: float = 0.0
     _next_notices: float = 0.0
     _next_beat: float = 0.0
@@ -141,6 +151,7 @@ class Daemon:
         self.watched = self.rounds.watched()
         if self.notifier is not None:
             self.notifier.begin()
+            self.state = replace(self.state, sinks=len(self.notifier.sinks))
         self._beat(force=True)
         while not self.cancelled.is_set():
             now = time.monotonic()
@@ -200,6 +211,9 @@ class Daemon:
                 break
             found += 1
             self._say_news(one)
+        if not self._left:
+            # It has said its last word, and may still be showing what nobody foresaw.
+            worker.join(GRACE_SECONDS)
         seconds = time.monotonic() - begun
         self.state = replace(self.state, news=self.state.news + found)
         self._say_round(asked, found, seconds, error)
@@ -265,6 +279,23 @@ class Daemon:
             wait = min(RETRY_NOTICES_SECONDS * 2.0 ** min(self._unheard - 1, 10), self.terms.interval_seconds)
             self._next_notices = time.monotonic() + wait
 
+    def _follow_sinks(self) -> None:
+        """Takes over what the file of sinks says now; says once what is wrong with it."""
+        if self.notifier is None or self.sinks is None or not self.sinks.refresh():
+            return
+        if self.sinks.trouble is not None:
+            self.state = replace(self.state, degraded="sinks")
+            self._say_trouble("sinks", self.sinks.trouble)
+        else:
+            told = len(self.sinks.sinks)
+            self.state = replace(self.state, degraded="", sinks=told)
+            # It is done again before anything is told: what the ledger cannot take now is no reason to stop.
+            with suppress(WeighbridgeError):
+                self.notifier.exchange(self.sinks.sinks)
+            self.journal.event("sinks", f"who is told was read again: {plural(told, 'sink')}", {"sinks": told})
+            self._next_notices = time.monotonic()
+        self._beat(force=True)
+
     # --- words
 
     def _say_news(self, news: News) -> None:
@@ -309,7 +340,7 @@ class Daemon:
         late = late or (overdue and now - _moment(state.next_round_at) > timedelta(seconds=GOOD_SECONDS))
         record: dict[str, JsonValue] = {
             "format": HEALTH_FORMAT,
-            "status": "stopping" if self.cancelled.is_set() else "late" if late else "ok",
+            "status": self._status(late=late),
             "written_at": now_rfc3339(),
             "good_until": _in(GOOD_SECONDS),
             "process": os.getpid(),
@@ -317,10 +348,16 @@ class Daemon:
         }
         return not late and not self.cancelled.is_set(), record
 
+    def _status(self, *, late: bool) -> str:
+        if self.cancelled.is_set():
+            return "stopping"
+        return "late" if late else "degraded" if self.state.degraded else "ok"
+
     def _beat(self, *, force: bool = False) -> None:
         now = time.monotonic()
         if now >= self._next_glance:
             self._next_glance = now + GLANCE_SECONDS
+            self._follow_sinks()
             with suppress(WeighbridgeError):
                 self.watched = self.rounds.watched()
                 self.state = replace(self.state, models=len(self.watched))
@@ -349,7 +386,13 @@ def read_health(file: Path, *, now: Callable[[], str] = now_rfc3339) -> tuple[bo
         return False, error.message
     if _moment(now()) > _moment(good_until):
         return False, f"the daemon is gone, or stuck: it was last well at {fields.text('written_at', '')}"
-    return status == "ok", f"the daemon is {status}"
+    degraded = fields.text("degraded", "") if status == "degraded" else ""
+    more = (
+        f": what its {degraded} say cannot be used, and what they said before counts; its log says why"
+        if degraded
+        else ""
+    )
+    return status in ("ok", "degraded"), f"the daemon is {status}{more}"
 
 
 def _in(seconds: float) -> str:

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
-from weighbridge.admit.facts import Facts, earlier_owner_ids, licence_from
+from weighbridge.admit.facts import Facts, Follows, earlier_owner_ids, licence_from
 from weighbridge.admit.judge import judge
 from weighbridge.admit.judge_provenance import time_of
 from weighbridge.admit.judge_revision import Surroundings as Beside
@@ -50,7 +50,10 @@ MAX_EVIDENCE_BYTES: Final = 6 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What a judgement works with. `inspect` inspects at a source; `beside` is what earlier revisions are read by."""
+    """What a judgement works with. `inspect` inspects at a source; `beside` is what earlier revisions are read by.
+
+    `approved` is the approved revision that differs from the stored one in words of its card at most.
+    """
 
     policy: Policy
     beside: Beside
@@ -60,6 +63,7 @@ class Bench:
     cancelled: threading.Event
     say: Callable[[str], None]
     now: str
+    approved: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +140,15 @@ def judge_upstream(bench: Bench, stored: Opened, source: Source) -> Judged:
     assert snapshot is not None
     facts = _facts(bench, found, snapshot)
     decision = judge(bench.policy, facts, bench.now)
+    words_only = found.difference.only_readme and not beside_cards(found.pairing)
+    passes = words_only and CARD_CHANGE in bench.policy.watch.passes
+    if passes and bench.approved and decision.lasting is not Outcome.ADMIT:
+        # As `admit.succession.judge_following` will have it of the sealed bytes.
+        follows = Follows(bench.approved, frozenset(found.pairing.same))
+        followed = judge(bench.policy, replace(facts, follows=follows), bench.now)
+        decision = followed if followed.lasting is Outcome.ADMIT else decision
     grave = [change for change in found.difference.changes if _looks_like_takeover(change)]
     admitted = decision.outcome is Outcome.ADMIT
-    words_only = found.difference.only_readme and not beside_cards(found.pairing)
-    card_only = words_only and CARD_CHANGE in bench.policy.watch.passes
     held = not admitted or bool(grave)
     return Judged(
         Judgement.HELD if held else Judgement.REQUESTED,
@@ -147,7 +156,7 @@ def judge_upstream(bench: Bench, stored: Opened, source: Source) -> Judged:
         decision,
         tuple(_reasons(decision, grave)),
         snapshot.origin.published_at,
-        card_only=card_only and not held,
+        card_only=passes and not held,
         again_at="" if admitted else _again_at(bench, decision, snapshot.origin.published_at),
     )
 

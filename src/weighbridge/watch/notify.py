@@ -6,6 +6,8 @@ Rules:
   a notice could not be handed over, what else its sink is owed is left for the next call;
 - what was taken is recorded in the ledger at once; what was not is owed still. A notice is given up, and said to be, when a try
   fails and the news are older than `keep_hours`; what is older than `STALE_HOURS` is not tried at all;
+- before anything is handed over it is claimed in the ledger: of several homes on one ledger one tells, and another takes over
+  where that one is gone. Only where a claim was lost on the way, or took too long, a notice goes out twice, under the same id;
 - nothing that a sink does raises: it is said, and watching goes on. When `cancelled` is set, threads that still wait for a sink
   are left behind: what they may yet hand over is handed over again later, under the same id.
 """
@@ -16,8 +18,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Final, TypeVar
 
 from weighbridge.core.canonical import JsonValue
@@ -31,6 +35,7 @@ from weighbridge.watch.notices.owed import Owed, Owing, place_of
 from weighbridge.watch.notices.sending import Notice, Sending
 from weighbridge.watch.notices.sinks import Sink
 from weighbridge.watch.state import hours_between
+from weighbridge.wire.files import locked_file
 
 PATIENCE: Final = TransferSettings(attempts=3, retry_wait_seconds=1.0, retry_wait_limit_seconds=10.0)
 MAX_AT_ONCE: Final = 100
@@ -163,7 +168,10 @@ class Handing:
 
 
 class Notifier:
-    """Tells the sinks of one home what they are owed. Not thread-safe: one caller."""
+    """Tells the sinks of one home what they are owed. Not thread-safe: one caller.
+
+    `holder` claims for the home, whose processes tell one after another, by `lock`.
+    """
 
     def __init__(
         self,
@@ -171,14 +179,28 @@ class Notifier:
         handing: Handing,
         *,
         actor: str,
+        holder: str,
+        lock: Path,
         keep_hours: int,
         clock: Callable[[], str] = now_rfc3339,
     ) -> None:
-        self.sinks = handing.sinks
         self._handing = handing
-        self._owing = Owing(ledger, actor=actor)
+        self._lock = lock
+        self._owing = Owing(ledger, actor=actor, holder=holder)
         self._keep_hours = keep_hours
         self._clock = clock
+
+    @property
+    def sinks(self) -> tuple[Sink, ...]:
+        """Who is told."""
+        return self._handing.sinks
+
+    def exchange(self, sinks: Sequence[Sink]) -> None:
+        """Others are told from here on. Raises as `begin`; they are exchanged all the same."""
+        self._handing.sinks = tuple(sinks)
+        # What was forgotten was settled for those before.
+        self._owing.start_over()
+        self.begin()
 
     def begin(self) -> None:
         """From here on the sinks are owed what is news; call it before a round.
@@ -194,18 +216,43 @@ class Notifier:
         Raises:
             LedgerError, StoreError: the ledger cannot be read or written; what was handed over may be so once more.
         """
+        with self._turn(cancelled) as mine:
+            return self._tell(cancelled, mine=mine)
+
+    def _tell(self, cancelled: threading.Event, *, mine: bool) -> Told:
         told = Told()
+        self.begin()
         work = self._work_for()
         told.owed = sum(len(owed) for owed in work.values())
-        ready = [(sink, work[sink.name][:MAX_AT_ONCE]) for sink in self.sinks if self._is_ready(sink, work)]
+        wanted = {one.name: work[one.name][:MAX_AT_ONCE] for one in self.sinks if mine and self._is_ready(one, work)}
+        claimed = self._owing.claim(wanted, self._clock())
+        ready = [(sink, claimed[sink.name]) for sink in self.sinks if claimed.get(sink.name)]
         for sink, owed, words, error in self._handing.run(ready, cancelled):
             told.outcomes.append(self._settled(sink, owed, words, error))
         if not cancelled.is_set():
             heard = {one.sink for one in told.outcomes}
-            told.outcomes += [_left_behind(sink) for sink in self.sinks if work[sink.name] and sink.name not in heard]
+            # What another home is telling is no word on the sink.
+            asked = {sink.name for sink, _ in ready} | {sink.name for sink in self.sinks if self._handing.is_busy(sink)}
+            told.outcomes += [_left_behind(one) for one in self.sinks if one.name in asked - heard]
         told.owed -= sum(one.delivered or one.given_up for one in told.outcomes)
         self._owing.forget(self.sinks)
         return told
+
+    @contextmanager
+    def _turn(self, cancelled: threading.Event) -> Iterator[bool]:
+        """Waits until no other process of the home tells; whether that came to be."""
+        mine, deadline = False, time.monotonic() + TELL_SECONDS
+        with ExitStack() as held:
+            while not mine and not cancelled.is_set() and time.monotonic() < deadline:
+                try:
+                    held.enter_context(locked_file(self._lock, wait_seconds=_TICK_SECONDS))
+                except TimeoutError:
+                    continue
+                except OSError:
+                    # Without a lock, as on a full disk, it is told at least once, which is what is promised.
+                    pass
+                mine = True
+            yield mine
 
     def _work_for(self) -> dict[str, list[Owed]]:
         """What each sink is owed and wants; what it does not want is settled."""

@@ -13,8 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from weighbridge.admit.channels import check_not_revoked, was_rolled_back
+from weighbridge.admit.adoption import ADOPTED
+from weighbridge.admit.approvals import APPROVED, REJECTED
+from weighbridge.admit.channels import REINSTATED, check_not_revoked, was_rolled_back
 from weighbridge.admit.judge_revision import Surroundings as Beside
+from weighbridge.admit.people import ADDED, REMOVED
 from weighbridge.admit.policy import Policy
 from weighbridge.admit.requests import Asking, RequestBook, State, Wanted
 from weighbridge.admit.requests import Source as Way
@@ -25,6 +28,7 @@ from weighbridge.core.errors import (
     ConfigError,
     Conflict,
     Denied,
+    FormatError,
     Interrupted,
     LedgerError,
     WeighbridgeError,
@@ -60,9 +64,9 @@ from weighbridge.wire.http import Http
 ACTOR: Final = "watch"
 """Who asks, in requests, and who brings in what passes by itself: so nobody's own approval stands in the way."""
 ATTEMPTS: Final = 3
-MAX_OPEN: Final = 20
-"""Open requests of one model by which watching asks."""
 MAX_WAIT_SECONDS: Final = 20.0
+_WORDS: Final = (APPROVED, REJECTED, ADDED, REMOVED, REINSTATED, ADOPTED)
+"""Events of people after which an approved revision may stand that did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +188,11 @@ class _Round:
     around: Surroundings
     cancelled: threading.Event
     owners: Owners = field(default_factory=dict)
+    began: int = 0
+    """The ledger's end before upstream was asked about the present model."""
+
+    def __post_init__(self) -> None:
+        self.requests = RequestBook(self.around.ledger)
 
     # --- looking
 
@@ -191,6 +200,7 @@ class _Round:
         around = self.around
         now = around.clock()
         last = around.book.checked(watch.model_name)
+        self.began = around.ledger.last_sequence()
         try:
             stored = self._stored(watch)
         except WeighbridgeError as error:
@@ -212,6 +222,8 @@ class _Round:
         commit = look.new_commit or (self._unfinished(watch.model_name, seen.commit) if look.seen is not None else "")
         if commit and stored is not None and commit != stored.commit:
             yield from self._tell(self._new_revision(watch, stored, commit, now))
+        if look.seen is not None and seen.commit:
+            self._settle_requests(watch.model_name, seen.commit)
         around.book.record_look(watch.model_name, Checked(now, watch.ref, seen, conditions), actor=around.actor)
 
     def _unfinished(self, name: ModelName, commit: str) -> str:
@@ -261,7 +273,8 @@ class _Round:
     def _unanswered(self, watch: Watch, last: Checked | None, now: str, error: WeighbridgeError) -> Iterator[News]:
         """What gives no answer is said, and is news once it lasts."""
         around = self.around
-        around.say(f"{watch.model_name}: {plain(error.message, 300)}")
+        what = "what upstream answered cannot be understood: " if isinstance(error, FormatError) else ""
+        around.say(f"{watch.model_name}: {what}{plain(error.message, 300)}")
         since = last.failing_since if last is not None and last.failing_since else now
         hours = hours_between(since, now)
         news: tuple[News, ...] = ()
@@ -298,6 +311,7 @@ class _Round:
             yield self._unjudged(watch, stored, commit, now, error)
             return
         passed: dict[str, JsonValue] | None = None
+        waits_for = ""
         why_not = ""
         if judged.card_only:
             try:
@@ -309,6 +323,7 @@ class _Round:
                     around.say(f"{watch.model_name}@{commit[:12]} is not in yet: {plain(error.message, 300)}")
                     return
                 why_not = plain(f"it could not pass by itself: {error.message}", 300)
+                waits_for = self._approved(stored)
         judgement = Judgement.PASSED if passed is not None else Judgement.HELD if why_not else judged.judgement
         reasons = (*((why_not,) if why_not else ()), *judged.reasons)
         evidence = {
@@ -325,6 +340,7 @@ class _Round:
             },
             "ref": watch.ref,
             "again_at": judged.again_at,
+            **({"waits_for": waits_for} if waits_for else {}),
             **(passed or {}),
         }
         summary = summary_of(watch.model_name, commit, judged, passed)
@@ -343,7 +359,7 @@ class _Round:
         )
 
     def _is_settled(self, name: ModelName, stored: str, commit: str, policy: Policy, now: str) -> bool:
-        """Whether the same was judged before, by the same policy and rules, and time would change nothing yet."""
+        """Whether the same was judged before, by the same policy and rules, and neither time nor people would change that yet."""
         for told in self.around.book.news(name, Kind.NEW_REVISION):
             if (told.stored, told.upstream) == (stored, commit):
                 said = told.details.get("policy")
@@ -351,8 +367,22 @@ class _Round:
                 version = str(told.details.get("rules_version", ""))
                 again = str(told.details.get("again_at", ""))
                 same = digest == policy.digest and version.startswith(RULES_VERSION)
-                return same and not (again and now >= again)
+                return same and not (again and now >= again) and not self._stands_again(told)
         return False
+
+    def _stands_again(self, told: News) -> bool:
+        """Whether the approved revision stands now, of which it was told that it does not; asked only once people said something."""
+        approved, after = str(told.details.get("waits_for", "")), self.around.book.sequence_of(told)
+        if not approved or not any(True for _ in self.around.ledger.events(after=after, kinds=_WORDS)):
+            return False
+        try:
+            wanted = Reference.parse(approved)
+            check_not_revoked(self.around.ledger, wanted.model_name, wanted.selector)
+            self.around.passing.check(approved)
+        except WeighbridgeError as error:
+            _raise_own(error)
+            return False
+        return True
 
     def _judged(self, watch: Watch, stored: _Stored, commit: str, policy: Policy, now: str) -> Judged:
         around = self.around
@@ -367,6 +397,7 @@ class _Round:
             self.cancelled,
             around.say,
             now,
+            Reference.parse(self._approved(stored)).selector,
         )
         source = open_source(Address("hf", str(watch.model_name), commit), around.config, around.http)
         return judge_upstream(bench, before, source)
@@ -396,21 +427,29 @@ class _Round:
     def _request(self, name: ModelName, commit: str, evidence: dict[str, JsonValue]) -> int:
         """Asks people; what they were asked already keeps its number."""
         asking = Asking(Wanted.of(name, commit), Way.WATCH, ACTOR, evidence=fitted(evidence))
-        book = RequestBook(self.around.ledger).refresh()
-        mine = [
-            one
-            for one in book.all()
-            if one.state is State.OPEN and one.wanted.model_name == name and one.asking.source is Way.WATCH
-        ]
-        if len(mine) >= MAX_OPEN and not any(one.wanted == asking.wanted for one in mine):
-            # Who commits without end must not use up what is there for all models.
-            self.around.say(f"{name}: no request is filed: {len(mine)} of this model wait for a reviewer already")
-            return 0
         try:
-            return book.file(asking)[0].number
+            return self.requests.file(asking, after=self.began)[0].number
         except Denied as error:
             self.around.say(f"{name}: no request is filed: {error.message}")
             return 0
+
+    def _settle_requests(self, name: ModelName, commit: str) -> None:
+        """Asks people about nothing but what upstream has now: what it has no longer is superseded, what it has again is open."""
+        known = self.requests.refresh().newest(Wanted.of(name, commit))
+        if known is not None and known.state is State.SUPERSEDED:
+            try:
+                self.requests.file(known.asking, after=self.began)
+            except Denied as error:
+                self.around.say(f"{name}: no request is filed: {error.message}")
+        for one in self.requests.supersede(name, commit, after=self.began, actor=ACTOR):
+            self.around.say(f"request {one.number} for {one.wanted} is superseded by {commit[:12]}")
+
+    def _approved(self, stored: _Stored) -> str:
+        """The revision that people approved, as `org/name@revision`: words are not inherited twice, so that what followed an approved
+        one is followed by that one.
+        """
+        reference = stored.revision.manifest.reference
+        return predecessor_of(self.around.ledger, reference, self.around.beside) or reference
 
     def _pass(self, name: ModelName, stored: _Stored, commit: str, policy: Policy) -> dict[str, JsonValue]:
         """Brings it in, has the approvals of the one it follows stand for it, and moves the channels that policy names.
@@ -420,8 +459,7 @@ class _Round:
         """
         around = self.around
         manifest = stored.revision.manifest
-        # Words are not inherited twice: what followed an approved revision is followed by that one.
-        approved = predecessor_of(around.ledger, manifest.reference, around.beside) or manifest.reference
+        approved = self._approved(stored)
         pointing = around.ledger.catalog().channels(name)
         known = {manifest.revision, Reference.parse(approved).selector}
         channels = tuple(

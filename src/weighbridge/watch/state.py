@@ -198,6 +198,11 @@ class WatchBook:
         with self._lock:
             return [one for _, one in reversed(self._of(model_name).news) if kind is None or one.kind is kind]
 
+    def sequence_of(self, news: News) -> int:
+        """The event that told news; 0 for none."""
+        with self._lock:
+            return self._of(news.model_name).told.get(key_of(news), 0)
+
     @property
     def rules_version(self) -> str:
         """The rule set by which all stored revisions were judged last."""

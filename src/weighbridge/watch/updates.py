@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from weighbridge.admit.requests import Request, RequestBook, State
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.names import ModelName
 from weighbridge.store.ledger import Ledger
@@ -19,7 +20,10 @@ LATELY_HOURS: Final = 24 * 30
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """One watched model. `ours` is the newest revision that came from the Hub, or the newest, `upstream` what was seen last, "" each where there is none."""
+    """One watched model. `ours` is the newest revision that came from the Hub, or the newest, `upstream` what was seen last, "" each where there is none.
+
+    `superseded` are the requests that its upstream commit took the place of, the newest first.
+    """
 
     watch: Watch
     ours: str
@@ -27,6 +31,7 @@ class Update:
     checked_at: str
     failing_since: str
     news: tuple[News, ...]
+    superseded: tuple[Request, ...] = ()
 
     @property
     def model_name(self) -> ModelName:
@@ -44,17 +49,38 @@ class Update:
             "checked_at": self.checked_at,
             "failing_since": self.failing_since,
             "news": [one.to_json() for one in self.news],
+            "superseded": [
+                {
+                    "request": one.number,
+                    "commit": one.wanted.ref,
+                    "by": taken.by,
+                    "by_request": taken.request,
+                    "at": taken.at,
+                }
+                for one in self.superseded
+                if (taken := one.superseded) is not None
+            ],
         }
 
 
 def updates(
-    ledger: Ledger, book: WatchBook, *, approved: str, now: str, of: Collection[ModelName] | None = None
+    ledger: Ledger,
+    book: WatchBook,
+    requests: RequestBook,
+    *,
+    approved: str,
+    now: str,
+    of: Collection[ModelName] | None = None,
 ) -> Iterator[Update]:
     """Every watched model in order of name, or those `of` them; `approved` is the address of the approved store.
 
     Raises:
         LedgerError, StoreError: the ledger cannot be read.
     """
+    superseded: dict[ModelName, list[Request]] = {}
+    for request in requests.refresh().all():
+        if request.state is State.SUPERSEDED:
+            superseded.setdefault(request.wanted.model_name, []).append(request)
     for watch in book.refresh().watches():
         if of is not None and watch.model_name not in of:
             continue
@@ -78,6 +104,13 @@ def updates(
             checked.at if checked is not None else "",
             checked.failing_since if checked is not None else "",
             tuple(sorted(_newest(news), key=lambda one: -(one.risk or 0))),
+            tuple(
+                one
+                for one in superseded.get(watch.model_name, ())
+                if (taken := one.superseded) is not None
+                and taken.by == upstream
+                and hours_between(taken.at, now) < LATELY_HOURS
+            ),
         )
 
 

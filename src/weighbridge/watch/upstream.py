@@ -130,6 +130,8 @@ class Looker:
     def _gone(self, answer: Answer) -> News | None:
         """What it means that the Hub does not show the model at the ref, by its own words."""
         name = new_name(self.hub, answer) if answer.location else self._other_name(answer)
+        if name == str(self.watch.model_name):
+            raise SourceError(f"{answer.asked} redirects to itself")
         if name:
             words = f"the name leads to {name} now"
             return self._news(Kind.RENAMED, words, Severity.MEDIUM, upstream=name, judgement=Judgement.HELD)

@@ -67,7 +67,8 @@ def judged_by(yard: OpenYard, reference: str, policy_name: str = "") -> tuple[Po
         ConfigError, NothingCollected: no policy, or no such revision.
         WeighbridgeError: something that the decision rests on does not hold.
     """
-    from weighbridge.admit.judge_revision import Surroundings, judge_revision
+    from weighbridge.admit.judge_revision import Surroundings
+    from weighbridge.admit.succession import judge_following
     from weighbridge.store.ledger import now_rfc3339
 
     policy = open_policy(yard, policy_name)
@@ -75,7 +76,7 @@ def judged_by(yard: OpenYard, reference: str, policy_name: str = "") -> tuple[Po
     store = yard.store(row.store)
     revision = yard.open_sealed(row)
     beside = Surroundings(yard.ledger(), yard.trusted, yard.store)
-    judged = judge_revision(policy.policy, revision, store=store, beside=beside, now=now_rfc3339())
+    judged = judge_following(policy.policy, revision, store=store, beside=beside, now=now_rfc3339())
     return policy, judged, store
 
 

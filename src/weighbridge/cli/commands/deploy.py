@@ -19,6 +19,7 @@ from weighbridge.cli.deploying import (
     planned,
     show,
     standing_now,
+    stoppable,
 )
 from weighbridge.cli.options import common, fail_on_option, severity_code
 from weighbridge.cli.settings import Home
@@ -163,10 +164,16 @@ def render_command(
         found = planned(yard, Wanted.of(model, target or "", choices_file, rest))
         accepted = _accepted(found, accept=accept_findings, reason=reason)
         done = recorded_of(found.plan, PLANNED, reason=reason, accepted=accepted)
-        if not output.as_json or folder is not None:
-            deliver(output, found.plan, folder)
-        if not no_record:
-            record(yard.ledger(writing=True), done, actor=yard.actor)
+
+        def recorded() -> None:
+            # The ledger has the first word: files that nobody knows of would look handed out.
+            if not no_record:
+                record(yard.ledger(writing=True), done, actor=yard.actor)
+
+        if output.as_json and folder is None:
+            recorded()
+        else:
+            deliver(output, found.plan, folder, before=recorded)
     if output.as_json:
         output.document(found.to_json())
     for finding in found.plan.findings:
@@ -265,12 +272,13 @@ def apply_command(
         for finding in found.plan.findings:
             output.say(f"{finding.severity.label}: {finding.rule}: {finding.message}")
         output.say(f"applying {done.name} to {done.target.value}: {done.reference}")
-        platform = platform_for(yard, done, context)
-        platform.apply(done, wait_seconds=wait_seconds)
-        record(ledger, replace(done, kind=APPLIED), actor=yard.actor)
-        older = () if keep_old or before is None else before.traces
-        removed = platform.prune(done, older, wait_seconds=wait_seconds) if older else ()
-    running = before.running if before else None
+        running = before.running if before else None
+        with stoppable(_undoing(done, running)):
+            platform = platform_for(yard, done, context)
+            platform.apply(done, wait_seconds=wait_seconds)
+            record(ledger, replace(done, kind=APPLIED), actor=yard.actor)
+            older = () if keep_old or before is None else before.traces
+            removed = platform.prune(done, older, wait_seconds=wait_seconds) if older else ()
     _told(output, "applied", done, running.reference if running else "", removed)
     return 0
 
@@ -319,10 +327,14 @@ def rollback_command(
             error = Revoked if standing.value == "revoked" else TrustError
             raise error(f"{before.reference}, which {name} ran before, is {standing.value}: {why}")
         back = replace(before, kind=ROLLED_BACK, reason=reason)
-        _roll_back(yard, back, wait_seconds=wait_seconds, context=context)
-        record(yard.ledger(writing=True), back, actor=yard.actor)
+        with stoppable("The same command goes on from there."):
+            _roll_back(yard, back, wait_seconds=wait_seconds, context=context)
+            record(yard.ledger(writing=True), back, actor=yard.actor)
         older = () if keep_old else found.traces
-        removed = platform_for(yard, back, context).prune(back, older, wait_seconds=wait_seconds) if older else ()
+        with stoppable(
+            f"It was rolled back. What only {running.reference} had may still be there: the next apply removes it."
+        ):
+            removed = platform_for(yard, back, context).prune(back, older, wait_seconds=wait_seconds) if older else ()
     _told(output, "rolled-back", back, running.reference, removed)
     return 0
 
@@ -347,10 +359,22 @@ def delete_command(
             output.say(f"{name} was deleted at {found.newest.at}")
             return 0
         gone = replace(found.running or found.newest, kind=DELETED, reason=reason, files=found.traces)
-        platform_for(yard, gone, context).delete(gone)
-        record(yard.ledger(writing=True), replace(gone, files=()), actor=yard.actor)
+        with stoppable("The same command goes on from there."):
+            platform_for(yard, gone, context).delete(gone)
+            record(yard.ledger(writing=True), replace(gone, files=()), actor=yard.actor)
     _told(output, "deleted", gone, "")
     return 0
+
+
+def _undoing(done: Recorded, running: Recorded | None) -> str:
+    """Which commands go on with an apply that was stopped, or undo it."""
+    name = f"{done.name} --target {done.target.value}" + (f" --place {done.place}" if done.place else "")
+    undo = (
+        f"`weighbridge deploy apply {running.reference}` with the choices of then puts back what ran until now"
+        if running is not None
+        else f"`weighbridge deploy delete {name}` removes what was made"
+    )
+    return f"The same command goes on from there; {undo}; `weighbridge deploy status {name}` tells how it stands."
 
 
 def found_of(yard: OpenYard, name: str, target: str | None, place: str) -> Deployment:

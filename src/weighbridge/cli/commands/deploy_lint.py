@@ -181,7 +181,7 @@ def read_paths(paths: Sequence[str]) -> dict[str, bytes]:
             raise ConfigError(
                 f"there are more than {MAX_FILES} files or {MAX_TOTAL_BYTES} bytes", hint="Name the files one by one."
             )
-        found["stdin.yaml" if path == "-" else Path(path).as_posix()] = data
+        found["stdin" if path == "-" else Path(path).as_posix()] = data
     if not found:
         raise NothingCollected(
             "no file there looks like a part of a deployment",

@@ -18,6 +18,7 @@ from weighbridge.cli.options import cancellable, common
 from weighbridge.cli.settings import Home
 from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import ConfigError
+from weighbridge.core.folders import cache_folder
 
 if TYPE_CHECKING:
     from weighbridge.serve.loading.folder import Fetched
@@ -44,8 +45,10 @@ _REPLACE = click.option(
     epilog="\b\nExamples:\n  weighbridge fetch org/name /models/name\n"
     "  weighbridge fetch org/name@staging /models/name --replace\n"
     "  weighbridge fetch org/name /models/name --trust trust.json --store s3://models-approved\n"
-    "\b\nExit codes: 0 the folder is whole · 2 something else lies there · 3 no such model or channel ·\n"
-    "6 bytes are not what was approved · 7 revoked, expired, rolled back or not trusted",
+    "\b\nExit codes: 0 the folder is whole · 1 the store or the folder cannot be reached, read or written ·\n"
+    "2 something else lies there, or no trust file · 3 no such model or channel ·\n"
+    "6 bytes are missing, or are not what was approved · 7 revoked, expired, rolled back or not trusted ·\n"
+    "130 or 143 stopped: the same command goes on",
 )
 @click.argument("model", metavar="MODEL[@CHANNEL]")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
@@ -162,15 +165,8 @@ def _fetch(output: Output, node: Node, sealed: SealedRevision, folder: Path, cho
 
 def _cached(sealed: SealedRevision) -> Path:
     """Where a revision lies when nobody says where."""
-    import platformdirs
-
     name = sealed.manifest.model_name
-    return (
-        platformdirs.user_cache_path("weighbridge")
-        / "models"
-        / f"{name.organisation}--{name.name}"
-        / sealed.manifest.revision
-    )
+    return Path(cache_folder()) / "models" / f"{name.organisation}--{name.name}" / sealed.manifest.revision
 
 
 def _show(output: Output, fetched: Fetched, seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,15 @@ from weighbridge.cli.console import Output, size
 from weighbridge.cli.options import cancellable, common
 from weighbridge.cli.settings import Home
 from weighbridge.core.canonical import JsonValue
-from weighbridge.core.errors import ConfigError, FormatError, NothingCollected, SourceError, WeighbridgeError
+from weighbridge.core.counted import plural
+from weighbridge.core.errors import (
+    ConfigError,
+    FormatError,
+    InspectError,
+    NothingCollected,
+    SourceError,
+    WeighbridgeError,
+)
 from weighbridge.core.names import Address, ModelName
 from weighbridge.deploy.architecture import Architecture
 
@@ -109,14 +118,14 @@ def _subject(yard: OpenYard, text: str, stop: threading.Event) -> _Subject:
 
     address = Address.parse(text)
     path = Path(address.location).expanduser()
-    if address.scheme == "folder" and path.suffix == _RECORD and path.is_file():
+    if address.scheme == "folder" and path.suffix == _RECORD and os.path.lexists(path):
         from weighbridge.inventory.known import read_fingerprint
 
         try:
             return _Subject(text, read_fingerprint(path))
         except (FormatError, OSError, ValueError) as error:
             raise ConfigError(f"'{text}' is no fingerprint that was written before") from error
-    stored = address.scheme == "folder" and not path.exists() and yard.has_ledger
+    stored = address.scheme == "folder" and not os.path.lexists(path) and yard.has_ledger
     if stored and not text.startswith((".", "/", "~")):
         row = yard.resolve(text)
         known = records_of(yard).known(row)
@@ -141,7 +150,10 @@ def _upstream(yard: OpenYard, address: Address, stop: threading.Event) -> _Subje
             f"{side.name} holds no weights that have a fingerprint (found: {kinds})",
             hint="Read are safetensors, GGUF and torch checkpoints.",
         )
-    return _Subject(side.name, fingerprint(files, side.open), _architecture(side))
+    made = fingerprint(files, side.open)
+    if not made.tensor_count:
+        raise InspectError(f"no tensor of {side.name} can be read: {'; '.join(made.left_out[:3]) or 'it has none'}")
+    return _Subject(side.name, made, _architecture(side))
 
 
 def _architecture(side: Side) -> Architecture:
@@ -216,4 +228,6 @@ def _lines(output: Output, subject: _Subject, nearest: list[tuple[KnownRevision,
         output.line(f"{likeness.verdict.value}\t{one.reference}\t{described(likeness)}")
     for line in made.left_out:
         output.say(f"  left out: {line}")
-    output.say(f"  {size(made.read_bytes)} read in {made.reads} reads; held against {held_against} sealed revisions")
+    output.say(
+        f"  {size(made.read_bytes)} read in {made.reads} reads; held against {plural(held_against, 'sealed revision')}"
+    )

@@ -144,7 +144,10 @@ def _show(output: Output, found: Inventory) -> None:
         for heading in (*HEADINGS[:4], "Size", *HEADINGS[4:]):
             table.add_column(heading, overflow="fold")
         for line in found.lines:
-            shown = [Text(printable(cell), style=_STYLES.get(cell, "")) for cell in cells(line)]
+            shown = [Text(printable(cell)) for cell in cells(line)]
+            name, _, revision = line.of.partition("@")
+            shown[2] = Text(printable(f"{name}@{revision[:12]}" if revision else ""))
+            shown[1].stylize(_STYLES[line.status.value])
             table.add_row(*shown[:4], Text(size(line.model.size_bytes)), *shown[4:])
         output.show(table)
     for line in found.lines:

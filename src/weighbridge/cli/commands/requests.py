@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from weighbridge.cli.yard import OpenYard
     from weighbridge.core.canonical import JsonValue
 
-STATES = ("open", "accepted", "declined", "done")
+STATES = ("open", "accepted", "declined", "done", "superseded")
 
 
 @click.command(
@@ -234,7 +234,7 @@ def _decide(yard: OpenYard, book: RequestBook, number: int, *, accepts: bool, re
 def _record(request: Request, book: RequestBook) -> dict[str, JsonValue]:
     from weighbridge.admit.requests import next_steps
 
-    asking, word = request.asking, request.word
+    asking, word, taken = request.asking, request.word, request.superseded
     steps = next_steps(request, is_channel=book.is_channel(request.wanted.ref))
     return {
         "number": request.number,
@@ -255,6 +255,9 @@ def _record(request: Request, book: RequestBook) -> dict[str, JsonValue]:
         "decided_at": word.at if word else "",
         "done_revision": request.done_revision,
         "done_at": request.done_at,
+        "superseded_by": taken.by if taken else "",
+        "superseded_by_request": taken.request if taken else 0,
+        "superseded_at": taken.at if taken else "",
         "next": [list(step) for step in steps],
     }
 
@@ -273,6 +276,10 @@ def _described(request: Request) -> list[str]:
     if word is not None:
         said = "accepted" if word.accepts else "declined"
         lines.append(f"{said} by {word.person} at {word.at[:16]}" + (f": {word.reason}" if word.reason else ""))
+    if request.superseded is not None:
+        taken = request.superseded
+        asked = f" (request {taken.request})" if taken.request else ""
+        lines.append(f"superseded at {taken.at[:16]} by {taken.by}{asked}")
     if request.done_revision:
         lines.append(f"done at {request.done_at[:16]}: {request.wanted} is {request.done_revision}")
     return lines

@@ -12,7 +12,7 @@ from weighbridge.cli.console import Output, printable
 from weighbridge.cli.options import cancellable, common, fail_on_option, severity_code
 from weighbridge.cli.settings import Home
 from weighbridge.core.counted import plural
-from weighbridge.core.errors import ConfigError, Unreachable
+from weighbridge.core.errors import ConfigError, NothingCollected, Unreachable
 from weighbridge.core.names import Address, ModelName
 
 if TYPE_CHECKING:
@@ -176,6 +176,7 @@ def run_command(home: Home, output: Output, /, *, models: tuple[str, ...], hub: 
 @common
 def updates_command(home: Home, output: Output, /, *, models: tuple[str, ...]) -> int:
     """Show how what is here stands to what is upstream, as the last look saw it; nobody is asked anything."""
+    from weighbridge.admit.requests import RequestBook
     from weighbridge.cli.yard import OpenYard
     from weighbridge.store.ledger import now_rfc3339
     from weighbridge.watch.state import WatchBook
@@ -188,14 +189,20 @@ def updates_command(home: Home, output: Output, /, *, models: tuple[str, ...]) -
             book = WatchBook(yard.ledger()).refresh()
             for name in names:
                 book.get(name)
-            told = updates(yard.ledger(), book, approved=yard.approved().address, now=now_rfc3339())
-            found = [one for one in told if not names or one.model_name in names]
+            approved, requests = yard.approved().address, RequestBook(yard.ledger())
+            found = list(updates(yard.ledger(), book, requests, approved=approved, now=now_rfc3339(), of=names or None))
+        elif names:
+            raise NothingCollected(f"{min(names)} is not watched", hint=f"Watch it: weighbridge watch add {min(names)}")
         if output.as_json:
             output.document([one.to_json() for one in found])
             return 0
         columns = ("model", "ours", "upstream", "what changed", "risk", "judgement", "request")
         output.table(columns, [row for one in found for row in _rows(one)])
         for one in found:
+            for before in one.superseded:
+                taken = before.superseded
+                by = f"request {taken.request}" if taken and taken.request else one.upstream[:12]
+                output.say(f"request {before.number} for {before.wanted} is superseded by {by}")
             if one.failing_since:
                 output.say(f"{one.model_name}: no answer from upstream since {one.failing_since[:16]}")
         if not found:

@@ -94,20 +94,21 @@ def daemon_command(
 
 
 def _run(yard: OpenYard, server: _Server, cancelled: threading.Event, closing: ExitStack) -> bool:
-    from weighbridge.cli.noticing import open_notifier
+    from weighbridge.cli.noticing import follow_sinks, open_notifier
     from weighbridge.cli.watching import surroundings
     from weighbridge.watch.daemon import Daemon, Terms
     from weighbridge.watch.pokes import Pokes
 
     settings, output = yard.config.watch, yard.output
-    notifier = open_notifier(yard)
+    sinks = follow_sinks(yard)
+    notifier = open_notifier(yard, sinks.sinks)
     rounds = _HomeRounds(closing.enter_context(surroundings(yard, cancelled)))
     pokes = Pokes(gap_seconds=settings.webhook_gap_seconds)
     terms = Terms(float(settings.interval_seconds), yard.home.watch_health)
     journal = _Journal(output)
-    daemon = Daemon(rounds, notifier, pokes, journal, cancelled, terms)
+    daemon = Daemon(rounds, notifier, pokes, journal, cancelled, terms, sinks=sinks)
     address = _listen(yard, server, daemon, pokes, closing) if server.host else ""
-    told = len(notifier.sinks) if notifier else 0
+    told = len(notifier.sinks)
     watched = len(rounds.watched())
     record: dict[str, JsonValue] = {
         "address": address,
@@ -231,16 +232,16 @@ def _parse_listen(text: str) -> tuple[str, int]:
 @common
 def test_notify_command(home: Home, output: Output, /) -> int:
     """Send a test notice to every sink, and say what happened; exit 1 when one did not take it."""
-    from weighbridge.cli.noticing import open_handing, sinks_file
+    from weighbridge.cli.noticing import follow_sinks, open_handing, sinks_file
     from weighbridge.cli.yard import OpenYard
 
     with OpenYard(home, output) as yard, cancellable(output) as cancelled:
-        handing = open_handing(yard)
-        if handing is None:
+        sinks = follow_sinks(yard).sinks
+        if not sinks:
             raise ConfigError(
                 "nobody is to be told", hint=f"Say who in '{sinks_file(yard)}': docs/how-to/be-told-of-updates.md."
             )
-        outcomes = handing.test(cancelled)
+        outcomes = open_handing(sinks).test(cancelled)
     if output.as_json:
         output.document({"sinks": [one.to_json() for one in outcomes]})
     else:

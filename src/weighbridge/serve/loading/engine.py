@@ -27,6 +27,8 @@ OFFLINE: Final[Mapping[str, str]] = {
     "DO_NOT_TRACK": "1",
     "VLLM_NO_USAGE_STATS": "1",
 }
+LLAMA_CPP_OFFLINE: Final[Mapping[str, str]] = {"LLAMA_OFFLINE": "1", "LLAMA_ARG_OFFLINE": "1"}
+"""What llama.cpp reads of its own: the former name in older builds, the latter since."""
 HUB_ID_VARIABLES: Final = (
     "SM_VLLM_MODEL",
     "SM_VLLM_TOKENIZER",
@@ -45,6 +47,8 @@ HUB_ID_VARIABLES: Final = (
     "TOKENIZER_NAME",
     "LLAMA_ARG_HF_REPO",
     "LLAMA_ARG_HFD_REPO",
+    "LLAMA_ARG_SPEC_DRAFT_HF_REPO",
+    "LLAMA_ARG_MMPROJ_URL",
     "LLAMA_ARG_MODEL_URL",
     "LLAMA_ARG_DOCKER_REPO",
 )
@@ -88,7 +92,7 @@ def engine_environment(
             taken.append(name)
         else:
             kept[name] = value
-    return {**kept, **OFFLINE, MODEL_DIR: str(folder)}, sorted(taken)
+    return {**kept, **OFFLINE, **LLAMA_CPP_OFFLINE, MODEL_DIR: str(folder)}, sorted(taken)
 
 
 def asks_for_remote_code(command: Sequence[str]) -> str:

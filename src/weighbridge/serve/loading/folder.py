@@ -37,6 +37,7 @@ from weighbridge.core.ports import Observer
 from weighbridge.serve.approved import Approved
 from weighbridge.serve.loading.checking import check_chunks, check_folder
 from weighbridge.serve.loading.partial import PARTIAL, WEIGHTS, marker_of, without_weights
+from weighbridge.serve.loading.wholeness import whole
 from weighbridge.vault.chunks import read_chunks_into
 from weighbridge.vault.patience import Patience
 from weighbridge.vault.records import SealedRevision
@@ -117,7 +118,8 @@ def fetch(approved: Approved, sealed: SealedRevision, folder: Path, options: Fet
         with _writing(f"'{staging}'"):
             _make_staging(staging)
             closing.enter_context(_only_one(staging / "lock", folder))
-        read, resumed = _gather(work)
+        with whole(manifest.reference):
+            read, resumed = _gather(work)
         with _writing(f"'{staging}'"):
             for name, data in marker.items():
                 _write_marker(work.files / name, data)
@@ -147,7 +149,9 @@ def _what_lies(folder: Path) -> str:
     except FileNotFoundError:
         return "nothing"
     except OSError as error:
-        raise ConfigError(f"'{folder}' cannot be looked at: {error.strerror}") from error
+        raise ConfigError(
+            f"'{folder}' cannot be looked at: {error.strerror}", hint="Name a folder that this user may make and fill."
+        ) from error
 
 
 def _holds(folder: Path, artifacts: Sequence[Artifact], marker: dict[str, bytes], options: FetchOptions) -> bool:
@@ -327,7 +331,11 @@ class _Journal:
 
 def _writing(what: str) -> AbstractContextManager[None]:
     """The system's errors of writing as ours."""
-    return as_store_errors(f"{what} cannot be written", room="Make room; the same command goes on where it stopped.")
+    return as_store_errors(
+        f"{what} cannot be written",
+        room="Make room; the same command goes on where it stopped.",
+        access="The model is gathered beside its folder and then renamed: this user has to be able to write to the folder above.",
+    )
 
 
 @contextmanager

@@ -25,16 +25,19 @@ from weighbridge.admit.index_reader import IndexReader
 from weighbridge.admit.index_state import ALTERED, trust_folder
 from weighbridge.core.config import StoreSettings
 from weighbridge.core.errors import ConfigError, RolledBack
+from weighbridge.core.folders import data_folder, state_folder
 from weighbridge.core.names import Address, Reference, is_revision
 from weighbridge.core.ports import ObjectStore
 from weighbridge.serve.approved import PRODUCTION, Approved
 from weighbridge.serve.loading.trust import Trust, read_trust
+from weighbridge.serve.loading.wholeness import whole
 from weighbridge.store.opening import open_store
 from weighbridge.vault.records import SealedRevision
 from weighbridge.wire.http import Http
 
 TRUST_FILE: Final = "trust.json"
 CONNECTIONS: Final = 64
+_STATE: Final = "Name one that can be written to and stays between starts: --state DIR, or WEIGHBRIDGE_STATE."
 _LONG_HEXADECIMAL = re.compile(r"[0-9a-f]{4,39}")
 
 
@@ -83,7 +86,7 @@ class Node:
 
         Raises:
             ConfigError: it names none. NothingCollected: there is none of that name.
-            TrustError, StoreError, FormatError: it cannot be proven now.
+            IntegrityError: a part of it is missing from the store. TrustError, StoreError, FormatError: it cannot be proven now.
         """
         wanted = Reference.parse(reference)
         selector = wanted.selector or PRODUCTION
@@ -93,15 +96,14 @@ class Node:
                     f"'{selector}' is not a whole revision", hint="Name a channel, or all 40 digits of the revision."
                 )
             check_channel(selector)
-        return self.approved.resolve(wanted.model_name, selector)
+        with whole(f"{wanted.model_name}@{selector}"):
+            return self.approved.resolve(wanted.model_name, selector)
 
 
 def home_trust_file(environment: Mapping[str, str]) -> Path:
     """Where `weighbridge trust export` puts the file when it is told no other place."""
-    import platformdirs
-
     chosen = environment.get("WEIGHBRIDGE_HOME", "")
-    return (Path(chosen).expanduser() if chosen else platformdirs.user_data_path("weighbridge")) / TRUST_FILE
+    return (Path(chosen).expanduser() if chosen else Path(data_folder())) / TRUST_FILE
 
 
 @contextmanager
@@ -147,23 +149,21 @@ class _NoOlder(IndexReader):
 
 def _state(chosen: Path | None, closing: ExitStack) -> tuple[Path, bool]:
     """A folder to remember the index in, and whether it stays."""
-    import platformdirs
-
-    folder = chosen or platformdirs.user_state_path("weighbridge") / "index"
+    folder = chosen or Path(state_folder()) / "index"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if os.access(folder, os.W_OK | os.X_OK):
             return folder, True
     except OSError as error:
         if chosen is not None:
-            raise ConfigError(f"the folder of state '{chosen}' cannot be made: {error.strerror}") from error
+            raise ConfigError(
+                f"the folder of state '{chosen}' cannot be made: {error.strerror}", hint=_STATE
+            ) from error
     if chosen is not None:
-        raise ConfigError(f"the folder of state '{chosen}' cannot be written to")
+        raise ConfigError(f"the folder of state '{chosen}' cannot be written to", hint=_STATE)
     try:
         temporary = Path(tempfile.mkdtemp(prefix="weighbridge-state-"))
     except OSError as error:
-        raise ConfigError(
-            f"no folder of state can be made: {error.strerror}", hint="Name one that can be written to: --state DIR"
-        ) from error
+        raise ConfigError(f"no folder of state can be made: {error.strerror}", hint=_STATE) from error
     closing.callback(shutil.rmtree, temporary, ignore_errors=True)
     return temporary, False
