@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.support.copies import (
     decoder,
     each_matrix,
     int8_rows,
+    nf4,
     of_path,
     of_state,
     scaled_eight_bits,
@@ -31,13 +33,15 @@ from tests.support.drifting import safetensors
 from tests.support.hub import HubServer
 from tests.support.in_process import InProcess, own_environment
 from weighbridge.core.errors import FormatError
-from weighbridge.drift.decoding import BLOCK_DECODERS
 from weighbridge.drift.fingerprint import MAX_SKETCHED, Fingerprint, fingerprint
 from weighbridge.drift.likeness import ALIKE_BITS, Verdict, compare
+from weighbridge.drift.quantised import BY_NUMBER
 from weighbridge.drift.sketch import BITS, sketch, windows_of
 from weighbridge.drift.tensor_names import plain
+from weighbridge.formats.gguf import read_gguf
 
 BASE = decoder(1)
+OTHER = decoder(2, hidden=512, layers=1)
 
 
 @pytest.fixture(scope="module")
@@ -110,11 +114,16 @@ def test_a_checkpoint_of_torch_has_the_very_fingerprint(legacy: bool, base: Fing
 def test_gguf_with_its_own_names_and_turned_rows_is_the_same(tmp_path: Path) -> None:
     state = decoder(4, hidden=512, layers=1)
     wide = of_state(tmp_path / "wide", state)
-    for kind in ("F32", "F16", "BF16", "Q8_0", "Q4_0"):
-        found = compare(wide, of_path(write_gguf(tmp_path / f"{kind}.gguf", state, kind)))
+    for kind in ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_1", "Q5_0", "Q4_K", "Q4_1", "Q4_0", "MXFP4", "Q4_K_M"):
+        made = of_path(write_gguf(tmp_path / f"{kind}.gguf", state, kind))
+        found = compare(wide, made)
         assert found.verdict is Verdict.SAME, (kind, found)
         assert found.alike == found.of
         assert found.same_architecture
+        assert made.quantised == (found.grain if "Q" in kind or "4" in kind else ""), kind
+        assert kind.startswith(found.grain)
+        again = Fingerprint.from_bytes(json.dumps(made.to_json()).encode())
+        assert compare(again, wide) == found
 
 
 def test_turned_rows_that_are_shorter_than_a_window_are_seen_as_other_tensors(
@@ -129,11 +138,15 @@ def test_quantised_blocks_are_decoded_as_the_format_s_own_library_does() -> None
     import gguf
     import numpy
 
-    values = numpy.random.default_rng(3).standard_normal(256).astype("float32")
-    for number, kind in ((2, "Q4_0"), (8, "Q8_0")):
-        data = gguf.quants.quantize(values, gguf.GGMLQuantizationType[kind])
-        expected = gguf.quants.dequantize(data, gguf.GGMLQuantizationType[kind])
-        assert numpy.allclose(BLOCK_DECODERS[f"GGUF type {number}"](data.tobytes()), expected)
+    drawn = numpy.random.default_rng(3)
+    for value, kind in BY_NUMBER.items():
+        number = gguf.GGMLQuantizationType(value)
+        assert number.name == kind.name
+        data = drawn.integers(0, 256, (16, kind.block_bytes), dtype=numpy.uint8)
+        with numpy.errstate(all="ignore"):
+            expected = gguf.quants.dequantize(data.ravel(), number)
+            values = numpy.array(kind.decode(data.tobytes())[0], dtype=numpy.float32)
+        assert numpy.allclose(values, expected, rtol=1e-5, equal_nan=True), kind.name
 
 
 def test_experts_are_the_same_one_by_one_and_stacked(tmp_path: Path) -> None:
@@ -145,6 +158,64 @@ def test_experts_are_the_same_one_by_one_and_stacked(tmp_path: Path) -> None:
     stacked = of_state(tmp_path / "stacked", {**rest, "model.layers.0.mlp.experts.up_proj": experts})
     assert compare(apart, stacked).verdict is Verdict.SAME
     assert len(apart.tensors) == 4, "of experts only the first is sampled"
+
+
+def test_a_quantised_copy_of_what_was_tuned_is_related(tmp_path: Path) -> None:
+    base = decoder(4, hidden=512, layers=2)
+    wide = of_state(tmp_path / "wide", base)
+    cases = {
+        "all of it": with_noise(base, 0.03),
+        "two kinds of matrices": with_noise(with_noise(base, 0.05, names="q_proj"), 0.05, names="v_proj"),
+        "another head": {**base, "lm_head.weight": decoder(5, hidden=512)["lm_head.weight"]},
+    }
+    for name, state in cases.items():
+        found = compare(wide, of_path(write_gguf(tmp_path / "tuned.gguf", state, "Q4_K_M")))
+        assert found.verdict is Verdict.RELATED, (name, found)
+        assert found.similarity > 850, (name, found)
+    copy = of_path(write_gguf(tmp_path / "copy.gguf", base, "Q4_K_M"))
+    assert compare(wide, copy).verdict is compare(copy, wide).verdict is Verdict.SAME
+    other = of_path(write_gguf(tmp_path / "other.gguf", decoder(5, hidden=512, layers=2), "Q4_K_M"))
+    assert compare(wide, other).verdict is Verdict.DIFFERENT
+
+
+def test_a_copy_in_four_bits_of_bitsandbytes_is_the_same(base: Fingerprint, tmp_path: Path) -> None:
+    packed = nf4(BASE)
+    made = of_state(tmp_path / "copy", packed)
+    found = compare(base, made)
+    assert (found.verdict, found.grain, found.same_architecture) == (Verdict.SAME, "NF4", True)
+    assert made.quantised == "NF4"
+    assert compare(base, of_state(tmp_path / "tuned", nf4(with_noise(BASE, 0.1)))).verdict is Verdict.RELATED
+    assert compare(base, of_state(tmp_path / "other", nf4(decoder(2)))).verdict is Verdict.DIFFERENT
+    # States that lie about the shape, or are none, leave bytes that nobody reads.
+    for said in (b"{", b"[]", b'{"shape":[64,65]}', b'{"shape":[-64,-64]}', b'{"shape":[1e9]}', b'{"shape":[true,8]}'):
+        lying = {
+            name: torch.tensor(list(said), dtype=torch.uint8) if name.endswith("__nf4") else value
+            for name, value in packed.items()
+        }
+        made = of_state(tmp_path / "lying", lying)
+        assert any("U8" in line for line in made.left_out), said
+        assert len(made.tensors) == 2, said
+
+
+def test_blocks_whose_scales_are_none_are_no_copy(tmp_path: Path) -> None:
+    """Infinite, not a number, the largest, the least, and zero: in the place of every scale of a file."""
+    state = decoder(4, hidden=512, layers=1)
+    wide = of_state(tmp_path / "wide", state)
+    data = bytearray(write_gguf(tmp_path / "x.gguf", state, "Q4_0").read_bytes())
+    head = read_gguf(Ranged("x", len(data), {0: bytes(data)}))
+    blocks = [one for one in head.tensors if BY_NUMBER.get(one.type)]
+    assert len(blocks) == 9
+    for scale in (0x7C00, 0x7E00, 0xFC00, 0x7BFF, 0x0001, 0x0000):
+        for one in blocks:
+            begin, end = head.data_start + one.begin, head.data_start + one.end
+            count = (end - begin) // 18
+            data[begin:end:18], data[begin + 1 : end : 18] = bytes([scale & 255]) * count, bytes([scale >> 8]) * count
+        file = Ranged("x", len(data), {0: bytes(data)})
+        made = fingerprint([("x", "gguf")], lambda _path, file=file: file)  # type: ignore[misc]
+        assert compare(wide, made).verdict is not Verdict.SAME, hex(scale)
+        assert Fingerprint.from_bytes(json.dumps(made.to_json()).encode()) == made
+        if scale in (0x7C00, 0x7E00, 0xFC00, 0x0000):
+            assert not made.tensors, hex(scale)
 
 
 # --- other weights -------------------------------------------------------------------------------
@@ -365,13 +436,13 @@ def test_a_record_is_read_back_and_anything_else_is_refused(base: Fingerprint) -
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
-    """A home with acme/tiny and acme/other in it, two seeds of one architecture."""
+    """A home with acme/tiny and acme/other in it; the other is wide enough for blocks of 256 values."""
     folder = tmp_path_factory.mktemp("fingerprints")
     command = InProcess(folder / "home")
     with pytest.MonkeyPatch.context() as monkeypatch:
         own_environment(monkeypatch)
-        for name, seed in (("tiny", 1), ("other", 2)):
-            model = write_safetensors(folder / name, decoder(seed), shards=2)
+        for name, state in (("tiny", BASE), ("other", OTHER)):
+            model = write_safetensors(folder / name, state, shards=2)
             command("ingest", str(model), "--as", f"acme/{name}", "--without", "secrets", "--without", "malware")
         yield command
 
@@ -390,8 +461,51 @@ def test_the_command_names_the_sealed_revision_that_a_copy_comes_from(run: InPro
     written.write_text(run("fingerprint", "acme/tiny", "--json").out)
     assert run("fingerprint", str(copy), str(written)).out.startswith("same\t")
     assert run("fingerprint", "acme/other", str(written)).out.startswith("different\t")
-    single = write_gguf(tmp_path / "x.gguf", decoder(2), "Q8_0")
-    assert run("fingerprint", str(single), "acme/other", "--json").json["likeness"]["grain"] == "Q8"
+    single = write_gguf(tmp_path / "x.gguf", OTHER, "Q8_0")
+    assert run("fingerprint", str(single), "acme/other", "--json").json["likeness"]["grain"] == "Q8_0"
+
+
+def test_an_inventory_says_in_which_type_a_copy_is_held(run: InProcess, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    write_gguf(models / "blobs/sha256-0", OTHER, "Q4_K_M")
+    write_gguf(models / "tuned.gguf", with_noise(OTHER, 0.05), "Q4_K_M")
+    write_gguf(models / "stranger.gguf", decoder(3, hidden=512, layers=1), "Q4_K_M")
+    write_safetensors(models / "whole", each_matrix(OTHER, torch.Tensor.bfloat16))
+    packed = {
+        name: torch.zeros(64, 512, dtype=torch.int32) if "proj" in name else value for name, value in OTHER.items()
+    }
+    write_safetensors(models / "gptq", packed)
+    found = {line["place"]: line for line in run("inventory", str(models), "--json").json["models"]}
+    assert {place: line["status_text"] for place, line in found.items()} == {
+        "blobs/sha256-0": "copy (quantised Q4_K)",
+        "tuned.gguf": "related (quantised Q4_K)",
+        "stranger.gguf": "unknown",
+        "whole/model.safetensors": "copy",
+        "gptq/model.safetensors": "unknown",
+    }
+    notes = found["gptq/model.safetensors"]["notes"]
+    assert any("7 tensors of I32" in note for note in notes)
+    assert any(
+        note.startswith("too little to tell, but 2 of its 2 sampled tensors alike those of acme/other")
+        for note in notes
+    )
+    blob = found["blobs/sha256-0"]
+    assert (blob["status"], blob["quantised"], blob["of"].partition("@")[0]) == ("copy", "Q4_K", "acme/other")
+    for arguments in ((), ("--format", "markdown"), ("--format", "html")):
+        assert "copy (quantised Q4_K)" in run("inventory", str(models), *arguments).out
+    assert "Q4_K, 3 Q6_K" in run("fingerprint", str(models / "tuned.gguf")).out
+
+
+def test_places_that_are_no_folder_are_told(run: InProcess, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe.json")
+    for command in ("inventory", "fingerprint"):
+        assert "cannot be read" in run(command, str(tmp_path / "loop"), code=1).err
+    assert "not opened" in run("inventory", str(tmp_path / "pipe.json"), code=1).err
+    assert "no fingerprint" in run("fingerprint", str(tmp_path / "pipe.json"), code=2).err
+    data = write_gguf(tmp_path / "x.gguf", decoder(1, hidden=64, layers=1), "Q8_0").read_bytes()
+    (tmp_path / "x.gguf").write_bytes(data[: len(data) // 2])
+    assert "no tensor" in run("fingerprint", str(tmp_path / "x.gguf"), code=4).err
 
 
 def test_what_is_kept_is_made_once_and_made_again_where_it_does_not_fit(run: InProcess) -> None:

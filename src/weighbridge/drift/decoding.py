@@ -79,30 +79,6 @@ DECODERS: Final[Mapping[str, Callable[[bytes], Values]]] = {
     "BOOL": _plain("B"),
 }
 
-
-def _q8_0(data: bytes) -> Values:
-    """Blocks of a scale (F16) and 32 bytes (ggml, `block_q8_0`)."""
-    found: list[float] = []
-    for start in range(0, len(data) - 33, 34):
-        scale = struct.unpack_from("<e", data, start)[0]
-        found += [scale * number for number in struct.unpack_from("<32b", data, start + 2)]
-    return found
-
-
-def _q4_0(data: bytes) -> Values:
-    """Blocks of a scale (F16) and 16 bytes: the low halves, then the high ones, less 8 (ggml, `block_q4_0`)."""
-    found: list[float] = []
-    for start in range(0, len(data) - 17, 18):
-        scale = struct.unpack_from("<e", data, start)[0]
-        packed = data[start + 2 : start + 18]
-        found += [scale * ((byte & 15) - 8) for byte in packed]
-        found += [scale * ((byte >> 4) - 8) for byte in packed]
-    return found
-
-
-BLOCK_DECODERS: Final[Mapping[str, Callable[[bytes], Values]]] = {"GGUF type 2": _q4_0, "GGUF type 8": _q8_0}
-"""Quantised types that are read a block at a time, by the name that `tensors` gives them."""
-
 PRECISION: Final[Mapping[str, float]] = {
     "F64": 2.0**-52,
     "F32": 2.0**-23,

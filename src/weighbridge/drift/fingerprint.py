@@ -24,10 +24,12 @@ from weighbridge.core import canonical
 from weighbridge.core.canonical import Fields, JsonValue
 from weighbridge.core.errors import FormatError, IntegrityError, Malformed
 from weighbridge.core.ports import RangeReader
-from weighbridge.drift.decoding import BLOCK_DECODERS, DECODERS
+from weighbridge.drift.decoding import DECODERS
+from weighbridge.drift.packed import unpacked
+from weighbridge.drift.quantised import BLOCK_TYPES
 from weighbridge.drift.sampling import read_spans
 from weighbridge.drift.side import AheadReader, Tally
-from weighbridge.drift.sketch import BITS, GRAINS, GROUP, MIN_VALUES, Sketch, sketch, windows_of
+from weighbridge.drift.sketch import BITS, GRAINS, GROUP, MIN_VALUES, QUANTISED, Sketch, sketch, windows_of
 from weighbridge.drift.tensor_names import expert_of, holds_experts, is_added, layer_of, plain
 from weighbridge.drift.tensors import READERS, Tensor, gguf_tensors, safetensors_tensors
 from weighbridge.formats.gguf import read_gguf
@@ -56,9 +58,9 @@ class Sketched:
     sketch: Sketch
 
     def to_json(self) -> JsonValue:
-        """Name, shape, bits, grain, witness."""
-        witness = struct.pack(f"<{GROUP}f", *self.sketch.witness).hex()
-        return [self.name, list(self.shape), f"{self.sketch.bits:032x}", self.sketch.grain, witness]
+        """Name, shape, bits, grain, witness; and the reach of values in blocks."""
+        kept = [_in_hex(values) for values in (self.sketch.witness, self.sketch.reach) if values]
+        return [self.name, list(self.shape), f"{self.sketch.bits:032x}", self.sketch.grain, *kept]
 
     @classmethod
     def from_json(cls, value: JsonValue) -> Sketched:
@@ -67,16 +69,25 @@ class Sketched:
         Raises:
             Malformed: it is something else.
         """
-        if not isinstance(value, list) or len(value) != 5 or not isinstance(value[1], list):
+        if not isinstance(value, list) or len(value) not in (5, 6) or not isinstance(value[1], list):
             raise Malformed("a tensor of a fingerprint is not well-formed")
-        name, shape, bits, grain, witness = value
+        name, shape, bits, grain, *kept = value
         try:
-            numbers = struct.unpack(f"<{GROUP}f", bytes.fromhex(str(witness)))
-            if grain not in GRAINS or len(str(bits)) != BITS // 4:
+            numbers = [struct.unpack(f"<{GROUP}f", bytes.fromhex(str(one))) for one in kept]
+            if (
+                grain not in GRAINS
+                or len(str(bits)) != BITS // 4
+                or any(not 0 <= one < math.inf for one in (*numbers, ())[1])
+            ):
                 raise ValueError("no sketch")
-            return cls(str(name), tuple(int(size) for size in shape), Sketch(int(str(bits), 16), str(grain), numbers))
+            sketched = Sketch(int(str(bits), 16), str(grain), *numbers)
+            return cls(str(name), tuple(int(size) for size in shape), sketched)
         except (TypeError, ValueError, struct.error) as error:
             raise Malformed("a tensor of a fingerprint is not well-formed") from error
+
+
+def _in_hex(values: Sequence[float]) -> str:
+    return struct.pack(f"<{GROUP}f", *values).hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +112,12 @@ class Fingerprint:
     def __post_init__(self) -> None:
         lines = sorted(f"{one.shape} {one.sketch.bits:032x} {one.sketch.witness}" for one in self.tensors)
         object.__setattr__(self, "digest", hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else "")
+
+    @property
+    def quantised(self) -> str:
+        """The type in which most of its tensors are quantised; "" where most are not."""
+        ((grain, _),) = Counter(one.sketch.grain for one in self.tensors).most_common(1) or [("", 0)]
+        return grain if grain in QUANTISED else ""
 
     def to_json(self) -> dict[str, JsonValue]:
         """The record."""
@@ -227,7 +244,7 @@ def _tensors(file: tuple[str, str], open_file: Open, tally: Tally) -> tuple[Sequ
         if kind == "gguf":
             return gguf_tensors(path, read_gguf(reader)).tensors, ""
         if kind == "safetensors":
-            return safetensors_tensors(reader).tensors, ""
+            return unpacked(safetensors_tensors(reader).tensors, reader), ""
         return _of_checkpoint(reader), ""
     except (FormatError, IntegrityError) as error:
         return (), f"'{path}' is not understood: {error.message}"
@@ -251,7 +268,7 @@ def _row_major(tensor: Tensor) -> tuple[int, ...]:
 
 
 def _is_decoded(dtype: str) -> bool:
-    return dtype in _TYPES or dtype in BLOCK_DECODERS
+    return dtype in _TYPES or dtype in BLOCK_TYPES
 
 
 def _chosen(tensors: Iterable[Tensor]) -> tuple[list[_Piece], bool]:
@@ -282,15 +299,24 @@ def _sketch_all(pieces: Sequence[_Piece], open_file: Open, tally: Tally) -> tupl
     values = _read(pieces, open_file, tally)
     found: list[Sketched] = []
     for number, piece in enumerate(pieces):
-        dtype = piece.tensor.dtype
-        decoder = BLOCK_DECODERS.get(dtype) or DECODERS[dtype]
-        decoded: list[float] = []
-        for window in values[number]:
-            decoded += decoder(window)
-        sketched = sketch(decoded, dtype)
+        sketched = _sketched(piece.tensor.dtype, values[number])
         if sketched is not None:
             found.append(Sketched(piece.name, piece.shape, sketched))
     return found, len(pieces) - len(found)
+
+
+def _sketched(dtype: str, windows: Iterable[bytes]) -> Sketch | None:
+    values: list[float] = []
+    reach: list[float] = []
+    blocks = BLOCK_TYPES.get(dtype)
+    for window in windows:
+        if blocks is None:
+            values += DECODERS[dtype](window)
+        else:
+            decoded, reaches = blocks.decode(window)
+            values += decoded
+            reach += reaches
+    return sketch(values, blocks.name if blocks else dtype, reach)
 
 
 def _read(pieces: Sequence[_Piece], open_file: Open, tally: Tally) -> list[list[bytes]]:

@@ -4,7 +4,7 @@ A tensor is alike another of its shape when at most `ALIKE_BITS` of 128 bits dif
 pair in 1.6e8 is alike so. Which tensor is which is found by its bits, and not by its name.
 
 - `same`: each tensor of either side has a match (two of a tied pair may have one), and none differs from it beyond what the coarser
-  type can show. Where a model has more tensors than are sketched, a tenth may be missing on the other side, by name as well;
+  type can show; of values in blocks, 0.1 % of each type's may (1 % of some), which a tuned model's do not keep to. Where a model has more tensors than are sketched, a tenth may be missing on the other side, by name as well;
 - `related`: three tensors, and a tenth of them, are alike; `similarity` is the mean cosine that their bits tell, 0 for the others;
 - `different`: fewer;
 - `unknown`: a side has no sketch.
@@ -13,6 +13,7 @@ pair in 1.6e8 is alike so. Which tensor is which is found by its bits, and not b
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -20,12 +21,16 @@ from typing import Final
 
 from weighbridge.core.canonical import JsonValue
 from weighbridge.drift.fingerprint import Fingerprint, Sketched
-from weighbridge.drift.sketch import BITS, GRAINS, agree, flips_allowed
+from weighbridge.drift.sketch import BITS, GRAINS, GROUP, agree, outside
 
 ALIKE_BITS: Final = 32
 FEW: Final = 3
 LEAST_SHARE: Final = 0.1
 SAME_SHARE: Final = 0.9
+STRAY_SHARE: Final = 0.001
+FITTED_STRAY_SHARE: Final = 0.01
+FITTED: Final = frozenset(("Q5_1", "Q5_0", "Q4_1", "Q4_0", "Q2_K"))
+"""Types whose quantiser, given importances, fits the scale again after it has rounded."""
 PROBES: Final = 32
 
 
@@ -102,14 +107,23 @@ class _Held:
     cosines: float = 0.0
     grain: int = 0
     missing: list[Sketched] = field(default_factory=list)
+    strays: Counter[int] = field(default_factory=Counter)
+    """Values that are farther away than the type tells, by the type; `held` are all of that type."""
+    held: Counter[int] = field(default_factory=Counter)
 
     def all_same(self, drawn: bool, others: Iterable[Sketched]) -> bool:
         """Whether all agree; of a selection a tenth may be missing, where the others have none of that name."""
         if self.agreeing < self.alike or not self.alike:
             return False
+        if any(count > self._strays_allowed(grain) for grain, count in self.strays.items()):
+            return False
         names = {one.name for one in others}
         allowed = (1 - SAME_SHARE) * (self.alike + len(self.missing)) if drawn else 0
         return len(self.missing) <= allowed and not any(one.name in names for one in self.missing)
+
+    def _strays_allowed(self, grain: int) -> float:
+        share = FITTED_STRAY_SHARE if GRAINS[grain] in FITTED else STRAY_SHARE
+        return max(1, share * self.held[grain])
 
 
 def _held_against(tensors: Iterable[Sketched], known: dict[tuple[int, ...], list[Sketched]]) -> _Held:
@@ -121,9 +135,12 @@ def _held_against(tensors: Iterable[Sketched], known: dict[tuple[int, ...], list
             continue
         held.alike += 1
         held.cosines += math.cos(math.pi * flips / BITS)
-        held.grain = max(held.grain, GRAINS.index(tensor.sketch.grain), GRAINS.index(match.sketch.grain))
-        allowed = flips_allowed(tensor.sketch, match.sketch)
-        held.agreeing += flips <= allowed and agree(tensor.sketch, match.sketch)
+        grain = max(GRAINS.index(tensor.sketch.grain), GRAINS.index(match.sketch.grain))
+        strays = outside(tensor.sketch, match.sketch)
+        held.grain = max(held.grain, grain)
+        held.agreeing += agree(tensor.sketch, match.sketch, flips, strays)
+        held.strays[grain] += strays
+        held.held[grain] += GROUP
     return held
 
 

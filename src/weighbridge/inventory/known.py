@@ -6,7 +6,7 @@ revision, bound to the manifest's digest. It may be deleted at any time. Making 
 
 from __future__ import annotations
 
-import json
+import stat
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,7 +26,8 @@ from weighbridge.vault.readers import StoredReader
 from weighbridge.vault.records import SealedRevision
 from weighbridge.wire.files import replace_file
 
-FORMAT: Final = "weighbridge.known/1"
+FORMAT: Final = "weighbridge.known/2"
+"""One more whenever more of a model is read: what was kept before is then made again."""
 MAX_KEPT_BYTES: Final = 64 * 1024 * 1024
 
 OpenSealed = Callable[[CataloguedRevision], SealedRevision]
@@ -159,10 +160,11 @@ def read_fingerprint(path: Path) -> Fingerprint:
     Raises:
         FormatError: it is none.
     """
-    data = path.read_bytes()
-    value = json.loads(data) if len(data) <= MAX_KEPT_BYTES else None
-    inner = value.get("fingerprint") if isinstance(value, dict) else None
-    return Fingerprint.from_json(inner)
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_KEPT_BYTES:
+        raise Malformed(f"'{path}' is no file of at most {MAX_KEPT_BYTES} bytes")
+    value = canonical.decode_object(path.read_bytes(), what="the record")
+    return Fingerprint.from_json(value.get("fingerprint"))
 
 
 def artifacts_by_size(manifest: Manifest) -> dict[int, list[Artifact]]:

@@ -92,12 +92,10 @@ class FolderPlace:
 
     def __init__(self, location: str) -> None:
         # What a person names is theirs to name, also through links.
-        named = Path(location).expanduser().resolve()
-        self._only = named.name if named.is_file() else ""
+        named = Path(os.path.realpath(Path(location).expanduser()))
+        self._only = named.name if _is_file(named) else ""
         self._root = named.parent if self._only else named
         self._start = ""
-        if not self._root.is_dir():
-            raise NotFound(f"there is no folder '{named}'", hint="Name a folder, a file, or s3://bucket/prefix.")
         if named.parent.name == "snapshots" and named.parent.parent.name.startswith("models--"):
             # A snapshot in a cache of the Hub is links into its repository.
             self._root = named.parent.parent.parent
@@ -112,8 +110,7 @@ class FolderPlace:
     def walk(self, troubles: Troubles) -> Iterator[Found]:
         """All files, folder by folder, in order of name."""
         if self._only:
-            with self._opened(self._only) as descriptor:
-                yield Found(self._only, os.fstat(descriptor).st_size)
+            yield Found(self._only, self.reader(self._only).size_bytes)
             return
         count, waiting = 0, [self._start]
         while waiting:
@@ -208,6 +205,24 @@ class FolderPlace:
         except OSError as error:
             raise SourceError(f"'{path}' cannot be read: {error.strerror}") from error
         return _FileReader(path, size, lambda: self._opened(target))
+
+
+def _is_file(named: Path) -> bool:
+    """Whether what a person named is a file, and not a folder.
+
+    Raises:
+        NotFound: there is nothing. SourceError: it is something else, or may not be looked at.
+    """
+    try:
+        mode = named.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        hint = "Name a folder, a file, or s3://bucket/prefix."
+        raise NotFound(f"there is no folder '{named}'", hint=hint) from error
+    except OSError as error:
+        raise SourceError(f"'{named}' cannot be read: {error.strerror}") from error
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise SourceError(f"'{named}' is neither a folder nor a regular file: it was not opened")
+    return stat.S_ISREG(mode)
 
 
 def _regular(descriptor: int, path: str) -> int:

@@ -41,7 +41,7 @@ def _markdown(inventory: Inventory) -> Iterator[str]:
     yield f"|{'---|' * len(HEADINGS)}"
     for line in inventory.lines:
         shown = [code(cell) if cell else "" for cell in cells(line)]
-        shown[1] = line.status.value
+        shown[1] = line.words
         yield f"| {' | '.join(shown)} |"
     notes = [(line, text) for line in inventory.lines for text in _notes(line)]
     if notes:
@@ -78,7 +78,7 @@ def _html(inventory: Inventory) -> Iterator[str]:
             + "".join(f"<small>{_text(one)}</small>" for one in _notes(line))
             + "</td>"
         )
-        shown[1] = f'<td class="{line.status.value}">{line.status.value}</td>'
+        shown[1] = f'<td class="{line.status.value}">{line.words}</td>'
         yield f"<tr>{''.join(shown)}</tr>"
     yield "</tbody></table>"
     if inventory.troubles:

@@ -44,6 +44,13 @@ class Line:
     fingerprint: Fingerprint | None = None
     differing: tuple[str, ...] = ()
     """Files beside the weights that are not those of the revision."""
+    quantised: str = ""
+    """The type that a copy is held in, where that is coarser than the revision's."""
+
+    @property
+    def words(self) -> str:
+        """The status as a person reads it: `copy (quantised Q4_K)`."""
+        return f"{self.status.value} (quantised {self.quantised})" if self.quantised else self.status.value
 
     def to_json(self) -> dict[str, JsonValue]:
         """The record."""
@@ -55,6 +62,8 @@ class Line:
             "size_bytes": self.model.size_bytes,
             "architecture": architecture_json(self.about.architecture),
             "status": self.status.value,
+            "status_text": self.words,
+            "quantised": self.quantised,
             "of": self.of,
             "basis": self.basis,
             "likeness": None if self.likeness is None else self.likeness.to_json(),
@@ -121,7 +130,7 @@ def cells(line: Line) -> tuple[str, ...]:
     claims = "; ".join(f"{claim.name} ({claim.said_by})" for claim in line.about.claims)
     risks = ", ".join((*line.about.risks, *line.differing))
     place = line.model.place
-    return tuple(map(told, (place, line.status.value, line.of, "+".join(line.model.formats), kind, claims, risks)))
+    return tuple(map(told, (place, line.words, line.of, "+".join(line.model.formats), kind, claims, risks)))
 
 
 HEADINGS: Final = ("Place", "Status", "Revision", "Formats", "Architecture", "Claims to be", "Mind")

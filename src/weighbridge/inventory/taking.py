@@ -135,7 +135,7 @@ class Taking:
                 if not number % _EVERY:
                     self._go_on(f"{number} of {len(wanted)} files looked into")
                 if isinstance(answer, WeighbridgeError):
-                    troubles.add(file.path, f"it cannot be read: {answer.message}")
+                    troubles.add(file.path, answer.message)
                 elif answer:
                     found[file.path] = answer
         return found
@@ -223,13 +223,19 @@ class Taking:
             alike = sorted(
                 one.reference for one in self.against.known if one.fingerprint.names_digest == made.names_digest
             )
-            about = _noted(about, [f"the architecture of {alike[0]}, with other weights"] if alike else [])
+            what = "with other weights" if made.tensors else "whose weights could not be compared"
+            about = _noted(about, [f"the architecture of {alike[0]}, {what}"] if alike else [])
+            if nearest is not None and nearest[1].alike:
+                shared = f"{nearest[1].alike} of its {plural(len(made.tensors), 'sampled tensor')} alike"
+                about = _noted(about, [f"too little to tell, but {shared} those of {nearest[0].reference}"])
             return Line(model, about, Status.UNKNOWN, fingerprint=made)
         known, likeness = nearest
         status = Status.COPY if likeness.verdict is Verdict.SAME else Status.RELATED
         differing = tuple(self._strange(model, known))
-        basis = described(likeness)
-        return Line(model, about, status, known.reference, basis, likeness, made, differing)
+        quantised = "" if made.quantised == known.fingerprint.quantised else made.quantised
+        return Line(
+            model, about, status, known.reference, described(likeness), likeness, made, differing, quantised=quantised
+        )
 
     def _strange(self, model: FoundModel, known: KnownRevision) -> Iterable[str]:
         """Weight files that came from elsewhere, where the others have the sizes of the revision's."""

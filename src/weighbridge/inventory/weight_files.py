@@ -105,7 +105,7 @@ def chosen(files: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 def _fineness(stem: str) -> tuple[int, str]:
     """Files whose values are decoded, by what their names say, first."""
-    order = ("f32", "bf16", "f16", "q8_0", "q4_0")
+    order = ("f32", "bf16", "f16", "q8_0", "q6_k", "q5_", "q4_", "iq4_", "q3_k", "q2_k")
     lower = stem.lower()
     return next((number for number, word in enumerate(order) if word in lower), len(order)), stem
 
