@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,19 +174,21 @@ def reached(node: Node) -> list[str]:
     return sorted(line for line, at in places.items() if not at.startswith("/") and not any(one in at for one in own))
 
 
-def alter(s3: S3Server, bucket: str, name: str) -> None:
+def alter(s3: S3Server, bucket: str, name: str, ending: str) -> None:
     """Changes one byte of a model's last file of weights in the approved store."""
     client = s3.client()
     found = client.list_objects_v2(Bucket=bucket, Prefix=f"approved/models/{name}/")["Contents"]
-    key = max(one["Key"] for one in found if one["Key"].endswith(".safetensors"))
+    key = max(one["Key"] for one in found if one["Key"].endswith(ending))
     data = bytearray(client.get_object(Bucket=bucket, Key=key)["Body"].read())
     data[-1] ^= 1
     client.put_object(Bucket=bucket, Key=key, Body=bytes(data))
 
 
 @contextlib.contextmanager
-def bench(folder: Path, programs: Path, seconds: float) -> Iterator[Bench]:
-    """Everything that stands before engines are started."""
+def promoted(
+    folder: Path, sources: Mapping[str, Path], ending: str = ".safetensors"
+) -> Iterator[tuple[Command, S3Server]]:
+    """An approved store in S3 with models that were promoted, of which ALTERED was changed afterwards; and `trust.json`."""
     with running() as s3:
         # With versions kept, a node goes on reading the one that was sealed.
         bucket = s3.bucket(versioned=False)
@@ -196,13 +198,21 @@ def bench(folder: Path, programs: Path, seconds: float) -> Iterator[Bench]:
             "WEIGHBRIDGE_STORE_APPROVED": f"s3://{bucket}/approved",
         }
         command = Command(folder / "home", {**s3.environment, **settings})
-        for name, source in {NAME: "tiny", ALTERED: "tiny", **{f"acme/{one}": one for one in MODELS}}.items():
-            written = write_model(source, folder / "sources" / name)
+        for name, written in sources.items():
             command("ingest", str(written), "--as", name)
             command("approve", name, "--reason", "made for this proof")
             command("promote", name, "--channel", "production")
-        alter(s3, bucket, ALTERED)
+        alter(s3, bucket, ALTERED, ending)
         command("trust", "export", str(folder / "trust.json"))
+        yield command, s3
+
+
+@contextlib.contextmanager
+def bench(folder: Path, programs: Path, seconds: float) -> Iterator[Bench]:
+    """Everything that stands before engines are started."""
+    made = {NAME: "tiny", ALTERED: "tiny", **{f"acme/{one}": one for one in MODELS}}
+    sources = {name: write_model(source, folder / "sources" / name) for name, source in made.items()}
+    with promoted(folder, sources) as (command, s3):
         yield Bench(command, s3, programs, folder / "trust.json", folder, seconds)
 
 

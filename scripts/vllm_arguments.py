@@ -36,8 +36,11 @@ for action in parser._actions:
         deprecated.update(long)
 import vllm
 plain = {one for one in names if not (one.startswith("no-") and one[3:] in names)}
-said = {"names": sorted(plain), "short": dict(sorted(short.items())), "deprecated": sorted(deprecated & plain)}
-print(json.dumps({vllm.__version__.partition("+")[0]: said}))
+release = vllm.__version__.partition("+")[0]
+source = f"the wheel of vllm {release}: the parser of `vllm serve`"
+said = {"source": source, "names": sorted(plain), "short": dict(sorted(short.items()))}
+said["deprecated"] = sorted(deprecated & plain)
+print(json.dumps({release: said}))
 """
 
 

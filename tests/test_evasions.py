@@ -9,8 +9,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from tests.support import evasion_corpus
 from tests.support.cases import each
-from tests.support.inspecting import Bytes, answer, rules_of
+from tests.support.inspecting import Bytes, answer, examined, rules_of, verdict_of
 from weighbridge.core.finding import Verdict
 from weighbridge.inspectors.code.python_code import PythonCode
 from weighbridge.inspectors.code.templates import ChatTemplates
@@ -25,6 +26,29 @@ CASES: Final[list[dict[str, str]]] = json.loads(
 @each("case", CASES, ids=lambda case: case["name"])
 def test_an_evasion_breaks_its_rule(case: dict[str, str]) -> None:
     assert case["rule"] in rules_of(case["path"], case["text"].encode())
+
+
+BINARY: Final = evasion_corpus.binary()
+TWINS: Final = list(evasion_corpus.twins())
+
+
+@each(("name", "path", "data", "rule"), BINARY, ids=[name for name, *_ in BINARY])
+def test_an_evasion_in_bytes_breaks_its_rule(name: str, path: str, data: bytes, rule: str) -> None:
+    assert rule in rules_of(path, data)
+    assert verdict_of(path, data) is not Verdict.CLEAN
+
+
+@each(("name", "path", "data", "rule"), BINARY, ids=[name for name, *_ in BINARY])
+def test_a_byte_more_or_less_makes_no_evasion_clean(name: str, path: str, data: bytes, rule: str) -> None:
+    for changed in (data + b"\0", data + b".", data + b"\n", data[:-1], data[:-2], data[:-3]):
+        assert verdict_of(path, changed) is not Verdict.CLEAN
+
+
+@each(("name", "path", "data"), TWINS, ids=[name for name, *_ in TWINS])
+def test_nothing_is_said_of_an_honest_twin(name: str, path: str, data: bytes) -> None:
+    found = examined(path, data)
+    assert [finding for report in found.reports for finding in report.findings] == []
+    assert found.verdict is Verdict.CLEAN
 
 
 def calls_of(work: Callable[[], object]) -> int:

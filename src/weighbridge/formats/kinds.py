@@ -232,11 +232,12 @@ _TEXT_BY_SUFFIX: Final[Mapping[str, Kind]] = {
             ".txt .rst .log .srt .vtt .names .conllu .conll .labels .classes .tex .bib .cff .arpa .lst .list .dict .lexicon"
             " .sha256 .md5 .asc .pub .crt .tok .tags .phones .syms .stop .stopwords .aff .cif .pdb"
             " .bif .ascii .dot .gv .po .fasta .fa .smi .sdf .mol .mol2 .bed .gff .gtf .vcf .ann .iob .bio .mrg .edgelist"
+            " .gb .gbk .embl .nex .nwk .newick"
         ),
         Kind("text", "text"),
     ),
     **dict.fromkeys((".md", ".markdown"), Kind("markdown", "text")),
-    **dict.fromkeys((".json", ".jsonl", ".json5", ".geojson"), Kind("json", "config")),
+    **dict.fromkeys((".json", ".jsonl", ".ndjson", ".json5", ".geojson"), Kind("json", "config")),
     **dict.fromkeys((".yaml", ".yml"), Kind("yaml", "config")),
     **dict.fromkeys((".toml", ".ini", ".cfg", ".conf", ".env"), Kind("settings", "config")),
     **dict.fromkeys((".jinja", ".jinja2", ".j2"), Kind("jinja", "config")),

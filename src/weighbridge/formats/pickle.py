@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Final
 
 from weighbridge.core.dataclass import dataclass
+from weighbridge.core.later import later
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.pickle_window import Budget, ByteWindow, StreamBroken
 
@@ -60,7 +61,7 @@ Argument = int | float | str | Names | Blob | LongText | Unreadable | None
 
 # --- arguments -----------------------------------------------------------------------------------
 
-_ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|[\\'\"abfnrtv])")
+_ESCAPE = later(rb"\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|[\\'\"abfnrtv])")
 _SIMPLE: Final[Mapping[bytes, bytes]] = {
     b"\\": b"\\",
     b"'": b"'",
@@ -314,7 +315,7 @@ _BY_CODE: Final[tuple[Opcode | None, ...]] = tuple(
 _BY_NAME: Final[Mapping[str, Opcode]] = {opcode.name: opcode for opcode in OPCODES}
 STOP: Final = _BY_NAME["STOP"]
 
-_LOOKS_LIKE = re.compile(
+_LOOKS_LIKE = later(
     rb"\x80[\x01-\x05][\x95\]\}\)\(NKJMILFGUTVXSBCc\x82-\x8e\x96PQ]"
     rb"|\(?[ci][A-Za-z_][\w.]{0,200}\n[A-Za-z_]"
     rb"|\([dl]p\d+\n|\([SV][^\n]{0,40}\n[^\n]{0,4}[ciIVS]",

@@ -56,6 +56,8 @@ _SPECIAL: Final[Mapping[tuple[str, str], str]] = {
 }
 """Calls whose result is known better than by what was called."""
 _COUNTED: Final = ("getattr", "type")
+_HOOKS: Final = ("__setstate__", "__class__")
+"""Attributes of an object that decide what the next BUILD does to it."""
 _FILLABLE: Final[Mapping[str, tuple[Sort, ...]]] = {
     "APPEND": (Sort.LIST,),
     "APPENDS": (Sort.LIST,),
@@ -223,7 +225,9 @@ class Machine(Registers):
 
     def collect(self, sort: Sort) -> None:
         """LIST, DICT, FROZENSET: what lies above the mark becomes one value."""
-        self._to_mark()
+        values = self._to_mark()
+        if sort is Sort.DICT:
+            self._hold(values)
         self._stack.append(sort)
 
     def collect_tuple(self) -> None:
@@ -246,6 +250,19 @@ class Machine(Registers):
             self._wrapped.collect(values)
         if target not in _FILLABLE[self._opcode]:
             self._tell(EventKind.FILLED, target)
+        elif target is Sort.DICT:
+            self._hold(values)
+
+    def _hold(self, values: list[Value]) -> None:
+        """Looks at what a dictionary is given: types' fields, and callables that BUILD would call or set as a class."""
+        if not self._globals:
+            return
+        keys = values[::2]
+        for name in _HOOKS:
+            if name in keys and any(key == name and _acts(held) for key, held in zip(keys, values[1::2], strict=False)):
+                self._tell(EventKind.FILLED, Sort.DICT, name)
+        if self._wrapped.any_types:
+            self._wrapped.fields(values[1::2])
 
     def readonly(self) -> None:
         """READONLY_BUFFER looks at the top and leaves it."""
@@ -374,12 +391,10 @@ class Machine(Registers):
         """BUILD. After that of joblib's wrapper, the array itself lies in the stream."""
         state = self._pop()
         target = self._top()
-        self._tell(EventKind.BUILT, target, state)
-        if isinstance(target, Instance):
-            if target.serial:
-                self._wrapped.describe(target, state)
-            elif self._joblib and self._wrapped.wanted and is_wrapper(target.of):
-                self._pass_array()
+        message = self._wrapped.describe(target, state) if isinstance(target, Instance) and target.serial else ""
+        self._tell(EventKind.BUILT, target, state, message)
+        if isinstance(target, Instance) and self._joblib and self._wrapped.wanted and is_wrapper(target.of):
+            self._pass_array()
 
     def _pass_array(self) -> None:
         window = self._lexer.window
@@ -423,6 +438,11 @@ class Machine(Registers):
 
 
 Step = Callable[[Machine, Argument], None]
+
+
+def _acts(value: Value) -> bool:
+    """Whether it may be called, or be a class."""
+    return isinstance(value, Global | Instance) or value is Sort.UNKNOWN
 
 
 def _named(text: Argument) -> Value:

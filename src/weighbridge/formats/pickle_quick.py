@@ -13,6 +13,7 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Final
 
+from weighbridge.core.later import later
 from weighbridge.formats.joblib_arrays import Wrapped
 from weighbridge.formats.pickle import begins_like_stream
 from weighbridge.formats.pickle_values import EMPTY, Global, Instance, Sort, Value, tuple_of, weight_of
@@ -69,13 +70,13 @@ def _numbers(opcode: bytes, form: str) -> Quick:
     one, each = struct.Struct(form), struct.Struct(f"{form[0]}x{form[1:]}")
     width = each.size
     unpack, unpack_all = one.unpack_from, each.iter_unpack
-    run = re.compile(b"(?:%s.{%d})+" % (opcode, one.size), re.DOTALL).match
+    run = later(b"(?:%s.{%d})+" % (opcode, one.size), re.DOTALL)
     code = opcode[0]
 
     def step(m: Registers, data: bytes, at: int) -> int:
         stack, after = m._stack, at + width
         if data[after] == code and (room := _MAX_STACK - len(stack)) > 1:
-            found = run(data, at, at + width * room)
+            found = run.match(data, at, at + width * room)
             if found is not None:
                 before = len(stack)
                 stack += chain.from_iterable(unpack_all(found[0]))

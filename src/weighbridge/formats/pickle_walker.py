@@ -15,6 +15,7 @@ from dataclasses import field
 from typing import Final
 
 from weighbridge.core.dataclass import dataclass
+from weighbridge.core.later import later
 from weighbridge.core.ports import RangeReader
 
 BLOCK_BYTES: Final = 128 * 1024
@@ -27,10 +28,11 @@ MAX_LINE: Final = 1024 * 1024
 Pair = tuple[str, str]
 
 # Opcodes that push or change something and name nothing, with the sizes of their arguments.
-_RUN: Final = re.compile(
-    rb"(?:[012NR\]}aobdlstu()\x81\x85-\x89\x8f-\x92e\x97\x98Q]|[K\x80\x82].|[M\x83].{2}|[J\x84].{4}|[G\x95].{8})++",
-    re.DOTALL,
+_ONE: Final = (
+    rb"(?:[012NR\]}aobdlstu()\x81\x85-\x89\x8f-\x92e\x97\x98Q]|[K\x80\x82].|[M\x83].{2}|[J\x84].{4}|[G\x95].{8})"
 )
+_RUN: Final = later(_ONE + b"++", re.DOTALL)
+_RUN_ONE: Final = later(_ONE, re.DOTALL)
 _SIZED: Final[Mapping[int, int]] = {
     ord("U"): 1, ord("C"): 1, 0x8C: 1, 0x8A: 1, ord("T"): 4, ord("B"): 4, ord("X"): 4, 0x8B: 4, 0x8D: 8, 0x8E: 8, 0x96: 8,
 }  # fmt: skip
@@ -238,9 +240,6 @@ class _Walker:
         if max(len(module), len(name)) <= MAX_NAME:
             self.walk.named.add((module.decode("utf-8", "backslashreplace"), name.decode("utf-8", "backslashreplace")))
         return self._push(None)
-
-
-_RUN_ONE: Final = re.compile(_RUN.pattern.removesuffix(b"++"), re.DOTALL)
 
 
 def _unicode(raw: bytes) -> str | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
+from weighbridge.core.later import later
+
 BLOCK: Final = 512
-OCTAL: Final = re.compile(rb" *([0-7]*)[ \x00]*\Z")
+OCTAL: Final = later(rb" *([0-7]*)[ \x00]*\Z")
 """A number as headers have it."""
 
 

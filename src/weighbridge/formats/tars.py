@@ -19,6 +19,7 @@ from typing import Final
 
 from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import Truncated
+from weighbridge.core.later import later
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.members import Blocks
 from weighbridge.formats.tar_header import BLOCK, OCTAL, is_tar_header
@@ -37,7 +38,7 @@ _EXTENDED = frozenset(b"xgLK")
 _HARD_LINK, _SYMBOLIC_LINK, _FOLDER, _SPARSE = ord("1"), ord("2"), ord("5"), ord("S")
 _DEVICES = frozenset(b"346")
 _ACTS_ON_NAMES = ("path", "linkpath", "size")
-_ORDINARY_KEYS = re.compile(
+_ORDINARY_KEYS = later(
     r"path|linkpath|size|[acm]time|[ug]id|[ug]name|comment|charset|hdrcharset|"
     r"(?:SCHILY|LIBARCHIVE|RHT|GNU|SUN|ATTR)\..{1,200}|MSWINDOWS\.\w+",
     re.DOTALL,

@@ -19,12 +19,12 @@ MAX_STEPS: Final = 2_000
 
 _NAME = later(rb"[A-Za-z_][\w.]{0,200}\n[A-Za-z_][\w.]{0,200}\n")
 _LINES: Final = {
-    ord("I"): re.compile(rb" ?[+-]?\d+\r?\n"),
-    ord("L"): re.compile(rb" ?[+-]?\d+L?\r?\n"),
-    ord("F"): re.compile(rb" ?[+-]?[\d.einfa+-]+\r?\n"),
-    ord("S"): re.compile(rb"[ \t]*(?:'[^\n]*'|\"[^\n]*\")[ \t\r]*\n"),
-    ord("V"): re.compile(rb"[^\n]*\n"),
-    ord("P"): re.compile(rb"[^\n]*\n"),
+    ord("I"): later(rb" ?[+-]?\d+\r?\n"),
+    ord("L"): later(rb" ?[+-]?\d+L?\r?\n"),
+    ord("F"): later(rb" ?[+-]?[\d.einfa+-]+\r?\n"),
+    ord("S"): later(rb"[ \t]*(?:'[^\n]*'|\"[^\n]*\")[ \t\r]*\n"),
+    ord("V"): later(rb"[^\n]*\n"),
+    ord("P"): later(rb"[^\n]*\n"),
 }
 _SIZED: Final = {ord("K"): 1, ord("M"): 2, ord("J"): 4, ord("G"): 8}
 # What each takes from the stack and leaves on it; a negative depth is no pickle.

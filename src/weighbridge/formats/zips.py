@@ -209,9 +209,13 @@ class ZipArchive:
             name_at = at + _CENTRAL.size
             raw = data[name_at : name_at + name_length]
             extra = data[name_at + name_length : name_at + name_length + extra_length]
-            at = name_at + name_length + extra_length + comment_length
+            noted_at = name_at + name_length + extra_length
+            at = noted_at + comment_length
             count += 1
-            yield self._entry(fields, raw, extra)
+            member = self._entry(fields, raw, extra)
+            if comment_length and not _is_plain(data[noted_at:at]):
+                self.say("extra-data", f"the comment of {shown(member)} is no text", member.header_offset)
+            yield member
         if count != self._total:
             self.say("header-mismatch", f"the end record counts {self._total} members of {count}", self.start)
 
@@ -222,11 +226,21 @@ class ZipArchive:
             value if wanted is None else wanted for value, wanted in zip((size, packed, offset), wide, strict=True)
         )
         name = _decode(raw)
-        other = _field(extra, _UNICODE_NAME)
-        if other is not None and other[:1] == b"\x01" and _decode(other[5:]) != name:
-            self.say("header-mismatch", f"{name!a} has the other name {_decode(other[5:])[:100]!a}", offset)
+        self._check_extra(extra, name, offset)
+        if wide == [None] * 3 and _contradicted(extra, (size, packed)):
+            self.say("header-mismatch", f"{name[:100]!a} has other sizes beside its own", offset)
         mode = fields[15] >> 16 if fields[1] >> 8 in (_UNIX, _MACOS) else 0
         return ZipMember(name, fields[3], fields[4], fields[7], packed, size, offset + self.base, len(raw), mode)
+
+    def _check_extra(self, extra: bytes, name: str, place: int) -> None:
+        """Fields beside a header by which some readers take a member for another."""
+        for other in _fields(extra, _UNICODE_NAME):
+            if other[:1] == b"\x01" and _decode(other[5:]) != name:
+                message = f"{name[:100]!a} has the other name {_decode(other[5:])[:100]!a}"
+                self.say("header-mismatch", message, place)
+        for tag in (_WIDE_NUMBERS, _UNICODE_NAME):
+            if len(set(_fields(extra, tag))) > 1:
+                self.say("header-mismatch", f"{name[:100]!a} has two different fields {tag:#06x}", place)
 
     def _check_names(self) -> None:
         seen: set[str] = set()
@@ -274,7 +288,9 @@ class ZipArchive:
             self.say("broken", f"{name} has no local header", place)
             return member
         raw = data[_LOCAL.size : _LOCAL.size + name_length]
-        wide = _wide(data[_LOCAL.size + name_length :], [size == _WORD32, packed == _WORD32])
+        extra = data[_LOCAL.size + name_length :][:extra_length]
+        wide = _wide(extra, [size == _WORD32, packed == _WORD32])
+        self._check_extra(extra, member.name, place)
         size, packed = (old if new is None else new for old, new in zip((size, packed), wide, strict=True))
         same = _agree((crc, packed, size), member, later=bool(flags & _DESCRIBED_AFTER))
         if _decode(raw) != member.name or method != member.method or flags != member.flags or not same:
@@ -393,20 +409,27 @@ def _decode(raw: bytes) -> str:
         return raw.decode("cp437")
 
 
-def _field(extra: bytes, wanted: int) -> bytes | None:
-    at = 0
+def _fields(extra: bytes, wanted: int) -> list[bytes]:
+    found, at = [], 0
     while at + 4 <= len(extra):
         tag, length = struct.unpack_from("<2H", extra, at)
         if tag == wanted:
-            return extra[at + 4 : at + 4 + length]
+            found.append(extra[at + 4 : at + 4 + length])
         at += 4 + length
-    return None
+    return found
+
+
+def _contradicted(extra: bytes, sizes: tuple[int, int]) -> bool:
+    """Whether 64-bit sizes are given where nobody asks for them, and are others."""
+    return any(
+        len(field) >= 16 and struct.unpack_from("<2Q", field) != sizes for field in _fields(extra, _WIDE_NUMBERS)
+    )
 
 
 def _wide(extra: bytes, wanted: list[bool]) -> list[int | None]:
     """The 64-bit values of those of size, packed size and offset that did not fit."""
     values: list[int | None] = [None] * len(wanted)
-    field = _field(extra, _WIDE_NUMBERS) or b""
+    field = next(iter(_fields(extra, _WIDE_NUMBERS)), b"")
     for place, asked in enumerate(wanted):
         if asked and len(field) >= 8:
             values[place] = int.from_bytes(field[:8], "little")

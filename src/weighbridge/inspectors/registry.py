@@ -20,7 +20,7 @@ from weighbridge.inspectors import census
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Inspected, Inspector, Subject
 
-RULES_VERSION: Final = "2026.11.5"
+RULES_VERSION: Final = "2026.11.6"
 """Changes whenever a rule is added or removed, or judges otherwise; recorded in every inspection and every seal."""
 
 
@@ -87,6 +87,7 @@ INSPECTORS: Final[tuple[Inspector, ...]] = (
 
 _PICKLES: Final = frozenset(("file-kinds", "pickles", "archives"))
 _PICKLE_NAMES: Final = ("", ".pkl", ".pickle", ".p", ".joblib", ".pt", ".pth", ".bin", ".ckpt")
+_UNPACKED: Final = frozenset((".pt", ".pth", ".ckpt", ".bin", ".zip", ".npz"))
 ORDINARY: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("safetensors", ".safetensors"): frozenset(("file-kinds", "safetensors-structure")),
     ("gguf", ".gguf"): frozenset(("file-kinds", "gguf-structure", "archives")),
@@ -104,6 +105,8 @@ def preload(suffixes: Iterable[str]) -> None:
     for inspector in INSPECTORS:
         if isinstance(inspector, Deferred) and inspector.name in names:
             inspector.load()
+    if wanted & _UNPACKED:
+        importlib.import_module("weighbridge.inspectors.archives.containers")
 
 
 COULD_NOT_ANSWER: Final = Rule(

@@ -7,6 +7,7 @@ none of which has any of them.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
@@ -134,8 +135,10 @@ def unremarkable(text: str) -> str:
 def broken(text: str) -> Iterator[tuple[str, str]]:
     """The rules, without their prefix, that a text breaks, each with the part that breaks it."""
     text = unremarkable(text)
+    # Letters of another width or style are the same words to a model.
+    spelled = text if text.isascii() else unicodedata.normalize("NFKC", text)
     for pattern in _STEERING:
-        found = pattern.search(text)
+        found = pattern.search(spelled)
         if found:
             yield "steering", found.group()
             break

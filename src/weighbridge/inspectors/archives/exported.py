@@ -7,20 +7,18 @@ and begins as no program, archive or serialised object is taken for numbers. Sou
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from weighbridge.core.later import later
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.bounded import read_whole
 from weighbridge.formats.json_text import MAX_TEXT_BYTES, JsonProblem, parse
 from weighbridge.formats.kinds import kind_of, read_head
 from weighbridge.formats.zips import STORED, ZipMember
 
-_LIST: Final = re.compile(
-    r"((?:[\w.-]{1,100}/)?data/(?:weights|constants)/)\w{1,100}_(?:weights|constants)_config\.json"
-)
-_TENSOR: Final = re.compile(r"(?:weight|tensor)_\d{1,9}")
+_LIST: Final = later(r"((?:[\w.-]{1,100}/)?data/(?:weights|constants)/)\w{1,100}_(?:weights|constants)_config\.json")
+_TENSOR: Final = later(r"(?:weight|tensor)_\d{1,9}")
 _NEVER: Final = frozenset(("serialised", "executable", "archive"))
 MAX_LISTS: Final = 100
 

@@ -133,19 +133,20 @@ class _Notes:
 
 
 def _cells(value: Json) -> Iterator[_Cell]:
-    cells = value.get("cells") if isinstance(value, dict) else None
-    if cells is None and isinstance(value, dict):
-        sheets = value.get("worksheets")
-        found = [sheet.get("cells") for sheet in sheets if isinstance(sheet, dict)] if isinstance(sheets, list) else []
-        cells = [cell for part in found if isinstance(part, list) for cell in part] if found else None
-    if not isinstance(cells, list):
+    """All cells: those of format 4, and those of format 3, whatever the file says which it is."""
+    held = value if isinstance(value, dict) else {}
+    sheets = held.get("worksheets")
+    parts = [held.get("cells")] if "cells" in held else []
+    parts += [one.get("cells") for one in sheets if isinstance(one, dict)] if isinstance(sheets, list) else []
+    cells = [cell for part in parts if isinstance(part, list) for cell in part]
+    if not any(isinstance(part, list) for part in parts):
         raise Malformed("the notebook has no list of cells")
     if len(cells) > MAX_CELLS:
         raise LimitExceeded(f"the notebook has more than {MAX_CELLS} cells")
     for number, cell in enumerate(cells, start=1):
         if not isinstance(cell, dict):
             raise Malformed(f"cell {number} is no object")
-        source = _joined(cell.get("source", cell.get("input", "")))
+        source = "\n".join(_joined(cell[key]) for key in ("source", "input") if key in cell)
         yield _Cell(number, str(cell.get("cell_type", "")), source, cell.get("outputs"))
 
 

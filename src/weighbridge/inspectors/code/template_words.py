@@ -114,6 +114,8 @@ class WordsJudge:
                     self._joined(node, around)
                 if isinstance(node, nodes.Filter | nodes.Call):
                     self._replaced(node)
+                elif isinstance(node, nodes.FilterBlock):
+                    self._replaced_below(node)
                 if isinstance(node, nodes.Output):
                     self._added(node)
                 waiting.extend(reversed(list(self._below(node, around))))
@@ -254,7 +256,7 @@ class WordsJudge:
                     continue
                 if (
                     _is_natural(text)
-                    or (len(text) == 1 and text.isalpha())
+                    or (len(text) == 1 and (text.isalpha() or text in _SPOKEN))
                     or invisible(text)
                     or re.fullmatch(r"[\d\W_]*\d[\d\W_]*", text.strip() or "-")
                 ):
@@ -372,9 +374,17 @@ class WordsJudge:
             if id(node) not in self._within:
                 self._text(text, node, around)
 
-    def _replaced(self, node: nodes.Filter | nodes.Call) -> None:
+    def _replaced_below(self, block: nodes.FilterBlock) -> None:
+        """Filters over everything that a block writes."""
+        found: nodes.Node | None = block.filter
+        while isinstance(found, nodes.Filter):
+            self._replaced(found, block)
+            found = found.node
+
+    def _replaced(self, node: nodes.Filter | nodes.Call, within: nodes.FilterBlock | None = None) -> None:
+        subject: nodes.Node | None
         if isinstance(node, nodes.Filter):
-            name, subject = node.name, node.node
+            name, subject = node.name, within or node.node
         elif isinstance(node.node, nodes.Getattr):
             name, subject = node.node.attr, node.node.node
         else:
@@ -402,6 +412,8 @@ class WordsJudge:
                 said = False
 
 
+_SPOKEN: Final = "?!;$%&@*"
+"""Marks that people write, and that no template lays out a conversation with."""
 _MESSAGES: Final = frozenset(("message", "messages", "msg", "m"))
 _NEGATIONS: Final = frozenset(("not", "no", "never", "don't", "n't", "do not", "cannot", "unsafe", "not "))
 

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+from weighbridge.core.folders import cache_folder
+
 _FORMAT: Final = b"weighbridge compiled rules 1"
 _SUFFIX: Final = ".rules"
 _DIGEST_BYTES: Final = 32
@@ -26,9 +28,7 @@ _OTHERS_MAY_WRITE: Final = 0o022
 
 def folder() -> Path:
     """Where compiled rules are kept; it need not exist."""
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("weighbridge")) / "rules"
+    return Path(cache_folder()) / "rules"
 
 
 def key_of(parts: Iterable[str], engine: Path) -> str:

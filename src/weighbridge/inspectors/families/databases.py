@@ -153,6 +153,7 @@ _FUNCTIONS: Final = _words(
     jsonb_array jsonb_extract jsonb_insert jsonb_object jsonb_patch jsonb_remove jsonb_replace jsonb_set jsonb_group_array
     jsonb_group_object jsonb_each jsonb_tree highlight snippet bm25 offsets matchinfo optimize raise cast exists rtreecheck
     vec_distance_l2 vec_distance_cosine vec_to_json vec_f32 vec_length
+    st_isempty st_minx st_maxx st_miny st_maxy
     in and or not values when then else select case over filter key unique check primary foreign where on as by using union
     all except intersect like glob between is having set default partition order group limit offset from join return
     returning conflict distinct with recursive materialized match escape collate

@@ -110,16 +110,21 @@ _TORCH: Final[dict[str, Allowed]] = {
 
 _FROM_BUFFER: Final = Allowed(args(data_bytes, _DTYPE, a_tuple, text))
 _RANDOM_STATE: Final = either(mapping_state, a_tuple)
+_RANDOM: Final = Allowed(
+    # numpy 1.24 to 1.26 name the maker beside the name of what it makes.
+    args(
+        either(text, made_by("numpy.random._pickle.__bit_generator_ctor")),
+        global_in(("numpy.random._pickle.__bit_generator_ctor",)),
+        optional=2,
+    ),
+    _RANDOM_STATE,
+)
 _NUMPY: Final[dict[str, Allowed]] = {
     **dict.fromkeys(_BIT_GENERATORS, Allowed()),
     **{f"numpy.{core}.multiarray.scalar": Allowed(args(_DTYPE, plain)) for core in ("core", "_core")},
     **{f"numpy.{core}.numeric._frombuffer": _FROM_BUFFER for core in ("core", "_core")},
-    "numpy.random._pickle.__randomstate_ctor": Allowed(
-        args(either(text, made_by("numpy.random._pickle.__bit_generator_ctor")), optional=1), _RANDOM_STATE
-    ),
-    "numpy.random._pickle.__generator_ctor": Allowed(
-        args(either(text, made_by("numpy.random._pickle.__bit_generator_ctor")), optional=1), _RANDOM_STATE
-    ),
+    "numpy.random._pickle.__randomstate_ctor": _RANDOM,
+    "numpy.random._pickle.__generator_ctor": _RANDOM,
     "numpy.random._pickle.__bit_generator_ctor": Allowed(
         args(either(text, global_in(_BIT_GENERATORS)), optional=1), _RANDOM_STATE
     ),

@@ -9,6 +9,7 @@ from typing import Final
 
 from weighbridge.core.dataclass import dataclass
 from weighbridge.core.finding import Finding, Severity
+from weighbridge.core.later import later
 from weighbridge.formats.pickle import Blob, LongText
 from weighbridge.formats.pickle_values import EMPTY, Event, EventKind, Global, Instance, Items, Sort, Value, shown
 from weighbridge.inspectors.dangers import danger_of
@@ -21,7 +22,7 @@ MAX_NOTES = 300
 MAX_STORAGES = 200_000
 MAX_CONSTANTS = 2_000
 MAX_DATA = 50_000
-_HONEST_NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*", re.ASCII)
+_HONEST_NAME = later(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*", re.ASCII)
 
 
 @dataclass(slots=True)
@@ -205,6 +206,9 @@ class Judge:
         if isinstance(subject, Global):
             self.note("build-on-global", shown(subject), f"{what} {shown(subject)} itself", event.offset)
             return
+        if event.message:
+            self.note("odd-arguments", event.message, f"{what} {shown(subject)}: {event.message}", event.offset)
+            return
         if isinstance(subject, Instance):
             rules = allowed(subject.of)
             if rules is None:
@@ -213,8 +217,13 @@ class Judge:
                 if subject.of.name == "_reconstruct" and isinstance(event.argument, Items):
                     self._bytes(event.argument.items[-1])
                 return
-            if event.kind is EventKind.FILLED and rules.fillable:
+            # `append`, `extend` and `add` are looked up in the object, which a state may have given its own.
+            if event.kind is EventKind.FILLED and rules.fillable and (rules.state is None or "SETITEM" in event.opcode):
                 return
+        if subject is Sort.DICT and isinstance(event.argument, str) and event.kind is EventKind.FILLED:
+            message = f"keeps something to be called under {event.argument}, which decides what a loader does next"
+            self.note("odd-arguments", event.argument, message, event.offset)
+            return
         message = f"{what} {shown(subject)}, which takes none such"
         self.note("odd-arguments", f"{what} {shown(subject)}", message, event.offset)
 

@@ -8,6 +8,7 @@ from dataclasses import field
 from typing import Final
 
 from weighbridge.core.dataclass import dataclass
+from weighbridge.core.later import later
 from weighbridge.core.ports import RangeReader
 from weighbridge.formats.bounded import read_exactly
 from weighbridge.formats.held import Held
@@ -36,8 +37,8 @@ MAX_SEARCHED_OPCODES = 500_000
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 _TORCH_LEGACY_STREAMS = 5
 _TEXT_OPCODES = frozenset(("BINUNICODE", "SHORT_BINUNICODE", "UNICODE", "BINSTRING", "SHORT_BINSTRING", "STRING"))
-_STREAM_START = re.compile(rb"\x80[\x02-\x05]|\(?[ci][A-Za-z_][\w.]{0,100}\n[A-Za-z_]\w{0,100}\n")
-_NPY_HEADER: Final = re.compile(rb"\x93NUMPY[\x01-\x03]\x00", re.DOTALL)
+_STREAM_START = later(rb"\x80[\x02-\x05]|\(?[ci][A-Za-z_][\w.]{0,100}\n[A-Za-z_]\w{0,100}\n")
+_NPY_HEADER: Final = later(rb"\x93NUMPY[\x01-\x03]\x00", re.DOTALL)
 
 
 def npy_pickle_offset(head: bytes) -> int | None:

@@ -18,6 +18,7 @@ from typing import Final
 from weighbridge.core.dataclass import dataclass
 from weighbridge.core.finding import Coverage, Finding, Report, Severity
 from weighbridge.formats.bounded import read_whole
+from weighbridge.formats.held import Held
 from weighbridge.formats.kinds import is_legacy_text
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.steering_phrases import broken
@@ -198,6 +199,9 @@ _LICENCE_NAMES: Final = {
 } | {"bsd-3-clause": "BSD-3-Clause", "openrail": "LicenseRef-openrail-m", "gemma": "LicenseRef-gemma"}  # fmt: skip
 _LICENCE_FILE = re.compile(r"(?i)(?:.*/)?(?:licen[cs]e|copying)(?:[-_.][\w.-]+)?")
 _FRONT = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+MAX_FRONT: Final = 200_000
+_OBJECTS = re.compile(r"!!?\w*python|tag:yaml\.org|(?m:^%TAG)|!(?:new|apply|name|module):")
+"""Tags that make an unsafe loader of YAML construct objects."""
 _FIELD = re.compile(r"(?m)^(license|licence|base_model)[ \t]*:[ \t]*(.*)$")
 _ITEM = re.compile(r"[ \t]*-[ \t]+(\S+)[ \t]*")
 
@@ -225,6 +229,11 @@ class ModelCards:
             # The census has counted what is text; the rest is nobody's.
             return Report(NAME, subject.path, report_of(NAME, subject, (), 0).verdict, Coverage(error.start, len(data)))
         _say_facts(subject, text)
+        front = _FRONT.match(text[:MAX_FRONT])
+        if front is not None and _OBJECTS.search(front[1]):
+            # Readers of cards differ in the loader they use; who judges YAML judges this.
+            said = front[1].encode()
+            subject.descend(Held("front-matter.yaml", said), unpacked_bytes=len(said))
         hints = max(sum(1 for _ in hint.finditer(text)) for hint in (_PIPED_HINT, _OBFUSCATED_HINT, _PROGRAM_ENDING))
         judged = subject.size_bytes if hints <= MAX_HINTS else 0
         return report_of(NAME, subject, _judge(subject.path, text), judged)
@@ -361,7 +370,7 @@ def _say_facts(subject: Subject, text: str) -> None:
 
 def front_matter(text: str) -> Iterator[tuple[str, str]]:
     """The licence and base models that a card's front matter names, as (`licence` or `base_model`, value)."""
-    front = _FRONT.match(text[:200_000])
+    front = _FRONT.match(text[:MAX_FRONT])
     if front is None:
         return
     body = front.group(1)

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from weighbridge.formats.json_text import Json
-from weighbridge.inspectors.texts.config_keys import Said, imported, reference, shown
+from weighbridge.inspectors.texts.config_keys import Said, module_type, reference, shown
 from weighbridge.inspectors.texts.config_paths import escape, is_absolute
-from weighbridge.inspectors.texts.config_references import is_dangerous, is_dotted, is_of_library
+from weighbridge.inspectors.texts.config_references import is_dangerous, is_of_library
 
 MAX_SHARDS: Final = 40_000
 """Files of one index that are named to the repository."""
@@ -80,8 +80,8 @@ def _component(key: str, library: Json, name: Json) -> Iterator[Said]:
         yield Said("code-reference-escape", f"{what} is of {shown(library)}, which is no library's name")
     elif key == "_class_name":
         yield from reference(f"{library}.{name}", "the pipeline")
-    elif is_dangerous(library):
-        yield Said("dangerous-callable", f"{what} is of {shown(library)}")
+    elif is_dangerous(library) or is_dangerous(f"{library}.{name}"):
+        yield Said("dangerous-callable", f"{what} is {shown(f'{library}.{name}')}")
     elif not (is_of_library(library) or library in _PIPELINE_MODULES):
         found = list(reference(f"{library}.{name}", what))
         for said in found:
@@ -109,10 +109,8 @@ def _module(module: dict[str, Json]) -> Iterator[Said]:
     kind, path = module.get("type"), module.get("path", "")
     if not isinstance(kind, str):
         yield Said("code-reference-escape", f"the type of a module is {shown(kind)}")
-    elif (kind.count(".") == 1 and is_dotted(kind) and not is_dangerous(kind)) or "--" in kind:
-        yield from reference(kind, "the type of a module")
-    elif not is_of_library(kind) or is_dangerous(kind):
-        yield from imported(kind, "the type of a module")
+    else:
+        yield from module_type(kind, "the type of a module")
     if not isinstance(path, str) or escape(path) or is_absolute(path):
         yield Said("path-escape", f"the path of a module is {shown(path)}")
 

@@ -14,6 +14,7 @@ from typing import Final
 from weighbridge.core.dataclass import dataclass
 from weighbridge.formats.json_text import Json, texts
 from weighbridge.formats.keras_names import FUNCTIONS
+from weighbridge.formats.regex_shapes import danger
 from weighbridge.inspectors.texts.config_paths import escape, is_absolute, is_pickle_name
 from weighbridge.inspectors.texts.config_references import (
     Origin,
@@ -187,6 +188,69 @@ def _keras_class(node: Node) -> Iterator[Said]:
         yield Said("dangerous-callable", f"the class {shown(node.value)} is of the module {shown(module)}")
 
 
+def module_type(kind: str, what: str) -> Iterator[Said]:
+    """What there is to say of a module's type, which sentence-transformers imports."""
+    if (kind.count(".") == 1 and is_dotted(kind) and not is_dangerous(kind)) or "--" in kind:
+        yield from reference(kind, what)
+    elif not is_of_library(kind) or is_dangerous(kind):
+        yield from imported(kind, what)
+
+
+def _routed(node: Node) -> Iterator[Said]:
+    """The modules of a router or of an asymmetric model of sentence-transformers, by name."""
+    if isinstance(node.value, dict) and ("structure" in node.siblings or "parameters" in node.siblings):
+        for name, kind in node.value.items():
+            if isinstance(kind, str):
+                yield from module_type(kind, f"the type of the module {shown(name)}")
+
+
+def _custom_imports(node: Node) -> Iterator[Said]:
+    """Modules that OpenMMLab's readers of configurations import."""
+    for text in texts(node.value.get("imports") if isinstance(node.value, dict) else node.value):
+        yield from imported(text, "custom_imports")
+
+
+def _factory(node: Node) -> Iterator[Said]:
+    """The module that torch imports to read how a model's values are nested (`treespec_loads`)."""
+    if isinstance(node.value, str) and node.value not in ("builtins", "collections", "typing"):
+        yield from imported(f"{node.value}.{node.siblings.get('default_factory_name')}", "the factory of a dictionary")
+
+
+def _served_by(node: Node) -> Iterator[Said]:
+    """The class that MLServer imports, also from the folder of the model."""
+    text = node.value
+    if isinstance(text, str) and "name" in node.siblings and is_dotted(text) and not _OWN_RUNTIME.match(text):
+        yield from imported(text, "the implementation of the served model")
+
+
+_OWN_RUNTIME: Final = re.compile(r"mlserver(?:_\w+)?\.")
+
+
+def _native(node: Node) -> Iterator[Said]:
+    for text in texts(node.value):
+        if text:
+            yield Said("native-library", f"{node.key} is {shown(text)}")
+
+
+def _expression(node: Node) -> Iterator[Said]:
+    """A regular expression that a response is parsed with (transformers' `response_template`)."""
+    for text in texts(node.value):
+        reason = danger(text)
+        if reason:
+            yield Said("regex", f"the expression {shown(text)} {reason}")
+
+
+def _adapters(node: Node) -> Iterator[Said]:
+    """The adapters that X-LoRA loads: folders, or repositories."""
+    if node.siblings.get("peft_type") == "XLORA":
+        for text in texts(node.value):
+            reason = escape(text) or ("is an absolute path" if is_absolute(text) else "")
+            if reason:
+                yield Said("path-escape", f"an adapter is {shown(text)}, which {reason}")
+            else:
+                yield Said("", text[:300], fact="base-model")
+
+
 def _trust(node: Node) -> Iterator[Said]:
     if node.value in (None, False, 0, "", "false", "False", "no", "0"):
         return
@@ -309,6 +373,22 @@ _BY_KEY: Final[Mapping[str, Judge]] = {
     **dict.fromkeys(("_target_", "_class_", "_callable_", "__target__"), _instantiated),
     **dict.fromkeys(("__class__", "class_path", "target", "_type_", "_cls", "_partial_target"), _imported_if_dotted),
     "parent_library": _library_import,
+    "types": _routed,
+    "custom_imports": _custom_imports,
+    "implementation": _served_by,
+    "default_factory_module": _factory,
+    "adapters": _adapters,
+    **dict.fromkeys(
+        (
+            "custom_ops_library",
+            "custom_op_library",
+            "custom_ops_libraries",
+            "custom_op_library_path",
+            "op_library_filename",
+        ),
+        _native,
+    ),
+    **dict.fromkeys(("open_pattern", "close_pattern", "start_anchor_pattern", "tag_pattern"), _expression),
     "megatron_core": _megatron_core,
     **dict.fromkeys(
         ("activation_function", "activation_fn", "sbert_ce_default_activation_function", "default_activation_function"),

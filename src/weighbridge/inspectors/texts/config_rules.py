@@ -45,8 +45,8 @@ RULES: Final[tuple[Rule, ...]] = (
         "callable",
         "Names a class or function to be imported",
         Severity.MEDIUM,
-        "A loader that instantiates configurations (hydra, PEFT, sentence-transformers, LangChain) imports it and calls "
-        "it with arguments from the file.",
+        "A loader that instantiates configurations (hydra, PEFT, sentence-transformers, LangChain, MLServer, OpenMMLab) "
+        "imports it and calls it with arguments from the file.",
         "Make sure that the named package is one you install and trust, or remove the key.",
     ),
     _rule(
@@ -55,6 +55,22 @@ RULES: Final[tuple[Rule, ...]] = (
         Severity.CRITICAL,
         "A loader that instantiates configurations calls it with arguments from the file (CVE-2025-23304, "
         "CVE-2026-22584, PAIT-EXDIR-101).",
+    ),
+    _rule(
+        "native-library",
+        "Names a native library to be loaded",
+        Severity.MEDIUM,
+        "The runtime loads the library into its own process, from the repository or from the machine it runs on "
+        "(`custom_ops_library` of ONNX Runtime GenAI, `op_library_filename` of Triton).",
+        "Make sure that the named library is one you build or install yourself, or remove the key.",
+    ),
+    _rule(
+        "regex",
+        "Expression that may run for ever",
+        Severity.MEDIUM,
+        "What the model answers is matched with it; the time grows exponentially with the answer's length "
+        "(`response_template` of transformers 5).",
+        _REPAIR,
     ),
     _rule(
         "pickled-object",

@@ -12,7 +12,8 @@ from itertools import islice
 from typing import Final
 
 from weighbridge.core.dataclass import dataclass
-from weighbridge.formats.json_text import Json
+from weighbridge.core.errors import LimitExceeded
+from weighbridge.formats.json_text import Json, JsonProblem, parse
 from weighbridge.inspectors.texts.config_components import (
     is_module_list,
     is_pipeline,
@@ -27,6 +28,8 @@ MAX_SAID: Final = 500
 """What is said of one file at most; the rest is as bad as what was listed."""
 
 MAX_KEY: Final = 200
+MAX_WRITTEN: Final = 256 * 1024
+"""Characters of a text that is read as JSON in its turn."""
 TEMPLATE_KEY: Final = re.compile(r"(?:\w+_)?chat_template(?:_jinja)?")
 _FREE_TEXT: Final = re.compile(
     r"(?:\w*(?:prompt|template|description|instruction|text|comment|note|example|message|content|title|citation|readme"
@@ -106,8 +109,24 @@ def _object(
             yield from (Located(here, said) for said in named(Node(key, value, outer, strict)))
         if isinstance(value, str):
             yield from (Located(here, said) for said in _text(key, value, strict))
+            inner = _written(key, value) if strict else None
+            if inner is not None:
+                waiting.append((inner, key, here))
         elif isinstance(value, (dict, list)):
             waiting.append((value, key, here))
+
+
+def _written(key: str, text: str) -> Json:
+    """The object or list that a text is the JSON of, as some loaders nest one configuration in another; or None."""
+    if text[:1] not in ("{", "[") or text[-1:] not in ("}", "]") or not 8 < len(text) <= MAX_WRITTEN:
+        return None
+    if text[1] in "%{#" or (key != "context" and _FREE_TEXT.fullmatch(key[:MAX_KEY])):
+        return None
+    try:
+        value = parse(text.encode("utf-8", "surrogatepass")).value
+    except (JsonProblem, LimitExceeded):
+        return None
+    return value if isinstance(value, (dict, list)) else None
 
 
 def _list(

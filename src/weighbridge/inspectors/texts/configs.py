@@ -4,7 +4,7 @@ Every JSON file is read whole and walked key by key, at any depth: code by refer
 the Hub, trust switched on by the file itself, callables that configurations instantiate, files outside of the repository.
 A key that no loader acts on, with a plain value, is data. Chat templates are handed on as members.
 
-Lines of JSON (`.jsonl`) are data sets: each line must be JSON, nothing reads them as a configuration.
+Lines of JSON (`.jsonl`, `.ndjson`) are data sets: each line must be JSON, nothing reads them as a configuration.
 The vocabulary of `tokenizer.json` is judged with the tokenizer.
 """
 
@@ -66,7 +66,7 @@ class Configurations:
         if subject.kind.name != "json" or base_name(subject.path) == "tokenizer.json":
             return None
         try:
-            if subject.suffix == ".jsonl":
+            if subject.suffix in (".jsonl", ".ndjson"):
                 for _ in read_lines(subject):
                     pass
                 return report_of(NAME, subject, (), subject.size_bytes, kind="json")

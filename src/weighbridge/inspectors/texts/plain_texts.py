@@ -23,7 +23,7 @@ from typing import Final
 
 from weighbridge.core.finding import Finding, Report, Severity
 from weighbridge.formats.bounded import blocks, read_whole
-from weighbridge.formats.json_text import parse
+from weighbridge.formats.json_text import Json, JsonProblem, parse
 from weighbridge.formats.kinds import is_legacy_text, is_text
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Subject, report_of
@@ -157,12 +157,25 @@ _SETTINGS_ADDRESS = re.compile(
 _SETTINGS_RUN = re.compile(
     r"(?im)^[ \t]{0,40}(?:build-backend(?![ \t]{0,9}=[ \t]{0,9}[\"'](?:setuptools\.build_meta|hatchling\.build|flit_core\.buildapi|mesonpy|maturin"
     r"|poetry\.core\.masonry\.api|scikit_build_core\.build|pdm\.backend|uv_build)[\"'])|backend-path|cmdclass|script_launcher|commands|commands_pre|install_command|entry_points"
-    r"|setup_hooks|before-build|before-all|python_files|hooksPath|sshCommand|fsmonitor|pager|editor)[ \t]{0,40}=[ \t]{0,40}(?:\S|\r?\n[ \t]{1,40}\S)"
+    r"|setup_hooks|before-build|before-all|python_files|hooksPath|sshCommand|fsmonitor|pager|editor)[ \t]{0,40}=[ \t]{0,40}"
+    r"(?!(?:\"\"|'')[ \t]{0,40}(?:#[^\n]{0,200})?(?:\r?\n|\Z))(?:\S|\r?\n[ \t]{1,40}\S)"
     r"|^[ \t]{0,40}\[(?:project\.(?:scripts|entry-points[^\]]*)|tool\.(?:poetry|pdm)\.scripts|options\.entry_points|alias|filter[^\]]*"
     r"|testenv[^\]]*)\]"
 )
 
 
+_TOOLS: Final = re.compile(
+    r"(?i)(?:\A|/)(?:\.vscode/(?:tasks|mcp)\.json|\.devcontainer(?:/(?:[^/]+/)?devcontainer)?\.json|devcontainer\.json"
+    r"|\.(?:claude|gemini|codex|qwen|cursor|windsurf|kiro)/(?:[^/]+/)?[\w.-]+\.json|\.?mcp(?:_config)?\.json|package\.json|composer\.json)\Z"
+)
+"""Settings that are read without asking when somebody works in the folder."""
+_CONTAINER_KEY: Final = re.compile(
+    r"(?:initialize|onCreate|updateContent|postCreate|postStart|postAttach)Command|(?:pre|post)-(?:install|update|autoload)-\w+"
+)
+_PACKAGE_KEY: Final = re.compile(r"(?:pre|post)?install|(?:pre|post)?prepare|dependencies:postinstall")
+_STARTED_TEXT: Final = re.compile(
+    r'"(?:command|(?:initialize|onCreate|updateContent|postCreate|postStart|postAttach)Command)"\s{0,20}:\s{0,20}[^\n]{0,200}'
+)
 _CSS_ESCAPE: Final = re.compile(r"\\([0-9A-Fa-f]{1,6})[ \t\n]?")
 _CSS_COMMENT: Final = re.compile(r"/\*[^*]*\*+(?:[^/*][^*]*\*+)*/")
 _STYLE_SCRIPT: Final = re.compile(
@@ -215,8 +228,8 @@ def _beside(subject: Subject) -> Report | None:
     elif subject.kind.name != "json":
         return None
     else:
-        reading = _manifest if subject.path.endswith("MAR-INF/MANIFEST.json") else _servers
-        if reading is _servers and b'"mcpServers"' not in subject.head:
+        reading = _manifest if subject.path.endswith("MAR-INF/MANIFEST.json") else _programs
+        if reading is _programs and not (_TOOLS.search(subject.path) or b'"mcpServers"' in subject.head):
             reading = None
     if reading is None or subject.size_bytes > MAX_BYTES:
         return None
@@ -252,11 +265,38 @@ def _manifest(path: str, text: str) -> Iterator[Finding]:
         yield _BY_ID["settings-runs-code"].finding(path, f"the handler is {_shown(str(handler)[:200])}")
 
 
-def _servers(path: str, text: str) -> Iterator[Finding]:
-    """Settings of coding assistants: they start these programs when the folder is opened."""
-    found = re.search(r'"command"\s{0,20}:\s{0,20}"[^"\n]{0,200}', text)
-    if found:
-        yield _BY_ID["settings-runs-code"].finding(path, f"the settings have {_shown(found.group())}")
+def _programs(path: str, text: str) -> Iterator[Finding]:
+    """Settings of editors, coding assistants and package managers: programs that they start when a folder is opened.
+
+    Or when work in it begins, its container is built, its packages are installed.
+    """
+    try:
+        waiting: list[tuple[str, Json]] = [("", parse(text.encode("utf-8", "surrogatepass")).value)]
+    except JsonProblem:
+        # Who judges JSON says so; comments are ordinary in some of these files.
+        found = _STARTED_TEXT.search(text)
+        if found:
+            yield _BY_ID["settings-runs-code"].finding(path, f"the settings have {_shown(found.group())}")
+        return
+    name = path.rpartition("/")[2].lower()
+    started = _PACKAGE_KEY if name == "package.json" else _CONTAINER_KEY
+    while waiting:
+        key, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [(str(one), inner) for one, inner in value.items()]
+            command = value.get("command")
+            if isinstance(command, str) and (_is_unasked(value) if name == "tasks.json" else name != "package.json"):
+                yield _BY_ID["settings-runs-code"].finding(path, f"a command is {_shown(command)}")
+        elif isinstance(value, list):
+            waiting += [(key, inner) for inner in value]
+        elif isinstance(value, str) and value and started.fullmatch(key):
+            yield _BY_ID["settings-runs-code"].finding(path, f"{key} is {_shown(value)}")
+
+
+def _is_unasked(task: Mapping[str, Json]) -> bool:
+    """Whether an editor's task is started when the folder is opened."""
+    options = task.get("runOptions")
+    return isinstance(options, dict) and options.get("runOn") == "folderOpen"
 
 
 def _shown(text: str) -> str:

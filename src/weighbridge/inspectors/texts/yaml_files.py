@@ -127,7 +127,7 @@ _BY_ID: Final = {rule.id: rule for rule in RULES}
 # What must be there for a text to be more than values; anything here sends it through the parser.
 _ACTING: Final = re.compile(
     rb"""[!\\*]|&\S|^%|\$\{|_target_|class_path|\btarget\b|\b(?:_partial_|__target__|_call_|callable)\b"""
-    rb"""|__import__|\b(?:eval|exec) {0,4}\(|\bos\.|\bsubprocess\.|\bdownload\b|\b(?:curl|wget)\b""",
+    rb"""|__import__|\b(?:eval|exec) {0,4}\(|\bos\.|\bsubprocess\.|\bdownload\b|\b(?:curl|wget)\b|custom_imports""",
     re.MULTILINE,
 )
 _PLAIN_TAGS: Final = "null bool int float binary timestamp omap pairs set str seq map merge value"
@@ -295,6 +295,9 @@ class _Walk:
             self.notes.say("yaml-code", f"{shown(key)} is {shown(value)}", location=line)
         elif key == "download" and len(self.stack) == 1 and re.search(r"\s", value.strip()):
             self.notes.say("yaml-download-script", f"the script is {shown(value)}", location=line)
+        if self._is_import():
+            # Readers of OpenMMLab's configurations import every module that stands here.
+            self._callable(value, "custom_imports", line)
         if top is None or not top.mapping or top.at_key or top.key not in _TARGET_KEYS:
             return
         if top.key in ("target", "callable") and not _names_something(value.strip()):
@@ -302,6 +305,11 @@ class _Walk:
         if "${" in value or not value.strip():
             return
         self._callable(value, f"{top.key}", line)
+
+    def _is_import(self) -> bool:
+        """Whether the value at hand is one of `custom_imports: {imports: ...}`."""
+        keys = [one.key for one in self.stack if one.mapping and not one.at_key]
+        return keys[-2:] == ["custom_imports", "imports"]
 
     def _callable(self, name: str, by: str, line: str) -> None:
         standing = standing_of(name)
