@@ -34,7 +34,7 @@ fault: setup     ## only the fault injection
 	$(BIN)/python -m pytest -q -m fault
 
 fuzz: setup      ## property tests with many more examples
-	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -q tests/test_safetensors.py tests/test_names.py tests/test_manifest.py tests/test_transfer_parts.py
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -q --timeout=0 tests/test_safetensors.py tests/test_names.py tests/test_manifest.py tests/test_transfer_parts.py
 
 atheris: setup   ## coverage-guided fuzzing of one parser: make atheris TARGET=gguf SECONDS=600
 	$(BIN)/python -m pip install --quiet atheris

@@ -351,6 +351,8 @@ does; a bucket or a role is open when a stranger may use it and no certain denia
 - What an image does by itself is not seen: the network has to keep an engine at home, not its variables.
 - Values of parameters, variables and ConfigMaps that are not among the files are not known: that is said where it matters, and nothing worse.
 - Organisations' own policies, permissions boundaries and grants on keys are not seen.
+- Arguments are known of the releases that `scripts/vllm_arguments.py` and `scripts/engine_arguments.py` asked: vLLM 0.32.0 and 0.33.0, SGLang 0.5.19 and 0.5.23,
+  llama.cpp b11434, TGI 3.0.0, DJL's properties. Where a version is not known, or is later than TGI's, only what looks misspelt is told.
 - An image that is named by digest alone tells no version; one in a registry of your own tells no engine's version.
 - A file has at most 4 MB, YAML and HCL 1 MB, 100,000 values and 100 levels; aliases count as often as they are used.
 - Whether a NetworkPolicy is enforced is for the cluster to say.

@@ -9,25 +9,41 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support import deepseek, scheduling, seaweed
 from tests.support.forking import Forked, Template
 from tests.support.hub import HubServer
 from tests.support.postgres import postgres
+from tests.support.waiting import PATIENCE_SECONDS
 
 __all__ = ["postgres"]
 
+# Torch and transformers do without it on a processor; it costs half a second, and complains at the end of the run.
+sys.modules.setdefault("triton", None)  # type: ignore[arg-type]
+
 FAST = {
     "WEIGHBRIDGE_TRANSFER_RETRY_WAIT_SECONDS": "0.01",
-    "WEIGHBRIDGE_TRANSFER_READ_TIMEOUT_SECONDS": "2",
-    "WEIGHBRIDGE_TRANSFER_CONNECT_TIMEOUT_SECONDS": "2",
+    "WEIGHBRIDGE_TRANSFER_READ_TIMEOUT_SECONDS": "30",
 }
+"""A test of what never answers says itself how long it waits."""
+
+
+settings.register_profile(
+    "suite", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("fuzz", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+# The suite tries the same examples every time, however busy the machine is; `make fuzz` looks for others, and for long.
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "suite")
+settings.load_profile(PROFILE)
+FUZZ_FACTOR = 20
+"""How many times as many examples `make fuzz` tries."""
 
 
 @pytest.fixture(scope="session")
@@ -71,8 +87,12 @@ TOGETHER = {
     "test_gateway_clients.py": "gateways",
     "test_ledger.py": "postgres",
     "test_catalog.py": "postgres",
+    "test_benign_pickles.py": "transformers",
+    "test_drift.py": "transformers",
+    "test_plugins.py": "transformers",
+    "test_to_safetensors.py": "transformers",
 }
-"""Files that share a gateway over a filled home, or ask for a server only once they run."""
+"""Files that share a gateway over a filled home, ask for a server only once they run, or import what takes seconds."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -81,7 +101,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Within a file, the order stays.
     """
     items.sort(key=lambda item: _place(item.path.name))
+    if PROFILE == "fuzz":
+        _try_more(items)
     scheduling.leave(config, {item.nodeid: group for item in items if (group := _group(item))})
+
+
+def _try_more(items: Sequence[pytest.Item]) -> None:
+    for test in {getattr(item, "function", None) for item in items}:
+        # A test's own number wins over the profile's, and hypothesis offers no other way to change it afterwards.
+        if (own := getattr(test, "_hypothesis_internal_use_settings", None)) is not None:
+            test._hypothesis_internal_use_settings = settings(own, max_examples=FUZZ_FACTOR * own.max_examples)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -197,7 +226,7 @@ class Command:
     def __call__(self, *arguments: str, env: Mapping[str, str] | None = None, code: int | None = 0) -> Ran:
         """Runs the command to its end; `code` is the exit code it must have, or None."""
         process = self.start(*arguments, env=env)
-        out, err = process.communicate(timeout=150)
+        out, err = process.communicate(timeout=2 * PATIENCE_SECONDS)
         ran = Ran(process.returncode, out, err)
         assert "Traceback" not in err, err
         if code is not None:

@@ -12,6 +12,7 @@ import pytest
 from tests.support.clamd import EICAR, VERSION, clamd
 from tests.support.content import looked_into, rules
 from tests.support.inspecting import Bytes
+from tests.support.waiting import PATIENCE_SECONDS
 from weighbridge.core.errors import ConfigError, InspectorCrashed, InspectorTimedOut
 from weighbridge.core.finding import Report, Verdict
 from weighbridge.inspectors.content import antivirus
@@ -67,7 +68,7 @@ def test_a_daemon_that_fails_is_an_error(fault: str, error: type[Exception]) -> 
     with clamd() as daemon:
         daemon.fault = fault
         with pytest.raises(error):
-            Clamd(daemon.address, timeout_seconds=0.5).scan(b"x")
+            Clamd(daemon.address, timeout_seconds=0.5 if fault == "silent" else PATIENCE_SECONDS).scan(b"x")
 
 
 @pytest.mark.parametrize("fault", ["breaks", "confused"])

@@ -365,7 +365,9 @@ def test_an_unknown_section_is_refused_even_when_it_is_empty(home: Home) -> None
 
 
 @given(st.text(alphabet="[]=\"'.,\n#ab1 {}\\", max_size=24))
-@budget(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@budget(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_any_file_is_settings_or_a_typed_refusal(home: Home, text: str) -> None:
     write(home, text)
     try:

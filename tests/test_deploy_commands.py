@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import stat
 import struct
@@ -21,6 +22,8 @@ import yaml
 
 from tests.conftest import Command, Ran
 from tests.support.cases import each
+from weighbridge.cli.deploying import write_folder
+from weighbridge.core.errors import LedgerError
 
 CARD = "---\nlicense: apache-2.0\n---\n# words\n"
 DIGEST = "a" * 64
@@ -46,6 +49,10 @@ with open(os.environ["CLUSTER"] + ".log", "a") as log:
 if os.environ.get("CLUSTER_DOWN"):
     logged = "E1123 16:37:30.262934   12022 memcache.go:265] \\"Unhandled Error\\" err=\\"no server\\"\\n"
     sys.exit(3 * logged + 3 * "Unable to connect to the server\\n")
+if os.environ.get("STOPPED_AT") in words:
+    import signal, time
+    os.kill(os.getppid(), int(os.environ["STOPPED_BY"]))
+    time.sleep(60)
 key = lambda one: f"{{one['kind']}}/{{one['metadata']['name']}}"
 given = [one for one in yaml.load_all(sys.stdin, Loader=yaml.CSafeLoader) if one] if "-" in words else []
 if words[0] == "apply":
@@ -161,6 +168,44 @@ def test_a_plan_tells_what_would_exist_and_creates_nothing(depot: Depot) -> None
     told = depot("plan", "acme/words", "--target", "vllm").out.splitlines()
     assert told[0].startswith("vllm: words\tacme/words@")
     assert {line.split("\t")[0] for line in told[1:]} >= {"resource", "file", "cost", "load", "note"}
+
+
+def test_stopped_while_it_applies_it_says_what_is_there_and_which_command_goes_on(depot: Depot) -> None:
+    name = "stopped"
+    words = ("acme/words", "--target", "vllm", "--storage", "claim", "--name", name)
+
+    def stopped(number: int, at: str, *command: str) -> str:
+        depot.command.environment |= {"STOPPED_AT": at, "STOPPED_BY": str(int(number))}
+        try:
+            return depot(*command, code=128 + number).err
+        finally:
+            del depot.command.environment["STOPPED_AT"]
+
+    said = stopped(signal.SIGINT, "wait", "apply", *words)
+    assert f"PersistentVolumeClaim {name}" in said
+    assert "the cluster goes on with what was made" in said
+    assert f"`weighbridge deploy delete {name} --target vllm --place models` removes what was made" in said
+    assert depot.row(name)["state"] == "planned"
+    depot("apply", *words)
+    assert depot.row(name)["state"] == "applied"
+    assert "removed so far: nothing" in stopped(signal.SIGTERM, "delete", "delete", name)
+    assert depot.row(name)["state"] == "applied"
+    depot("delete", name)
+    assert not [one for one in depot.cluster.objects if name in one]
+
+
+def test_files_appear_when_the_ledger_has_them_and_not_before(tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+
+    def recorded() -> None:
+        assert not folder.exists()
+        raise LedgerError("it cannot be written")
+
+    with pytest.raises(LedgerError):
+        write_folder(folder, {"a.yaml": "a: 1\n"}, before=recorded)
+    assert list(tmp_path.iterdir()) == []
+    write_folder(folder, {"a.yaml": "a: 1\n"})
+    assert [path.name for path in folder.iterdir()] == ["a.yaml"]
 
 
 def test_choices_come_from_the_file_and_the_line_wins(depot: Depot) -> None:

@@ -57,8 +57,8 @@ from weighbridge.deploy.sizing import (
 )
 from weighbridge.deploy.targets import compose, kserve, lmi, tgi, vllm
 from weighbridge.deploy.targets.arguments import REFUSED, check_arguments
+from weighbridge.deploy.targets.engine_arguments import ARGUMENTS, arguments_of
 from weighbridge.deploy.targets.pods import PodOptions
-from weighbridge.deploy.targets.vllm_arguments import RELEASES, arguments_of
 from weighbridge.serve.loading.engine import HUB_ID_VARIABLES, OFFLINE, asks_for_remote_code
 
 DIGEST = "sha256:" + "a" * 64
@@ -182,6 +182,19 @@ def containers(plan: Plan, *, fetch: bool) -> list[dict[str, Any]]:
     return [one for one in every if (one["name"] == "fetch") is fetch]
 
 
+def in_compose(deployable: Deployable, engine: str, version: str, **more: Any) -> Plan:
+    """An engine that only compose and units have."""
+    held = {**COMMON, "engine": engine, "image": image("engine"), "engine_version": version}
+    return compose.render(deployable, compose.Options(**held, **more))
+
+
+def given_to_engine(plan: Plan) -> list[str]:
+    """The arguments of a plan's engine."""
+    for engine in containers(plan, fetch=False):
+        return list(engine["args"])
+    return [str(word) for word in documents(plan)[0]["services"]["engine"]["command"]]
+
+
 def env_of(container: Mapping[str, Any]) -> dict[str, str]:
     """A container's variables."""
     return {one["name"]: one["value"] for one in container.get("env", ())}
@@ -208,7 +221,7 @@ def env_of(container: Mapping[str, Any]) -> dict[str, str]:
         ("lmi", "0.31.0-lmi13.0.0-cu124", "CVE-2025-0851"),
         ("sglang", "0.5.9", "CVE-2026-3059"),
         ("sglang", "0.5.9", "CVE-2026-3060"),
-        ("sglang", "0.5.23", "CVE-2026-5760"),
+        ("sglang", "0.5.18", "CVE-2026-5760"),
         ("sglang", "0.5.18", "CVE-2026-86793"),
         ("transformers-serve", "5.2.0", "CVE-2026-5241"),
         ("ollama", "0.34.2", "CVE-2026-103663"),
@@ -216,6 +229,8 @@ def env_of(container: Mapping[str, Any]) -> dict[str, str]:
         ("transformers-serve", "4.37.2", "CVE-2024-3568"),
         ("llama.cpp", "b8145", "CVE-2026-27940"),
         ("llama.cpp", "b9058", "CVE-2026-43629"),
+        ("llama.cpp", "b8864", "CVE-2026-21869"),
+        ("llama.cpp", "b5720", "CVE-2025-52566"),
         ("ollama", "0.17.0", "CVE-2026-7482"),
     ],
 )
@@ -279,6 +294,8 @@ def test_an_images_engine_and_version_are_read_from_its_name() -> None:
     assert engine_of_image("localhost:5000/vllm/vllm-openai:v0.33.0") is ENGINES["vllm"]
     assert engine_of_image("registry.example/our/own") is None
     assert version_in_tag("tgi", "2.7.0-tgi3.3.4-gpu-py311-cu124") == "3.3.4"
+    assert version_in_tag("llama.cpp", "server-cuda-b8145") == "b8145"
+    assert version_in_tag("llama.cpp", "server-cuda") == ""
     assert version_in_tag("vllm", "latest") == ""
 
 
@@ -355,7 +372,7 @@ def test_a_device_that_nobody_knows_is_refused(text: str) -> None:
 
 @each("name", [*(name for name in PLANS if name.endswith("-r1")), "vllm-cpu", "vllm-secret-tiny", "kserve-uri-cpu"])
 def test_manifests_hold_to_the_schemas_of_kubernetes(name: str) -> None:
-    """KServe's own kinds by the pods in them: their other fields are held to a recorded list below."""
+    """KServe's own kinds by the pods in them: their other fields are held to its models below."""
     for document in documents(PLANS[name]):
         if "kserve.io" not in document.get("apiVersion", "kserve.io"):
             for version in KUBERNETES if name == "vllm-claim-r1" else KUBERNETES[-1:]:
@@ -378,16 +395,31 @@ KSERVE_POD_FIELDS = {
     "supportedModelFormats",
     "protocolVersions",
 }
-KSERVE_FIELDS = {
-    "predictor": KSERVE_POD_FIELDS
-    | {"automountServiceAccountToken", "enableServiceLinks", "securityContext", "terminationGracePeriodSeconds"}
-    | {"initContainers", "containers", "volumes", "tolerations", "serviceAccountName"},
-    "model": {"modelFormat", "runtime", "storageUri", "resources", "env"},
-    "runtime": {"annotations", "supportedModelFormats", "protocolVersions", "containers", "volumes", "tolerations"},
+KSERVE_MODELS = json.loads((Path(__file__).parent / "data/kserve-fields.json").read_text())["models"]
+"""The fields of KServe's kinds, from its Python package (`scripts/kserve_fields.py`)."""
+LLM_FIELDS = {
     "llm": {"model", "replicas", "parallelism", "template", "router"},
     "parallelism": {"tensor", "pipeline", "data", "dataLocal", "dataRPCPort", "expert"},
 }
-"""Fields of KServe 0.21's models (its Python package's tables) that are used here."""
+"""Fields of an LLMInferenceService, which its Python package has no model of."""
+
+
+def against_kserve(kind: str, value: Any, where: str) -> list[str]:
+    """What a manifest has that a model of KServe does not, and what it lacks."""
+    listed = re.fullmatch(r"list\[(\w+)\]", kind)
+    if listed:
+        return [wrong for n, one in enumerate(value) for wrong in against_kserve(listed[1], one, f"{where}[{n}]")]
+    if kind in ("str", "int", "bool"):
+        return [] if type(value).__name__ == kind else [f"{where} is no {kind}"]
+    if kind not in KSERVE_MODELS:
+        return []
+    said = KSERVE_MODELS[kind]
+    found = [f"{where}.{name} is unknown" for name in value.keys() - said["types"].keys()]
+    found += [f"{where}.{name} is missing" for name in set(said["required"]) - value.keys()]
+    known = value.keys() & said["types"].keys()
+    return found + [
+        wrong for name in known for wrong in against_kserve(said["types"][name], value[name], f"{where}.{name}")
+    ]
 
 
 @each("name", [name for name in PLANS if name.startswith("kserve")])
@@ -395,14 +427,24 @@ def test_kserves_kinds_have_no_field_that_its_models_do_not_have(name: str) -> N
     plan = PLANS[name]
     for service in of_kind(plan, "InferenceService"):
         assert service["apiVersion"] == "serving.kserve.io/v1beta1"
-        assert set(service["spec"]) == {"predictor"}
-        assert set(service["spec"]["predictor"]) <= KSERVE_FIELDS["predictor"]
-        assert set(service["spec"]["predictor"].get("model", ())) <= KSERVE_FIELDS["model"]
+        assert against_kserve("V1beta1InferenceService", service, "service") == []
     for runtime in of_kind(plan, "ServingRuntime"):
-        assert set(runtime["spec"]) <= KSERVE_FIELDS["runtime"]
+        assert against_kserve("V1alpha1ServingRuntime", runtime, "runtime") == []
     for service in of_kind(plan, "LLMInferenceService"):
-        assert set(service["spec"]) <= KSERVE_FIELDS["llm"]
-        assert set(service["spec"]["parallelism"]) <= KSERVE_FIELDS["parallelism"]
+        assert set(service["spec"]) <= LLM_FIELDS["llm"]
+        assert set(service["spec"]["parallelism"]) <= LLM_FIELDS["parallelism"]
+
+
+def test_a_field_that_kserve_does_not_have_is_seen() -> None:
+    [service] = of_kind(PLANS["kserve-tiny"], "InferenceService")
+    predictor = dict(service["spec"]["predictor"])
+    predictor["minReplica"] = predictor.pop("minReplicas")
+    predictor["maxReplicas"] = "2"
+    wrong = against_kserve("V1beta1InferenceService", {**service, "spec": {"predictor": predictor}}, "service")
+    assert sorted(wrong) == [
+        "service.spec.predictor.maxReplicas is no int",
+        "service.spec.predictor.minReplica is unknown",
+    ]
 
 
 @each("name", [name for name in PLANS if name.startswith("compose")])
@@ -574,14 +616,28 @@ def test_lmi_is_told_everything_by_the_file_that_overrides_the_environment() -> 
     assert {"name": "files", "mountPath": "/opt/ml/model", "readOnly": True} in engine["volumeMounts"]
 
 
-def test_vllm_is_given_arguments_that_it_knows() -> None:
-    for name in ("vllm-r1", "kserve-r1", "vllm-cpu"):
-        [engine] = containers(PLANS[name], fetch=False)
-        given_names = [word.removeprefix("--") for word in engine["args"] if word.startswith("--")]
-        for release in RELEASES:
-            assert set(given_names) <= release.names - release.deprecated, release.release
-        assert engine["args"][engine["args"].index("--load-format") + 1] == "safetensors"
-        assert engine["args"][0].startswith("/models/")
+@each(
+    "engine, plan",
+    [
+        ("vllm", PLANS["vllm-r1"]),
+        ("vllm", PLANS["kserve-r1"]),
+        ("vllm", PLANS["vllm-cpu"]),
+        ("tgi", PLANS["tgi-r1"]),
+        ("sglang", in_compose(R1, "sglang", "0.5.23", gpus=16, gpu="h200", context_length=65536)),
+        ("llama.cpp", in_compose(dataclasses.replace(TINY, files={"m.gguf": 10**9}), "llama.cpp", "b11900", gpus=1)),
+    ],
+)
+def test_engines_are_given_arguments_that_they_know(engine: str, plan: Plan) -> None:
+    names = [word.removeprefix("--") for word in given_to_engine(plan) if word.startswith("--")]
+    assert names
+    for release in ARGUMENTS[engine]:
+        assert set(names) <= release.names - release.deprecated, release.release
+
+
+def test_vllm_is_told_to_load_safetensors_from_the_models_folder() -> None:
+    arguments = given_to_engine(PLANS["vllm-r1"])
+    assert arguments[arguments.index("--load-format") + 1] == "safetensors"
+    assert arguments[0].startswith("/models/")
 
 
 def test_an_engine_in_compose_has_no_network_but_an_internal_one() -> None:
@@ -758,9 +814,8 @@ def test_ordinary_arguments_are_passed_on_and_unknown_ones_are_not() -> None:
 
 
 def test_an_argument_is_weighed_by_the_release_that_gets_it() -> None:
-    assert [arguments_of(version).release for version in ("0.30.0", "0.32.1", "0.33.0", "1.2", "")] == [
-        *("0.32.0", "0.32.0", "0.33.0", "0.33.0", "0.33.0"),
-    ]
+    known = [arguments_of("vllm", version) for version in ("0.30.0", "0.32.1", "0.33.0", "1.2", "")]
+    assert [one.release for one in known if one] == ["0.32.0", "0.32.0", "0.33.0", "0.33.0", "0.33.0"]
     of_vllm(arguments=("-cc.mode", "none", "-O3", "-q=awq", "--disable-prefix-caching"))
     with pytest.raises(ConfigError, match=r"0\.32\.0 knows no") as refused:
         of_vllm(arguments=("--disable-prefix-caching",), engine_version="0.32.0")
@@ -783,6 +838,13 @@ def test_an_argument_is_weighed_by_the_release_that_gets_it() -> None:
         ("llama.cpp", ("-hfr", "other/model")),
         ("llama.cpp", ("--model-draft", "/tmp/x.gguf")),
         ("llama.cpp", ("--rpc", "10.0.0.1:50052")),
+        ("llama.cpp", ("--gpt-oss-20b-default",)),
+        ("llama.cpp", ("--fim-qwen-7b-spec",)),
+        ("llama.cpp", ("--tools", "all")),
+        ("llama.cpp", ("-ag",)),
+        ("llama.cpp", ("--mcp-servers-config", "/tmp/x.json")),
+        ("llama.cpp", ("--media-path", "/")),
+        ("llama.cpp", ("--path", "/")),
     ],
 )
 def test_what_other_engines_call_it_is_refused_too(engine: str, arguments: tuple[str, ...]) -> None:
@@ -790,10 +852,54 @@ def test_what_other_engines_call_it_is_refused_too(engine: str, arguments: tuple
         check_arguments(engine, arguments)
 
 
-def test_ordinary_arguments_of_other_engines_are_taken() -> None:
-    check_arguments("tgi", ("--max-input-tokens", "1024", "--max-batch-prefill-tokens", "2048", "--quantize", "fp8"))
-    check_arguments("sglang", ("--mem-fraction-static", "0.8", "--tokenizer-mode", "auto", "--random-seed", "-1"))
-    check_arguments("llama.cpp", ("--threads", "8", "--parallel", "2", "--temp", "0.5"))
+@each(
+    "engine, arguments",
+    [
+        ("tgi", ("--max-input-tokens", "1024", "--max-batch-prefill-tokens", "2048", "--quantize", "fp8")),
+        ("tgi", ("--a-newer-argument-than-is-known", "1")),
+        ("sglang", ("--mem-fraction-static", "0.8", "--tokenizer-mode", "auto", "--random-seed", "-1")),
+        ("llama.cpp", ("--threads", "8", "--parallel", "2", "--temp", "0.5", "-fa", "on", "--no-warmup", "-ngl", "99")),
+        ("transformers-serve", ("--anything-at-all",)),
+    ],
+)
+def test_ordinary_arguments_of_other_engines_are_taken(engine: str, arguments: tuple[str, ...]) -> None:
+    check_arguments(engine, arguments)
+
+
+@each(
+    "engine, argument, meant",
+    [
+        ("vllm", "--gpu-memory-utilisation", "--gpu-memory-utilization"),
+        ("tgi", "--max-input-token", "--max-input-tokens"),
+        ("sglang", "--mem-fraction-statik", "--mem-fraction-static"),
+        ("llama.cpp", "--n-gpu-layer", "--n-gpu-layers"),
+    ],
+)
+def test_a_misspelt_argument_is_refused_with_the_one_that_was_meant(engine: str, argument: str, meant: str) -> None:
+    with pytest.raises(ConfigError, match="knows no") as refused:
+        check_arguments(engine, (argument, "1"))
+    assert refused.value.hint == f"Did you mean {meant}?"
+
+
+def test_an_argument_of_another_release_is_said_to_be_one() -> None:
+    with pytest.raises(ConfigError, match=r"SGLang 0\.5\.19 knows no") as refused:
+        check_arguments("sglang", ("--enable-response-store",), "0.5.20")
+    assert refused.value.hint == "SGLang 0.5.23 does."
+
+
+def test_llama_cpp_is_kept_offline_by_a_variable_that_it_reads() -> None:
+    known = arguments_of("llama.cpp")
+    assert known
+    assert "offline" in {known.environment.get(name) for name in offline_environment("llama.cpp")}
+    of_hubs = ("hf-repo", "model-url", "docker-repo", "spec-draft-hf", "mmproj-url")
+    assert {name for name, long in known.environment.items() if long in of_hubs} <= set(HUB_ID_VARIABLES)
+
+
+def test_the_lists_of_arguments_say_where_they_are_from() -> None:
+    for file in Path(compose.__file__).parent.glob("*_arguments.json"):
+        for release, said in json.loads(file.read_text()).items():
+            assert release
+            assert re.search(r"wheel|distribution|at [0-9a-f]{12}", said["source"]), file
 
 
 @each(
@@ -887,6 +993,17 @@ def test_a_model_that_does_not_fit_is_a_finding_with_the_reason() -> None:
     assert finding.rule == "deploy-model-too-large"
     assert "GiB" in finding.message
     assert plan.settings["fits"] is False
+
+
+def test_it_is_grave_where_the_weights_alone_are_more_than_the_devices_have() -> None:
+    def gravity(**chosen: object) -> str:
+        [finding] = of_vllm(R1, gpus=8, **chosen).findings
+        assert finding.rule == "deploy-model-too-large"
+        return finding.severity.label
+
+    assert gravity(gpu="a100-40gb") == "high"
+    assert gravity(gpu="96") == "medium"
+    assert gravity(gpu="a100-40gb", arguments=("--cpu-offload-gb", "64")) == "medium"
 
 
 def test_dollars_and_percent_signs_stay_what_they_are() -> None:

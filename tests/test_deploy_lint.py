@@ -132,6 +132,13 @@ def test_a_hub_name_that_wins_over_the_mounted_model_is_graver_than_one_that_doe
     assert severity(HF_MODEL_ID="org/model") is Severity.MEDIUM
 
 
+def test_a_time_limit_that_no_link_meets_is_grave() -> None:
+    for seconds, label in ((600, "medium"), (60, "medium"), (50, "high")):
+        files = template(variant={"ContainerStartupHealthCheckTimeoutInSeconds": seconds})
+        found = lint_files(_bytes(files), Approved(size_bytes=690_000_000_000))
+        assert [one.severity.label for one in found if one.rule == "deploy-timeout-short"] == [label]
+
+
 def test_findings_say_file_line_and_pointer() -> None:
     (found,) = lint_files({"a.yaml": b"apiVersion: x/v1\nkind: E\nspec:\n  trustRemoteCode: true\n"})
     assert (found.path, found.location) == ("a.yaml", "line 4, /spec/trustRemoteCode")
@@ -143,6 +150,70 @@ def test_a_token_is_never_repeated() -> None:
         {"a.env": f"HF_TOKEN={TOKEN}\n".encode(), "b.yaml": pod(env={"HF_TOKEN": TOKEN})["app.yaml"].encode()}
     ):
         assert TOKEN[3:] not in str(one.to_json())
+
+
+_REFERRING = """\
+services:
+  engine:
+    image: vllm/vllm-openai@sha256:%s
+    command: [--model, /models/m]
+    volumes: [/srv/m:/models/m:ro]
+    environment: {HF_TOKEN: "${HF_TOKEN}"}
+""" % ("a" * 64)
+OTHER = TOKEN[:-4] + "9zQ7"
+TOLD = {
+    "in a Pod": ({"app.yaml": pod(env={"HF_TOKEN": TOKEN})["app.yaml"]}, 1),
+    "in a comment": ({"app.yaml": pod()["app.yaml"] + f"\n# {TOKEN}\n"}, 1),
+    "as a value and in a comment": ({"app.yaml": pod(env={"HF_TOKEN": TOKEN})["app.yaml"] + f"\n# {TOKEN}\n"}, 2),
+    "two of them": ({"app.yaml": pod(env={"HF_TOKEN": TOKEN, "HUGGING_FACE_HUB_TOKEN": OTHER})["app.yaml"]}, 2),
+    "in a file of variables": ({".env": f"HF_TOKEN={TOKEN}\n"}, 1),
+    "in a Secret that an engine is given": (
+        {
+            "app.yaml": pod(container={"envFrom": [{"secretRef": {"name": "s"}}]})["app.yaml"],
+            "s.json": json.dumps(
+                {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"HF_TOKEN": TOKEN}}
+            ),
+        },
+        1,
+    ),
+    "referred to, and written in another file": (
+        {".env": f"HF_TOKEN={TOKEN}\n", "compose.yaml": _REFERRING},
+        1,
+    ),
+}
+
+
+@each("name", TOLD)
+def test_a_token_is_told_once_where_it_is_written(name: str) -> None:
+    files, times = TOLD[name]
+    found = [one for one in lint_files(_bytes(files)) if one.rule == "deploy-hub-token"]
+    assert len(found) == times, found
+    places = {(one.path, one.location) for one in lint_files(_bytes(files)) if one.rule == "deploy-hub-token-given"}
+    assert not places & {(one.path, one.location) for one in found}
+
+
+MODEL_OF_A_HUB = {"primary_container": {"image": f"engine@{DIGEST}", "environment": {"HF_MODEL_ID": "acme/tiny"}}}
+PIPED = {
+    "terraform": json.dumps({"resource": {"aws_sagemaker_model": {"m": MODEL_OF_A_HUB}}}),
+    "terraform of a module": json.dumps({"module": {"m": {"source": "./m", "hf_model_id": "acme/tiny"}}, "locals": {}}),
+    "terraform in its own language": '# m\nresource "aws_sagemaker_model" "m" {\n  primary_container {\n'
+    '    environment = { HF_MODEL_ID = "acme/tiny" }\n  }\n}\n',
+    "dockerfile": f'# m\nARG A\nFROM vllm/vllm-openai@{DIGEST}\nCMD ["vllm", "serve", "acme/tiny"]\n',
+    "unit": "[Unit]\n[Service]\nExecStart=vllm serve acme/tiny\n",
+}
+
+
+@each("name", PIPED)
+def test_what_comes_from_a_pipe_is_known_by_how_it_begins(name: str) -> None:
+    report = inspect_files({"stdin": PIPED[name].encode()}).reports[0]
+    assert report.kind == name.split()[0]
+    assert "deploy-hub-model" in {one.rule for one in report.findings}
+
+
+@each("text", ["", "\n", "# all of it was left out\n", "---\n---\n"])
+def test_nothing_at_all_is_no_pass(text: str) -> None:
+    assert inspect_files({"stdin": text.encode()}).verdict is Verdict.UNKNOWN
+    assert inspect_files({"none.yaml": text.encode(), **_bytes(pod())}).verdict is Verdict.CLEAN
 
 
 def test_files_know_each_other() -> None:

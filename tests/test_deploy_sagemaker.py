@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +24,7 @@ from weighbridge.core.errors import (
     ConfigError,
     Denied,
     IntegrityError,
+    Interrupted,
     NothingCollected,
     Revoked,
     WeighbridgeError,
@@ -311,75 +314,55 @@ def test_the_template_isolates_encrypts_and_reads_the_approved_prefix(prepared: 
     assert {one["AlarmName"] for one in rollback_by} <= made
 
 
-TERRAFORM_ARGUMENTS = {
-    "aws_sagemaker_model": {
-        "name",
-        "execution_role_arn",
-        "enable_network_isolation",
-        "primary_container",
-        "vpc_config",
-        "tags",
-        "depends_on",
-    },
-    "aws_iam_role": {"name", "description", "assume_role_policy", "tags", "lifecycle"},
-    "aws_iam_role_policy": {"name", "role", "policy", "lifecycle"},
-    "aws_sagemaker_endpoint_configuration": {
-        "name",
-        "kms_key_arn",
-        "production_variants",
-        "async_inference_config",
-        "tags",
-        "lifecycle",
-    },
-    "aws_sagemaker_endpoint": {"name", "endpoint_config_name", "deployment_config", "tags", "depends_on"},
-    "aws_cloudwatch_metric_alarm": {
-        "alarm_name",
-        "alarm_description",
-        "namespace",
-        "metric_name",
-        "dimensions",
-        "statistic",
-        "period",
-        "evaluation_periods",
-        "threshold",
-        "comparison_operator",
-        "treat_missing_data",
-        "tags",
-        "alarm_actions",
-    },
-    "aws_appautoscaling_target": {
-        "service_namespace",
-        "resource_id",
-        "scalable_dimension",
-        "min_capacity",
-        "max_capacity",
-        "depends_on",
-    },
-    "aws_appautoscaling_policy": {
-        "name",
-        "service_namespace",
-        "resource_id",
-        "scalable_dimension",
-        "policy_type",
-        "target_tracking_scaling_policy_configuration",
-        "step_scaling_policy_configuration",
-        "depends_on",
-    },
-}
-"""The provider's own names, from its documentation."""
-TERRAFORM_VARIANT = {
-    "variant_name",
-    "model_name",
-    "instance_type",
-    "initial_instance_count",
-    "initial_variant_weight",
-    "model_data_download_timeout_in_seconds",
-    "container_startup_health_check_timeout_in_seconds",
-    "enable_ssm_access",
-    "volume_size_in_gb",
-    "inference_ami_version",
-    "routing_config",
-}
+PROVIDER_SAYS = json.loads((Path(__file__).parent / "data/terraform-aws.json").read_text())["resources"]
+"""What the provider's own schema says of the resources that are rendered (`scripts/terraform_schema.py`)."""
+META = {"lifecycle", "depends_on"}
+"""What Terraform itself takes in any resource."""
+
+
+def against_the_provider(said: Mapping[str, Any], block: Mapping[str, Any], where: str) -> list[str]:
+    """What a block has that the provider does not take, and what it lacks."""
+    unknown = block.keys() - said["arguments"].keys() - said["blocks"].keys()
+    lacking = {name for name, how in said["arguments"].items() if how == "required"} - block.keys()
+    found = [f"{where}.{name} is unknown" for name in unknown] + [f"{where}.{name} is missing" for name in lacking]
+    for name, inner in said["blocks"].items():
+        given = block.get(name, [])
+        given = given if isinstance(given, list) else [given]
+        if not inner["least"] <= len(given) <= (inner["most"] or len(given)):
+            found.append(f"{where}.{name} stands {len(given)} times")
+        found += [wrong for one in given for wrong in against_the_provider(inner, one, f"{where}.{name}")]
+    return found
+
+
+def wrong_in(terraform: Mapping[str, Any]) -> list[str]:
+    """All that the provider would refuse of rendered resources."""
+    return [
+        wrong
+        for kind, blocks in terraform.items()
+        for block in blocks.values()
+        for wrong in against_the_provider(
+            PROVIDER_SAYS[kind], {name: one for name, one in block.items() if name not in META}, kind
+        )
+    ]
+
+
+def test_terraform_is_what_the_providers_own_schema_takes(prepared: Prepared) -> None:
+    terraform = json.loads(text_of(prepared.plan, TERRAFORM))["resource"]
+    assert wrong_in(terraform) == []
+
+
+def test_terraform_with_role_and_policies_is_what_the_providers_own_schema_takes(tmp_path: Path) -> None:
+    chosen = replace(VARIANTS["queue"], execution_role="", make_role=True, parties=parties(tmp_path))
+    terraform = json.loads(text_of(render(model(), chosen), TERRAFORM))["resource"]
+    assert wrong_in(terraform) == []
+    assert terraform.keys() == PROVIDER_SAYS.keys()
+    [variant] = terraform["aws_sagemaker_endpoint_configuration"]["this"]["production_variants"]
+    variant["volume_size"] = variant.pop("model_data_download_timeout_in_seconds")
+    del terraform["aws_sagemaker_endpoint"]["this"]["endpoint_config_name"]
+    assert sorted(wrong_in(terraform)) == [
+        "aws_sagemaker_endpoint.endpoint_config_name is missing",
+        "aws_sagemaker_endpoint_configuration.production_variants.volume_size is unknown",
+    ]
 
 
 def scalars(value: Any) -> list[str]:
@@ -396,11 +379,6 @@ def scalars(value: Any) -> list[str]:
 def test_terraform_says_what_cloudformation_says_in_the_providers_words(prepared: Prepared) -> None:
     formation = json.loads(text_of(prepared.plan, CLOUDFORMATION))["Resources"]
     terraform = json.loads(text_of(prepared.plan, TERRAFORM))["resource"]
-    for kind, blocks in terraform.items():
-        for block in blocks.values():
-            assert set(block) <= TERRAFORM_ARGUMENTS[kind], kind
-    [variant] = terraform["aws_sagemaker_endpoint_configuration"]["this"]["production_variants"]
-    assert set(variant) <= TERRAFORM_VARIANT
     pairs = {
         "Model": terraform["aws_sagemaker_model"]["this"],
         "EndpointConfig": terraform["aws_sagemaker_endpoint_configuration"]["this"],
@@ -1011,6 +989,76 @@ def test_killed_after_any_request_the_next_run_ends_where_it_should(
     assert next(iter(server.targets.values()))["MinCapacity"] == 0
     [wake] = server.alarms[f"{NAME}-wake"]["AlarmActions"]
     assert wake.endswith(f"policyName/{NAME}-wake")
+
+
+class _Stopped:
+    """Waiting that somebody stops with Ctrl-C at the first pause."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.watch = replace(clock.watch(), sleep=self._stop)
+
+    def _stop(self, _seconds: float) -> None:
+        raise KeyboardInterrupt
+
+
+def test_stopped_while_it_waits_it_says_what_was_made_and_what_goes_on(
+    server: SageMakerServer, aws: Aws, clock: Clock
+) -> None:
+    server.polls = 5
+    config = FIRST.requests.config_name
+    with pytest.raises(Interrupted) as stopped:
+        apply(FIRST.requests, aws, _Stopped(clock).watch)
+    assert f"the configuration {config}" in stopped.value.message
+    assert f"SageMaker goes on by itself: the endpoint {NAME} is Creating, to {config}" in stopped.value.message
+    before = server.changes()
+    assert apply(FIRST.requests, aws, clock.watch()).state.status == "InService"
+    assert not [one for one in server.changes()[len(before) :] if one.startswith("Create")]
+    apply(SECOND.requests, aws, clock.watch())
+    with pytest.raises(Interrupted, match=r"is Updating, to "):
+        rollback(NAME, aws, may_serve=allow, to=FIRST.requests, watch=_Stopped(clock).watch)
+    updates = server.changes().count("UpdateEndpoint")
+    assert rollback(NAME, aws, may_serve=allow, to=FIRST.requests, watch=clock.watch()).state.revision == "1" * 40
+    assert server.changes().count("UpdateEndpoint") == updates
+    with pytest.raises(Interrupted, match=rf"removed so far: nothing; .* {NAME} is Deleting"):
+        delete(NAME, aws, _Stopped(clock).watch)
+    delete(NAME, aws, clock.watch())
+    assert (server.models, server.configs, server.endpoints) == ({}, {}, {})
+
+
+def test_refused_half_way_it_says_what_was_made_before(server: SageMakerServer, aws: Aws, clock: Clock) -> None:
+    server.refuse_after = 2
+    with pytest.raises(AccessRefused) as refused:
+        apply(FIRST.requests, aws, clock.watch())
+    assert f"Before that, made: the model {FIRST.requests.model['ModelName']}, " in refused.value.hint
+
+
+KILLED = """
+import json, sys
+from weighbridge.deploy.apply_sagemaker import Watch, apply
+from weighbridge.deploy.aws_calls import Aws
+from weighbridge.deploy.targets.sagemaker_record import read_requests
+def told(state, waited):
+    print(state, flush=True)
+    sys.stdin.readline()
+apply(read_requests(sys.argv[1]), Aws(region="us-east-1", endpoints=json.loads(sys.argv[2])), Watch(progress=told))
+"""
+
+
+def test_killed_while_sagemaker_works_a_second_apply_goes_on(server: SageMakerServer, aws: Aws, clock: Clock) -> None:
+    words = [sys.executable, "-c", KILLED]
+    record = text_of(FIRST.plan, REQUESTS)
+    with subprocess.Popen(
+        [*words, record, json.dumps(server.endpoints_by_service)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "Creating\n"
+        process.kill()
+    made = server.changes()
+    assert apply(FIRST.requests, aws, clock.watch()).state.status == "InService"
+    assert server.changes() == made
 
 
 def test_an_answer_in_another_order_is_no_difference(server: SageMakerServer, aws: Aws, clock: Clock) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import sys
 import threading
@@ -16,6 +17,8 @@ import pytest
 
 from tests.conftest import Command
 from tests.support.hub import HubServer
+from weighbridge.cli.console import write_whole
+from weighbridge.core.errors import ConfigError
 from weighbridge.posture.interception import Authority
 from weighbridge.posture.recorder import Recorder
 
@@ -140,6 +143,41 @@ def test_a_client_that_trusts_nobody_else_is_recorded_by_its_host_and_then_let_t
     assert done.out.split() == ["refused", "100000", "70001"], done.err
     assert [(row["method"], row["outcome"]) for row in rows(file)] == [("CONNECT", "unread"), ("CONNECT", "unread")]
     assert "2 unread" in done.err
+
+
+def test_a_client_that_comes_back_at_once_is_let_through_like_one_that_waits(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        Recorder(listening, lambda _host, _port: ours, Authority(tmp_path)).serving() as recorder,
+        contextlib.ExitStack() as clients,
+    ):
+
+        def connected() -> socket.socket:
+            client = clients.enter_context(socket.create_connection(listening.getsockname(), 10))
+            client.sendall(b"CONNECT closed.example:443 HTTP/1.1\r\nHost: closed.example\r\n\r\n")
+            assert b" 200 " in client.recv(65536)
+            return client
+
+        first, second = connected(), connected()
+        # The second is here before it is known that the first does not trust us.
+        second.sendall(b"hello")
+        first.sendall(b"no TLS of yours\r\n\r\n")
+        theirs.settimeout(10)
+        assert theirs.recv(5) == b"hello"
+        theirs.close()
+        assert [(one.host, one.outcome) for one in recorder.requests] == [("closed.example", "unread")] * 2
+
+
+def test_a_pipe_or_device_is_written_to_and_stays_what_it_is(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        write_whole(pipe, b"[]\n")
+        assert reader.read() == b"[]\n"
+    assert pipe.is_fifo()
+    with pytest.raises(ConfigError, match="cannot be written"):
+        write_whole(tmp_path, b"")
 
 
 def test_confined_nothing_but_the_recorder_is_reached(weighbridge: Command, tmp_path: Path) -> None:

@@ -300,6 +300,21 @@ def test_two_at_once_do_not_mix(node: Node, target: Path) -> None:
     assert contents(target) == FILES
 
 
+@each("name", ["model.safetensors", "seal.dsse.json"])
+def test_what_is_missing_from_the_store_is_told_with_its_revision(tmp_path: Path, name: str) -> None:
+    depot = Depot(tmp_path / name)
+    depot.approve(FILES)
+    (missing,) = (depot.folder / "approved").rglob(name)
+    missing.unlink()
+    target = tmp_path / name / "models" / "tiny"
+    with depot.node() as node, pytest.raises(IntegrityError) as refused:
+        get(node, target)
+    assert refused.value.message.startswith("acme/tiny@")
+    assert name in refused.value.message
+    assert "Restore the object" in refused.value.hint
+    assert not target.exists()
+
+
 @pytest.mark.fault
 @each("kind", ("flipped", "older", "shorter"))
 def test_swapped_bytes_never_make_a_folder(tmp_path: Path, kind: str) -> None:

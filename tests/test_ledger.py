@@ -244,7 +244,9 @@ def test_an_altered_column_shows_and_is_named(bench: Bench, column: str) -> None
     bench.verify()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     sequence=st.integers(1, 5),
     column=st.sampled_from([name for name in COLUMNS if name != "sequence"]),

@@ -94,6 +94,7 @@ def test_honest_pickles_are_cut_into_the_same_opcodes(value: object, protocol: i
     assert EventKind.ODD not in {event.kind for event in events}
 
 
+@pytest.mark.filterwarnings("ignore:invalid escape sequence:DeprecationWarning:pickletools")
 @settings(max_examples=400, deadline=None)
 @given(VALUES, PROTOCOLS, st.data())
 def test_broken_pickles_are_cut_as_far_as_cpython_cuts_them(value: object, protocol: int, draw: st.DataObject) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, DeepseekV3Config, DeepseekV3ForCausalLM
 
 from tests.conftest import folder_files
 from tests.support.loading import Depot
@@ -54,6 +53,9 @@ class BaseModelLoader(ABC):
 @pytest.fixture(scope="module")
 def r1(tmp_path_factory: pytest.TempPathFactory) -> R1:
     """A store with a tiny model of DeepSeek-R1's architecture in shards, that model, and its weights as saved."""
+    # Here, so that the process which runs other files only does not import it.
+    from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
+
     torch.manual_seed(7)
     config = DeepseekV3Config(
         hidden_size=32,
@@ -102,6 +104,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 
 @pytest.mark.usefixtures("plugins")
 def test_transformers_loads_what_was_approved(r1: R1) -> None:
+    from transformers import AutoModelForCausalLM
     from weighbridge_transformers import from_pretrained, state_dict
 
     depot, model, weights = r1

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support import moto_server
-from tests.support.gathered import NOW, answering, impatient_http, noted, value
+from tests.support.gathered import NOW, answering, http_pool, noted, value
 from tests.support.moto_server import ACCOUNT, AwsServer
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.config import StoreSettings
@@ -24,7 +24,7 @@ from weighbridge.wire.http import Http
 
 @pytest.fixture
 def http() -> Iterator[Http]:
-    with impatient_http() as pool:
+    with http_pool() as pool:
         yield pool
 
 

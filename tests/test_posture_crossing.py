@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import Command
 from tests.support.gateway import large
-from tests.support.gathered import NOW, impatient_http, noted, value
+from tests.support.gathered import NOW, http_pool, noted, value
 from tests.support.hub import (
     HubServer,
 )
@@ -40,7 +40,7 @@ MODEL = ModelName("acme", "tiny")
 
 @pytest.fixture
 def http() -> Iterator[Http]:
-    with impatient_http() as pool:
+    with http_pool() as pool:
         yield pool
 
 

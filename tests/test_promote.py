@@ -90,7 +90,7 @@ def buckets(on_s3: Command, model: Path, s3_server: S3Server, monkeypatch: pytes
         monkeypatch.setenv(name, value)
     first, second = s3_server.bucket(), s3_server.bucket(locked=True)
     on_s3("ingest", str(model), "--as", "acme/tiny", "--to", f"s3://{first}/q", "--fail-on", "never", code=None)
-    http = Http(user_agent="test", connect_timeout_seconds=5, read_timeout_seconds=20, connections=8)
+    http = Http(user_agent="test", connections=8)
     settings = StoreSettings(s3_endpoint=s3_server.environment["WEIGHBRIDGE_STORE_S3_ENDPOINT"])
     locked = replace(settings, object_lock_mode="GOVERNANCE", object_lock_days=1, legal_hold=True)
     origin = open_store(Address.parse(f"s3://{first}/q"), settings, http)

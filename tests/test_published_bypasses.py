@@ -60,7 +60,17 @@ picklescan-53-1 numpy.f2py.crackfortran param_eval|picklescan-53-2 numpy.f2py.cr
 GHSA-7wx9-6375-f5wh profile run|GHSA-vvpj-8cmc-gx39 pkgutil resolve_name|GHSA-g38g-8gr9-h9xp uuid _get_command_stdout
 GHSA-g38g-8gr9-h9xp-2 _osx_support _read_output|GHSA-g38g-8gr9-h9xp-3 _aix_support _read_cmd_output
 GHSA-g38g-8gr9-h9xp-4 _pyrepl.pager pipe_pager|GHSA-g38g-8gr9-h9xp-5 imaplib IMAP4_stream|GHSA-g38g-8gr9-h9xp-6 test.support.script_helper assert_python_ok
-GHSA-655q-fx9r-782v pip main
+GHSA-655q-fx9r-782v pip main|CVE-2026-56304 logging FileHandler|CVE-2026-56315 imaplib IMAP4_stream|CVE-2026-56315-2 _pyrepl.pager pipe_pager
+CVE-2025-71340 idlelib.pyshell ModifiedInterpreter.runcode|CVE-2025-71343 lib2to3.pgen2.pgen ParserGenerator.make_label
+CVE-2025-71344 ensurepip _run_pip|CVE-2025-71345 torch.utils.bottleneck.__main__ run_autograd_prof
+CVE-2025-71348 torch.utils._config_module ConfigModule.load_config|CVE-2025-71350 torch.utils.collect_env run
+CVE-2025-71351 timeit timeit|CVE-2025-71354 idlelib.debugobj ObjectTreeItem.SetText
+GHSA-fj43-3qmq-673f numpy.testing._private.utils runstring|CVE-2025-71355 numpy.testing._private.utils runstring
+CVE-2025-71357 idlelib.pyshell ModifiedInterpreter.runcommand|CVE-2025-71363 cProfile run
+CVE-2025-71364 asyncio.unix_events _UnixSubprocessTransport._start|GHSA-3329-ghmp-jmv5 numpy.f2py.crackfortran myeval
+CVE-2025-71365 numpy.f2py.crackfortran myeval|CVE-2025-71368 doctest debug_script
+GHSA-rrxm-2pvv-m66x numpy.f2py.crackfortran getlincoef|CVE-2025-71372 numpy.f2py.crackfortran getlincoef
+CVE-2025-71374 profile Profile.run|CVE-2025-71378 cProfile runctx
 picklescan-sensepost __builtin__ apply|picklescan-runstring numpy.testing._private.utils runstring|picklescan-bdb bdb Bdb.run
 picklescan-pipepager pydoc pipepager|picklescan-codecache torch._inductor.codecache compile_file|picklescan-venv venv create
 picklescan-fileio io FileIO|picklescan-urlopen urllib.request urlopen|picklescan-filehandler logging FileHandler
@@ -74,6 +84,8 @@ GHSA-wfq2-52f7-7qvj runpy run_path|GHSA-q5qq-mvfm-j35x importlib import_module|G
 GHSA-q5qq-mvfm-j35x-3 multiprocessing.util spawnv_passfds|GHSA-p523-jq9w-64x9 cProfile run|GHSA-5hvc-6wx8-mvv4 pydoc locate
 GHSA-5hvc-6wx8-mvv4-2 ctypes CDLL|GHSA-mhc9-48gj-9gp3 signal signal|GHSA-mhc9-48gj-9gp3-2 smtplib SMTP
 GHSA-mhc9-48gj-9gp3-3 socketserver TCPServer|GHSA-mhc9-48gj-9gp3-4 sqlite3 connect|GHSA-mhc9-48gj-9gp3-5 ftplib FTP
+GHSA-5hwf-rc88-82xm uuid _get_command_stdout|GHSA-5hwf-rc88-82xm-2 _osx_support _find_build_tool|GHSA-5hwf-rc88-82xm-3 _aix_support _read_cmd_output
+CVE-2026-22608 ctypes CDLL|CVE-2026-22608-2 pydoc locate
 fickling-108 pty spawn|fickling-190 torch._dynamo.guards GuardBuilder.get|fickling-249 fickling.hook remove_hook
 """
 _MODELSCAN = """
@@ -116,6 +128,19 @@ def _by_shape() -> Iterator[tuple[str, bytes, str]]:
         b"Vos\np2\n0Vsystem\np3\n0Vtorch\np0\n0VLongStorage\np1\n0g2\ng3\n\x93(Vid\ntR.",
         "dangerous-callable",
     )
+    by_import = stack_global("builtins __import__") + text("os") + b"\x85R"
+    methodcaller = stack_global("_operator methodcaller") + text("system") + text(f"touch {CANARY}") + b"\x86R"
+    yield "GHSA-955r-x9j8-7rhh", b"\x80\x04" + methodcaller + by_import + b"\x85R.", "dangerous-callable"
+    attrgetter = stack_global("_operator attrgetter") + text("system") + b"\x85R" + by_import + b"\x85R"
+    yield "GHSA-46h3-79wf-xr6c", b"\x80\x04" + attrgetter + RUN + b".", "dangerous-callable"
+    opened = stack_global("_io FileIO") + text("/etc/passwd") + b"\x85R"
+    sent = stack_global("urllib.request urlopen") + text("http://127.0.0.1/") + opened + b"\x86R."
+    yield "GHSA-9726-w42j-3qjr", b"\x80\x04" + sent, "dangerous-callable"
+    yield "CVE-2026-53872", b"\x80\x04" + sent, "dangerous-callable"
+    smtp = b"\x80\x04(" + stack_global("smtplib SMTP") + text("127.0.0.1") + b"o0N."
+    yield "GHSA-mxhj-88fx-4pcv", smtp, "dangerous-callable"
+    # The builtins vanished from the text that was judged.
+    yield "GHSA-h4rm-mm56-xf63", b"\x80\x04" + by_import + b"0" + SYSTEM + RUN + b"0N.", "dangerous-callable"
     yield "picklescan-inst", b"(S'raise RuntimeError'\ni__builtin__\nexec\n.", "dangerous-callable"
     yield "picklescan-invalid-bytes", call("os system") + b"\n\n\t\t", "dangerous-callable"
     yield "picklescan-keyerror", b"\x80\x04h\x05" + SYSTEM + RUN + b".", "broken-stream"

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from tests.support.cases import each
 from tests.support.inspecting import Bytes
+from tests.support.waiting import PATIENCE_SECONDS
 from weighbridge.core.errors import InspectorCrashed, Interrupted, NotFound, Truncated
 from weighbridge.core.finding import Report, Verdict
 from weighbridge.inspectors import registry
@@ -29,7 +30,9 @@ from weighbridge.sandbox.worker import Station, serve
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the filter of system calls is Linux's")
 EVIL = b"cposix\nsystem\n(S'id'\ntR."
-LIMITS = Limits(seconds=3.0, memory_bytes=256 * 1024 * 1024)
+LIMITS = Limits(seconds=PATIENCE_SECONDS, memory_bytes=256 * 1024 * 1024)
+HASTY = replace(LIMITS, seconds=3.0)
+"""For what never ends."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def pool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Pool]:
     monkeypatch.setattr(registry, "INSPECTORS", (*registry.INSPECTORS, Misbehaving(DEEDS | FORBIDDEN | files)))
     # A test runner of several processes has a second thread; a new interpreter would not know what was added here.
     monkeypatch.setattr(pool_module, "_may_fork", lambda: True)
-    with Pool(LIMITS, workers=1) as made:
+    with Pool(HASTY, workers=1) as made:
         made.start()
         yield made
 

@@ -116,7 +116,7 @@ def test_what_waits_is_sent_at_the_end_and_a_dead_collector_holds_nothing_up(she
     with collector() as received:
         slow = {"OTEL_EXPORTER_OTLP_ENDPOINT": received.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "600000"}
         with running(shelf.command, env=slow) as gateway:
-            assert gateway.heard("traces go to the collector")
+            gateway.hear("traces go to the collector")
             assert gateway.ask("/api/models/acme/tiny").status == 200
             assert not received.spans
         assert [one.attributes["http.route"] for one in received.spans if one.kind == SERVER] == [

@@ -22,6 +22,7 @@ from huggingface_hub.errors import (
 from tests.support import hub as upstream
 from tests.support.hub import Fault, HubServer, Repository, git_blob_id
 from tests.support.memory_hub import MemorySource
+from tests.support.waiting import PATIENCE_SECONDS
 from weighbridge.core import errors
 from weighbridge.core.ports import Source
 from weighbridge.core.snapshot import Entry
@@ -63,7 +64,7 @@ def api(hub: HubServer) -> HfApi:
 
 @pytest.fixture
 def http() -> Iterator[urllib3.PoolManager]:
-    with urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(5)) as pool:
+    with urllib3.PoolManager(retries=False, timeout=PATIENCE_SECONDS) as pool:
         yield pool
 
 
@@ -438,7 +439,7 @@ class TestFaultsOfBodies:
 
     def test_a_stalled_body(self, repository: Repository, hub: HubServer, http: urllib3.PoolManager) -> None:
         hub.faults.add(Fault(upstream.Stall(500)))
-        with urllib3.PoolManager(retries=False, timeout=0.3) as impatient:
+        with urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(read=2)) as impatient:
             answer = impatient.request("GET", signed_url(hub, http), preload_content=False)
             assert answer.read(500) == WEIGHTS[:500]
             with pytest.raises(urllib3.exceptions.ReadTimeoutError):
@@ -587,7 +588,7 @@ class TestFaultsOfAnswers:
         assert http.request("GET", other).status == 200
 
     def test_nothing_stays_behind_when_a_stalled_server_ends(self) -> None:
-        with urllib3.PoolManager(retries=False, timeout=5) as http:
+        with urllib3.PoolManager(retries=False, timeout=PATIENCE_SECONDS) as http:
             with HubServer() as hub:
                 hub.repository(NAME).commit({"config.json": CONFIG})
                 hub.faults.add(Fault(upstream.Stall(3)))

@@ -28,6 +28,7 @@ from tests.support.browser import (
 )
 from tests.support.cases import each
 from tests.support.safetensors_corpus import described
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 from weighbridge.admit.people import Role, add_person, oidc_login
 from weighbridge.attest.keys import LocalKey
 from weighbridge.cli.console import Output
@@ -163,7 +164,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     found = browser.new_context(ignore_https_errors=True, viewport={"width": 1280, "height": 800})
-    found.set_default_timeout(10_000)
+    found.set_default_timeout(1_000 * PATIENCE_SECONDS)
     yield found
     found.close()
 
@@ -180,7 +181,7 @@ def kept(gateway: Gateway, browser: Browser) -> Any:
 def rita(browser: Browser, kept: Any) -> Iterator[Page]:
     """A page of the reviewer's browser."""
     context = browser.new_context(storage_state=kept, viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(1_000 * PATIENCE_SECONDS)
     yield context.new_page()
     context.close()
 
@@ -208,14 +209,15 @@ def test_a_reviewer_approves_promotes_and_rolls_back(gateway: Gateway, context: 
     page.get_by_label("Why now").fill("for everybody")
     page.get_by_role("button", name="Promote").click()
     assert "@production points to it" in str(page.get_by_role("status").text_content())
-    assert gateway.sources.approved.channels(ModelName.parse(model))["production"] == gateway.revisions[model]
+    approved = gateway.sources.approved
+    # What the signed index said is kept for half a second.
+    eventually(lambda: approved.channels(ModelName.parse(model)).get("production") == gateway.revisions[model])
     page.goto(f"{gateway.url}/models/{model}")
     page.locator("summary", has_text="Roll back").click()
     page.get_by_label("Why back").fill("it talks too much")
     page.get_by_role("button", name="Roll @production back").click()
     page.get_by_role("status").wait_for()
-    time.sleep(0.6)  # what the signed index said is kept for half a second
-    assert gateway.sources.approved.channels(ModelName.parse(model))["production"] != gateway.revisions[model]
+    eventually(lambda: approved.channels(ModelName.parse(model))["production"] != gateway.revisions[model])
     moved = list(gateway.sources.ledger.events(kinds=("channel.set",)))[-1]
     assert (moved.actor, moved.payload["reason"]) == ("rita", "it talks too much")
 

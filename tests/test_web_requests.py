@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from tests.conftest import Command
 from tests.support.browser import RunningProvider, chromium, free_socket, provider, serving, sources_of
 from tests.support.cases import each
+from tests.support.waiting import PATIENCE_SECONDS
 from tests.test_web import CHECK, HOSTILE, SCHEMES, Gateway, Visit, admit_people, enter
 from weighbridge.admit.requests import Asking, Request, RequestBook, Source, State, Wanted
 from weighbridge.cli.console import Output
@@ -86,7 +87,7 @@ def pages(browser: Browser, kept: dict[str, Any]) -> Iterator[dict[str, Page]]:
     found = {}
     for name, state in kept.items():
         contexts.append(browser.new_context(storage_state=state, viewport={"width": 1280, "height": 800}))
-        contexts[-1].set_default_timeout(10_000)
+        contexts[-1].set_default_timeout(1_000 * PATIENCE_SECONDS)
         found[name] = contexts[-1].new_page()
     yield found
     for context in contexts:

@@ -13,9 +13,10 @@ from starlette.testclient import TestClient
 
 from tests.support.browser import chromium, free_socket, serving, sources_of
 from tests.support.cases import each
+from tests.support.waiting import PATIENCE_SECONDS
 from tests.support.watching import Place, place, take_over
 from tests.test_web import CHECK, HOSTILE, REVERSED, SCHEMES, Gateway, Visit
-from weighbridge.admit.requests import RequestBook
+from weighbridge.admit.requests import Asking, RequestBook, Source, Wanted
 from weighbridge.cli.gateway import Chosen, open_gateway
 from weighbridge.cli.watched import MAX_NEWS, MAX_SUMMARY, WatchedHere
 from weighbridge.core.errors import StoreUnreachable
@@ -286,6 +287,20 @@ def test_a_request_for_another_model_is_not_shown_to_who_may_not_see_that(shown:
         assert [one.request for one in told] == requests
 
 
+def test_what_a_newer_commit_superseded_is_linked_from_both_sides(shown: Shown) -> None:
+    ledger, model = shown.place.yard.ledger(writing=True), ModelName.parse(TAKEN)
+    book = RequestBook(ledger)
+    before, _ = book.file(Asking(Wanted.of(model, "d" * 40), Source.WATCH, "watch"), after=ledger.last_sequence())
+    book.supersede(model, shown.taken.upstream, after=ledger.last_sequence(), actor="watch")
+    (row,) = re.findall(r'<tr class="held">.*?</tr>', shown.text(shown.visit()), re.DOTALL)
+    assert re.search(rf'in place of <a href="/requests[^"]+#request-{before.number}">', row)
+    listed = shown.text(shown.visit(), "/requests", state="superseded")
+    (card,) = re.findall(rf'id="request-{before.number}".*?</article>', listed, re.DOTALL)
+    assert shown.taken.upstream[:12] in card
+    assert f"#request-{shown.taken.request}" in card
+    assert "request.superseded" in shown.text(shown.visit(), "/audit", kind="request.superseded")
+
+
 def test_every_judgement_has_its_words() -> None:
     assert set(JUDGEMENTS) == {one.value for one in Judgement}
 
@@ -314,7 +329,7 @@ def test_the_list_can_be_read_by_everybody(shown: Shown) -> None:
     visit = shown.visit()
     with chromium() as browser:
         context = browser.new_context(viewport={"width": 1280, "height": 800})
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(1_000 * PATIENCE_SECONDS)
         cookies = [
             {"name": name, "value": value, "url": shown.gateway.url} for name, value in visit.cookies.items() if value
         ]

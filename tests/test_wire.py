@@ -270,7 +270,15 @@ def _direct(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def http() -> Iterator[Http]:
-    client = Http(user_agent="weighbridge-test", connect_timeout_seconds=5, read_timeout_seconds=0.3)
+    client = Http(user_agent="weighbridge-test")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def impatient() -> Iterator[Http]:
+    """For what never comes; everything else is waited for."""
+    client = Http(user_agent="weighbridge-test", read_timeout_seconds=0.5)
     yield client
     client.close()
 
@@ -384,8 +392,11 @@ def test_a_reset_connection_is_unreachable_for_now(http: Http) -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", BODY[:40]])
-def test_a_body_that_stalls_is_unreachable_for_now(http: Http, sent: bytes) -> None:
-    with scripted(answer(sent, length=100, ending="stall")) as server, http.request("GET", server.address) as response:
+def test_a_body_that_stalls_is_unreachable_for_now(impatient: Http, sent: bytes) -> None:
+    with (
+        scripted(answer(sent, length=100, ending="stall")) as server,
+        impatient.request("GET", server.address) as response,
+    ):
         with pytest.raises(Unreachable, match="stopped sending") as stalled:
             drain(response, 100)
         assert stalled.value.transient
@@ -411,9 +422,9 @@ def test_an_answer_that_is_no_http_is_a_typed_failure(http: Http, data: bytes) -
         drain(response, 100)
 
 
-def test_an_answer_that_never_begins_is_unreachable(http: Http) -> None:
+def test_an_answer_that_never_begins_is_unreachable(impatient: Http) -> None:
     with scripted(Answer(b"", "stall")) as server, pytest.raises(Unreachable, match="does not answer"):
-        http.request("GET", server.address)
+        impatient.request("GET", server.address)
 
 
 def test_a_port_where_nobody_listens_is_unreachable(http: Http) -> None:
@@ -553,14 +564,14 @@ def test_a_certificate_is_trusted_only_when_its_authority_is_named(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     with scripted(answer(b"private"), tls=context) as server:
-        stranger = Http(user_agent="weighbridge-test", read_timeout_seconds=5)
+        stranger = Http(user_agent="weighbridge-test")
         with pytest.raises(Unreachable, match="could not be trusted") as untrusted:
             stranger.request("GET", server.address)
         assert "SSL_CERT_FILE" in untrusted.value.hint
         assert server.asked == []
         stranger.close()
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        trusting = Http(user_agent="weighbridge-test", read_timeout_seconds=5)
+        trusting = Http(user_agent="weighbridge-test")
         with trusting.request("GET", server.address) as response:
             assert response.read(100) == b"private"
         trusting.close()

@@ -11,6 +11,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 PACK = Path(__file__).parent.parent / "data" / "benign-pickles.tar.xz"
+NEIGHBOURS = PACK.with_name("neighbour-pickles.tar.xz")
+"""What libraries of other fields wrote (`benchmarks/unseen_fields.py`), of those that a profile has learnt since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +30,10 @@ def held_out(subject: str) -> bool:
     return zlib.crc32(subject.encode()) % 10 < 3
 
 
-def packed() -> dict[str, list[Control]]:
+def packed(path: Path = PACK) -> dict[str, list[Control]]:
     """All controls by part."""
     found: dict[str, list[Control]] = {}
-    with tarfile.open(fileobj=io.BytesIO(lzma.decompress(PACK.read_bytes()))) as pack:
+    with tarfile.open(fileobj=io.BytesIO(lzma.decompress(path.read_bytes()))) as pack:
         for member in pack:
             if "/" not in member.name:
                 continue

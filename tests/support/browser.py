@@ -11,7 +11,7 @@ import shutil
 import socket
 import ssl
 import threading
-import time
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -29,8 +29,9 @@ from playwright.sync_api import Browser, sync_playwright
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
-from tests.support.certificates import Authority, pem, usage
+from tests.support.certificates import ALWAYS, Authority, pem, usage
 from tests.support.debian import install
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 from weighbridge.cli.channeling import index_reader
 from weighbridge.cli.commands.decide import open_policy
 from weighbridge.cli.yard import OpenYard
@@ -59,7 +60,9 @@ def chromium() -> Iterator[Browser]:
     path = executable()
     with sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--force-color-profile=srgb"]
-        browser = playwright.chromium.launch(executable_path=path, headless=True, args=flags)
+        browser = playwright.chromium.launch(
+            executable_path=path, headless=True, args=flags, timeout=1_000 * PATIENCE_SECONDS
+        )
         try:
             yield browser
         finally:
@@ -82,10 +85,7 @@ def serving(routes: Sequence[BaseRoute], bound: socket.socket) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run, args=([bound],), daemon=True)
     thread.start()
-    deadline = time.monotonic() + 20
-    while not server.started:
-        assert time.monotonic() < deadline, "the server did not start"
-        time.sleep(0.01)
+    eventually(lambda: server.started)
     try:
         yield f"http://127.0.0.1:{bound.getsockname()[1]}"
     finally:
@@ -123,7 +123,11 @@ class RunningProvider:
 @contextlib.contextmanager
 def provider(folder: Path) -> Iterator[RunningProvider]:
     """The real server of `oidc-provider-mock`, behind TLS, on a port of its own."""
-    from oidc_provider_mock import app
+    with warnings.catch_warnings():
+        import authlib.deprecate  # noqa: F401 (has its warnings shown, whatever was said of them)
+
+        warnings.simplefilter("ignore")
+        from oidc_provider_mock import app
 
     with _over_tls(folder, app()) as running:
         yield running
@@ -169,6 +173,7 @@ def _over_tls(folder: Path, application: flask.Flask) -> Iterator[RunningProvide
         key_usage=usage(digital_signature=True),
         extended=(ExtendedKeyUsageOID.SERVER_AUTH,),
         more=(x509.SubjectAlternativeName([x509.DNSName("localhost")]),),
+        **ALWAYS,
     )
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -12,6 +14,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
+ALWAYS: Final[Mapping[str, datetime]] = {"begins": NOW - 9_000 * DAY, "ends": NOW + 9_000 * DAY}
+"""For what is verified by the machine's own clock: a suite must pass on any day."""
 
 
 def named(name: str) -> x509.Name:

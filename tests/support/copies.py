@@ -6,11 +6,14 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy
 import torch
 from safetensors.torch import save_file
 
 from weighbridge.drift.fingerprint import Fingerprint, fingerprint
+from weighbridge.drift.quantised import NF4
 from weighbridge.inventory.places import FolderPlace, Troubles
 from weighbridge.inventory.weight_files import chosen, format_of
 
@@ -89,6 +92,24 @@ def int8_rows(value: torch.Tensor) -> torch.Tensor:
     return (value / (value.abs().amax(1, keepdim=True) / 127)).round().to(torch.int8)
 
 
+def nf4(state: State) -> State:
+    """All matrices as bitsandbytes packs them in 4 bits, in blocks of 64 (without its second quantisation, of the scales)."""
+    levels = torch.tensor(NF4.levels)
+    made: State = {}
+    for name, value in state.items():
+        if value.dim() < 2 or "embed" in name or "lm_head" in name:
+            made[name] = value
+            continue
+        blocks = value.reshape(-1, 64)
+        most = blocks.abs().amax(1, keepdim=True)
+        codes = torch.bucketize(blocks / most, (levels[1:] + levels[:-1]) / 2).to(torch.uint8).reshape(-1, 2)
+        made[name] = (codes[:, 0] << 4 | codes[:, 1]).reshape(-1, 1)
+        said = json.dumps({"quant_type": "nf4", "blocksize": 64, "dtype": "float32", "shape": list(value.shape)})
+        made[f"{name}.absmax"], made[f"{name}.quant_map"] = most.flatten(), levels.clone()
+        made[f"{name}.quant_state.bitsandbytes__nf4"] = torch.tensor(list(said.encode()), dtype=torch.uint8)
+    return made
+
+
 # --- files ---------------------------------------------------------------------------------------
 
 
@@ -130,7 +151,56 @@ GGUF_NAMES = {
 }
 
 
-def write_gguf(path: Path, state: State, kind: str) -> Path:
+Quantise = Callable[["numpy.ndarray[Any, Any]", str], "numpy.ndarray[Any, Any]"]
+
+
+def quantised(values: numpy.ndarray[Any, Any], kind: str) -> numpy.ndarray[Any, Any]:
+    """Rows in a type of GGUF: by its own library, and Q4_K and Q6_K, which that only reads, by rounding to the nearest."""
+    import gguf
+
+    if kind == "Q4_K":
+        return _q4_k(values.reshape(-1, 8, 32)).reshape(values.shape[0], -1)
+    if kind == "Q6_K":
+        return _q6_k(values.reshape(-1, 16, 16)).reshape(values.shape[0], -1)
+    return gguf.quants.quantize(values, gguf.GGMLQuantizationType[kind])
+
+
+def _in_six_bits(parts: numpy.ndarray[Any, Any], most: int) -> tuple[numpy.ndarray[Any, Any], numpy.ndarray[Any, Any]]:
+    """A half-width scale of each block, and each part as a multiple of it."""
+    scale = (parts.max(1, keepdims=True) / most).astype("float16")
+    return scale, numpy.rint(parts / numpy.maximum(scale.astype("float32"), 1e-12)).astype("uint8")
+
+
+def _q4_k(runs: numpy.ndarray[Any, Any]) -> numpy.ndarray[Any, Any]:
+    least = numpy.maximum(0, -runs.min(2))
+    scale, parts = _in_six_bits((runs.max(2) + least) / 15, 63)
+    offset, leasts = _in_six_bits(least, 63)
+    step = numpy.maximum(scale.astype("float32") * parts, 1e-12)[:, :, None]
+    codes = numpy.rint((runs + (offset.astype("float32") * leasts)[:, :, None]) / step).clip(0, 15).astype("uint8")
+    pairs = codes.reshape(-1, 4, 2, 32)
+    packed = [
+        parts[:, :4] | parts[:, 4:] >> 4 << 6,
+        leasts[:, :4] | leasts[:, 4:] >> 4 << 6,
+        parts[:, 4:] & 15 | (leasts[:, 4:] & 15) << 4,
+        (pairs[:, :, 0] | pairs[:, :, 1] << 4).reshape(-1, 128),
+    ]
+    return numpy.concatenate([scale.view("uint8"), offset.view("uint8"), *packed], 1)
+
+
+def _q6_k(runs: numpy.ndarray[Any, Any]) -> numpy.ndarray[Any, Any]:
+    scale, parts = _in_six_bits(numpy.abs(runs).max(2) / 31, 127)
+    step = numpy.maximum(scale.astype("float32") * parts, 1e-12)[:, :, None]
+    codes = (numpy.rint(runs / step).clip(-32, 31) + 32).astype("uint8").reshape(-1, 2, 4, 32)
+    low = (codes[:, :, :2] & 15 | (codes[:, :, 2:] & 15) << 4).reshape(-1, 128)
+    high = sum(codes[:, :, place] >> 4 << 2 * place for place in range(4)).reshape(-1, 64)
+    return numpy.concatenate([low, high, parts, scale.view("uint8")], 1)
+
+
+MIXED = {"Q4_K_M": ("Q4_K", "Q6_K"), "Q5_K_M": ("Q5_K", "Q6_K"), "Q3_K_M": ("Q3_K", "Q5_K")}
+"""Mixtures as llama.cpp makes them: the usual type, and that of values, of what goes down and of the head."""
+
+
+def write_gguf(path: Path, state: State, kind: str, quantise: Quantise = quantised) -> Path:
     """Writes GGUF by its own library, as llama.cpp's converter names and permutes."""
     import gguf
 
@@ -138,7 +208,7 @@ def write_gguf(path: Path, state: State, kind: str) -> Path:
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_name("Tiny")
     writer.add_block_count(3)
-    wanted = gguf.GGMLQuantizationType[kind]
+    usual, finer = MIXED.get(kind, (kind, kind))
     for name, value in state.items():
         turned = (
             permuted(value, HEADS if "q_proj" in name else HEADS // 2)
@@ -149,8 +219,9 @@ def write_gguf(path: Path, state: State, kind: str) -> Path:
         for old, short in GGUF_NAMES.items():
             new = new.replace(old, short)
         array = turned.float().numpy()
-        quant = wanted if array.ndim > 1 else gguf.GGMLQuantizationType.F32
-        writer.add_tensor(new, gguf.quants.quantize(array, quant), raw_dtype=quant)
+        held = finer if name.endswith(("v_proj.weight", "down_proj.weight", "lm_head.weight")) else usual
+        data = quantise(array, held) if array.ndim > 1 else array
+        writer.add_tensor(new, data, raw_dtype=gguf.GGMLQuantizationType[held if array.ndim > 1 else "F32"])
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -13,6 +13,8 @@ from weighbridge.deploy.lint.approved import Revision
 Files = dict[str, str]
 DIGEST = "sha256:" + "ab" * 32
 VLLM = f"vllm/vllm-openai@{DIGEST}"
+TGI = f"ghcr.io/huggingface/text-generation-inference:3.3.7@{DIGEST}"
+LLAMA_CPP = f"ghcr.io/ggml-org/llama.cpp:server-b11900@{DIGEST}"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 PREFIX = f"s3://models-approved/models/acme/tiny/{REVISION}/"
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
@@ -394,6 +396,78 @@ PAIRS: tuple[Pair, ...] = (
             ["--model", "/models/m", "--kv-transfer-config", '{"kv_connector": "X", "kv_connector_module_path": "x.y"}']
         ),
         pod(["--model", "/models/m", "--kv-transfer-config", '{"kv_connector": "LMCacheConnectorV1"}']),
+    ),
+    _hub(
+        "unknown-argument",
+        "misspelt, the version not said",
+        pod(["--model", "/models/m", "--gpu-memory-utilisation", "0.9"]),
+        pod(["--model", "/models/m", "--gpu-memory-utilization", "0.9"]),
+    ),
+    _hub(
+        "unknown-argument",
+        "of another version",
+        pod(["--model", "/models/m", "--disable-prefix-caching"], image=f"vllm/vllm-openai:v0.32.0@{DIGEST}"),
+        pod(["--model", "/models/m", "--no-enable-prefix-caching"], image=f"vllm/vllm-openai:v0.32.0@{DIGEST}"),
+    ),
+    _hub(
+        "unknown-argument",
+        "of another engine",
+        pod(["/app/llama-server", "-m", "/models/m.gguf", "--max-model-len", "4096"], image=LLAMA_CPP),
+        pod(["/app/llama-server", "-m", "/models/m.gguf", "--ctx-size", "4096", "-ngl", "99"], image=LLAMA_CPP),
+    ),
+    _hub(
+        "unknown-argument",
+        "a property that LMI ignores",
+        {"serving.properties": "option.model_id=/opt/ml/model\noption.trust_remote_codes=false\n"},
+        {"serving.properties": "option.model_id=/opt/ml/model\noption.max_model_len=4096\noption.async_mode=true\n"},
+    ),
+    _hub(
+        "open-door",
+        "a tunnel",
+        pod(["--model-id", "/models/m", "--ngrok"], image=TGI),
+        pod(["--model-id", "/models/m", "--json-output"], image=TGI),
+    ),
+    _hub(
+        "open-door",
+        "a tunnel by a variable",
+        pod(["--model-id", "/models/m"], {"NGROK": "true"}, image=TGI),
+        pod(["--model-id", "/models/m"], {"NGROK": "false"}, image=TGI),
+    ),
+    _hub(
+        "open-door",
+        "tools",
+        pod(["/app/llama-server", "-m", "/models/m.gguf", "--tools", "all"], image=LLAMA_CPP),
+        pod(["/app/llama-server", "-m", "/models/m.gguf", "--jinja"], image=LLAMA_CPP),
+    ),
+    _hub(
+        "hub-model",
+        "an argument that stands for a model",
+        pod(["/app/llama-server", "--gpt-oss-20b-default"], image=LLAMA_CPP),
+        pod(["/app/llama-server", "--model", "/models/m.gguf"], image=LLAMA_CPP),
+    ),
+    _hub(
+        "key-written-out",
+        "in an argument",
+        pod(["--model", "/models/m", "--api-key", "s3cret"]),
+        pod(["--model", "/models/m", "--api-key", "$(VLLM_API_KEY)"]),
+    ),
+    _hub(
+        "key-written-out",
+        "in a variable",
+        pod(env={"VLLM_API_KEY": "s3cret"}),
+        pod(container={"envFrom": []}),
+    ),
+    _hub(
+        "tls-unchecked",
+        "by a variable",
+        pod(env={"S3_VERIFY_SSL": "0"}),
+        pod(env={"S3_VERIFY_SSL": "1"}),
+    ),
+    _hub(
+        "tls-unchecked",
+        "by a command",
+        pod(["sh", "-c", "curl -k -o /tmp/x https://models.example/x && exec vllm serve /models/m"]),
+        pod(["sh", "-c", "curl -k https://localhost:8443/ready && exec vllm serve /models/m"]),
     ),
     _hub(
         "pickle-weights",

@@ -11,8 +11,7 @@ import signal
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +23,7 @@ from safetensors.numpy import save_file
 
 from tests.conftest import Command
 from tests.support.forking import Forked
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 CHUNK = 8 * 1024 * 1024
 CARD = "---\nlicense: apache-2.0\n---\n# Made for tests\n"
@@ -82,6 +82,7 @@ class GatewayProcess:
     process: subprocess.Popen[str] | Forked
     endpoint: str
     said: list[str] = field(default_factory=list)
+    listening: Sequence[threading.Thread] = ()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -93,14 +94,14 @@ class GatewayProcess:
         self, path: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Answer:
         """One request on a connection of its own; the path is sent as it is written."""
-        connection = http.client.HTTPConnection(*self.address, timeout=20)
+        connection = http.client.HTTPConnection(*self.address, timeout=PATIENCE_SECONDS)
         with contextlib.closing(connection):
             connection.request(method, path, body=body, headers=dict(headers or {}))
             response = connection.getresponse()
             read = response.read()
             return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, read)
 
-    def raw(self, data: bytes, *, seconds: float = 5.0) -> bytes:
+    def raw(self, data: bytes, *, seconds: float = PATIENCE_SECONDS) -> bytes:
         """Sends bytes and returns what comes until the other side closes, or for so long."""
         with socket.create_connection(self.address, timeout=seconds) as sock:
             sock.sendall(data)
@@ -114,14 +115,21 @@ class GatewayProcess:
         """The memory it holds now."""
         return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
-    def heard(self, words: str, *, seconds: float = 5.0) -> bool:
-        """Whether it says these words, now or soon."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if any(words in line for line in self.said):
-                return True
-            time.sleep(0.02)
-        return False
+    def hear(self, words: str) -> str:
+        """The first line with these words, now or soon."""
+        return eventually(lambda: self._line(words) or self._last_line(words))
+
+    def _line(self, words: str) -> str:
+        return next((line for line in self.said if words in line), "")
+
+    def _last_line(self, words: str) -> str:
+        if self.process.poll() is None:
+            return ""
+        for one in self.listening:
+            one.join(PATIENCE_SECONDS)
+        found = self._line(words)
+        assert found, f"it ended, and never said {words!r}:\n{''.join(self.said)}"
+        return found
 
     def client(self, home: Path) -> dict[str, str]:
         """The environment of a client of the Hub that knows only this gateway."""
@@ -148,17 +156,15 @@ def running(command: Command, *options: str, env: Mapping[str, str] | None = Non
     ]
     for one in listening:
         one.start()
-    gateway = GatewayProcess(process, "", said)
+    gateway = GatewayProcess(process, "", said, listening)
     try:
-        if not gateway.heard("HF_ENDPOINT=", seconds=30):
-            raise AssertionError(f"the gateway did not start:\n{''.join(said)}")
-        gateway.endpoint = next(line.partition("=")[2].strip() for line in said if "HF_ENDPOINT=" in line)
+        gateway.endpoint = gateway.hear("HF_ENDPOINT=").partition("=")[2].strip()
         yield gateway
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(15)
+                process.wait(PATIENCE_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -195,15 +201,6 @@ class Shelf:
     def stored(self, name: str, path: str) -> Path:
         """Where an artifact lies in the approved store."""
         return self.command.home / "approved" / "models" / "acme" / name / self.revisions[name] / path
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    """Waits for what must come; the test's own time limit ends it."""
-    for _ in range(1_000):
-        if holds():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not come")
 
 
 def sha256(path: Path) -> str:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
+from tests.support.waiting import PATIENCE_SECONDS
 from weighbridge.core.canonical import JsonValue
 from weighbridge.posture.evidence import Dossier, Evidence, Unobtained
 from weighbridge.wire.http import Http
@@ -18,9 +19,9 @@ NOW = (datetime.now(UTC) + timedelta(hours=1)).isoformat().replace("+00:00", "Z"
 
 
 @contextlib.contextmanager
-def impatient_http() -> Iterator[Http]:
-    """Connections that wait no longer than a test should."""
-    pool = Http(user_agent="posture-tests", connect_timeout_seconds=2, read_timeout_seconds=1.5, connections=8)
+def http_pool(*, read_seconds: float = PATIENCE_SECONDS) -> Iterator[Http]:
+    """Connections as posture asks by."""
+    pool = Http(user_agent="posture-tests", connect_timeout_seconds=2, read_timeout_seconds=read_seconds, connections=8)
     try:
         yield pool
     finally:

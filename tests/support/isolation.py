@@ -27,6 +27,7 @@ import pytest
 
 from tests.conftest import Command
 from tests.support.gateway import GatewayProcess
+from tests.support.waiting import PATIENCE_SECONDS
 
 MISSING = "NETWORK NAMESPACES ARE NOT PERMITTED HERE, so nothing was proven about clients that reach only the gateway"
 HOLD = """
@@ -105,7 +106,7 @@ def isolated() -> Iterator[Isolated]:
         )
         try:
             theirs.close()
-            ours.settimeout(30)
+            ours.settimeout(PATIENCE_SECONDS)
             port, descriptors, _, _ = socket.recv_fds(ours, 16, 1)
             assert descriptors, "the namespace did not come up"
             with socket.socket(fileno=descriptors[0]) as listening:
@@ -132,17 +133,15 @@ def gateway_for(space: Isolated, command: Command, *options: str) -> Iterator[Ga
     said: list[str] = []
     listening = threading.Thread(target=lambda: said.extend(iter(process.stderr.readline, "")), daemon=True)  # type: ignore[union-attr]
     listening.start()
-    gateway = GatewayProcess(process, f"http://127.0.0.1:{space.port}", said)
+    gateway = GatewayProcess(process, f"http://127.0.0.1:{space.port}", said, [listening])
     try:
-        if not gateway.heard("HF_ENDPOINT=", seconds=30):
-            raise AssertionError(f"the gateway did not start:\n{''.join(said)}")
-        assert any(f"HF_ENDPOINT={gateway.endpoint}" in line for line in said), said
+        assert f"HF_ENDPOINT={gateway.endpoint}" in gateway.hear("HF_ENDPOINT=")
         yield gateway
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(15)
+                process.wait(PATIENCE_SECONDS)
         process.kill()
         process.wait()
         listening.join(5)

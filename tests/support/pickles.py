@@ -139,7 +139,7 @@ scipy.LowLevelCallable __init__|onnxruntime InferenceSession|huggingface_hub hf_
 DANGEROUS_NAMES = [name for name in DANGEROUS.split("|") if name.strip()]
 
 UNKNOWN_NAMES = [
-    "catboost.core CatBoost",
+    "catboost.core Pool",
     "mylib thing",
     "a b",
     "__main__ Net",

@@ -114,6 +114,55 @@ resource "aws_iam_role_policy" "models" {
 }
 """
 
+KEY = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555"
+_POWER = "arn:aws:iam::aws:policy/AWSKeyManagementServicePowerUser"
+_EXECUTION = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
+_KEY = """
+resource "aws_kms_key" "models" {
+  policy = jsonencode({ Statement = [{ Effect = "Allow", Principal = { AWS = "%s" }, Action = "kms:*", Resource = "*" }] })
+  enable_key_rotation = %s
+}
+"""
+
+
+def _decrypting(resource: str) -> dict[str, Any]:
+    return statement(Action="kms:Decrypt", Resource=resource)
+
+
+def _on_key(**members: Any) -> dict[str, Any]:
+    """A statement of a key's policy, as every key has one for its own account."""
+    account = {"AWS": "arn:aws:iam::111122223333:root"}
+    return statement(**{"Principal": account, "Action": "kms:*", "Resource": "*", **members})
+
+
+def key(*statements: dict[str, Any], rotated: bool | None = True, **properties: Any) -> Files:
+    """A key for models, in a template."""
+    document = {"Version": "2012-10-17", "Statement": [_on_key(), *statements]}
+    said = {"KeyPolicy": document, "EnableKeyRotation": rotated, **properties}
+    given = {name: value for name, value in said.items() if value is not None}
+    return {"stack.json": json.dumps({"Resources": {"ModelsKey": {"Type": "AWS::KMS::Key", "Properties": given}}})}
+
+
+def _key(name: str, bad: dict[str, Any], good: dict[str, Any] | None = None) -> Pair:
+    return Pair("deploy-open-key", name, key(_on_key(**bad)), key(_on_key(**(good or {"Principal": {"AWS": ROLE}}))))
+
+
+def bounded(within: str, *, has: bool = True, attach: bool = False, wide: dict[str, Any] | None = None) -> Files:
+    """A role that may do much within a boundary, in a template; the boundary may be attached to it as well."""
+    inline = {"PolicyName": "models", "PolicyDocument": {"Statement": [wide or _EVERY_BUCKET]}}
+    role_of = {"AssumeRolePolicyDocument": _SAGEMAKER, "Policies": [inline]}
+    if has:
+        role_of["PermissionsBoundary"] = {"Ref": "ModelBoundary"}
+    if attach:
+        role_of["ManagedPolicyArns"] = [{"Ref": "ModelBoundary"}]
+    document = {"Version": "2012-10-17", "Statement": [statement(Action="s3:*", Resource=within)]}
+    resources = {
+        "ModelRole": {"Type": "AWS::IAM::Role", "Properties": role_of},
+        "ModelBoundary": {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": document}},
+    }
+    return {"stack.json": json.dumps({"Resources": resources})}
+
+
 POLICY_PAIRS: tuple[Pair, ...] = (
     _wide("wildcards within the action", statement(Action="s3:*Object", Resource="*")),
     _wide("in other letters", statement(Action="S3:getobject", Resource="arn:aws:s3:::*")),
@@ -234,6 +283,53 @@ POLICY_PAIRS: tuple[Pair, ...] = (
             "sts:AssumeRoleWithWebIdentity",
         ),
     ),
+    _wide("decrypting with every key", statement(Action="kms:Decrypt", Resource="*"), _decrypting(KEY)),
+    _wide(
+        "through any service or none",
+        statement(Action="kms:*", Resource="*"),
+        statement(
+            Action="kms:Decrypt",
+            Resource="*",
+            Condition={"StringEquals": {"kms:ViaService": "s3.eu-west-1.amazonaws.com"}},
+        ),
+    ),
+    Pair("deploy-wide-role", "a key's administrator", attached(_POWER), attached(_EXECUTION)),
+    Pair("deploy-wide-role", "a boundary that bounds nothing", bounded("*"), bounded(f"{ARN}/*")),
+    Pair("deploy-wide-role", "no boundary of its own", bounded(f"{ARN}/*", has=False), bounded(f"{ARN}/*")),
+    Pair(
+        "deploy-wide-role",
+        "a boundary that is attached too",
+        bounded("*", attach=True, wide=_READ),
+        bounded("*", wide=_READ),
+    ),
+    _key("everybody", {"Principal": "*"}),
+    _key("some actions", {"Principal": {"AWS": "*"}, "Action": ["kms:Decrypt", "kms:DescribeKey"]}),
+    _key("everybody but one", {"Principal": None, "NotPrincipal": {"AWS": ROLE}}),
+    _key(
+        "through a service of any account",
+        {"Principal": "*", "Condition": {"StringEquals": {"kms:ViaService": "s3.eu-west-1.amazonaws.com"}}},
+        {"Principal": "*", "Condition": {"StringEquals": {"kms:CallerAccount": "111122223333"}}},
+    ),
+    Pair(
+        "deploy-open-key",
+        "a policy by itself",
+        {"key.json": json.dumps({"Statement": _on_key(Principal="*")})},
+        {"key.json": json.dumps({"Statement": _on_key()})},
+    ),
+    Pair(
+        "deploy-open-key",
+        "in Terraform",
+        terraform(_KEY % ("*", "true")),
+        terraform(_KEY % ("arn:aws:iam::111122223333:root", "true")),
+    ),
+    Pair("deploy-key-not-rotated", "not said", key(rotated=None), key()),
+    Pair(
+        "deploy-key-not-rotated",
+        "an asymmetric key has none",
+        key(rotated=False),
+        key(rotated=None, KeySpec="RSA_4096"),
+    ),
+    Pair("deploy-key-not-rotated", "in Terraform", terraform(_KEY % (ROLE, "false")), terraform(_KEY % (ROLE, "true"))),
 )
 
 

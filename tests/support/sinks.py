@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from tests.support.certificates import DAY, NOW, Authority, pem, usage
+from tests.support.certificates import ALWAYS, Authority, pem, usage
 
 SECRET = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU="
 PASSWORD = "correct-horse-battery-staple"
@@ -45,8 +45,8 @@ def own_tls(folder: Path) -> OwnTls:
         public,
         key_usage=usage(digital_signature=True),
         extended=(ExtendedKeyUsageOID.SERVER_AUTH,),
-        ends=NOW + 9_000 * DAY,
         more=(names,),
+        **ALWAYS,
     )
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

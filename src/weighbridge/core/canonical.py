@@ -7,7 +7,6 @@ this equals RFC 8785's UTF-16 order); text is UTF-8 without escapes beyond those
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
@@ -27,6 +26,9 @@ def encode(value: JsonValue) -> bytes:
 
 def digest(value: JsonValue) -> str:
     """The SHA-256 of the canonical bytes, 64 hexadecimal digits."""
+    # It loads the whole of OpenSSL, and most records are never hashed.
+    import hashlib
+
     return hashlib.sha256(encode(value)).hexdigest()
 
 

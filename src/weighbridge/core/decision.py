@@ -79,12 +79,16 @@ class Decision:
     @property
     def digest(self) -> str:
         """SHA-256 of the decision without its time and without timed reasons, 64 hex digits: what people approve."""
-        lasting = tuple(reason for reason in self.reasons if not reason.timed)
         record = self.to_json()
         del record["decided_at"]
-        record["reasons"] = [reason.to_json() for reason in lasting]
-        record["outcome"] = worst(lasting).value
+        record["reasons"] = [reason.to_json() for reason in self.reasons if not reason.timed]
+        record["outcome"] = self.lasting.value
         return canonical.digest(record)
+
+    @property
+    def lasting(self) -> Outcome:
+        """What it comes to without what lifts itself with time."""
+        return worst(tuple(reason for reason in self.reasons if not reason.timed))
 
     @property
     def rules(self) -> tuple[str, ...]:

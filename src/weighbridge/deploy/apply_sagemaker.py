@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -31,7 +32,7 @@ from weighbridge.core.names import ModelName
 from weighbridge.deploy.aws_calls import Answer, Aws
 from weighbridge.deploy.deployments import Recorded
 from weighbridge.deploy.plan import RenderedFile
-from weighbridge.deploy.platforms import Part
+from weighbridge.deploy.platforms import Part, accounted
 from weighbridge.deploy.sagemaker_forms import differences, entries, sent
 from weighbridge.deploy.sagemaker_removal import remove_owned, remove_policies
 from weighbridge.deploy.sagemaker_state import (
@@ -187,14 +188,35 @@ def apply(requests: Requests, aws: Aws, watch: Watch | None = None) -> Outcome:
             "template to CloudFormation.",
         )
     check_requests(requests)
-    present = _own_endpoint(aws, requests.name)
-    if present is not None:
-        _check_ready(present, requests)
     done: list[str] = []
-    _make(aws, requests, present, done)
-    _wait(aws, requests.name, watch or Watch(), config=requests.config_name)
-    _scale(aws, requests, done)
-    return Outcome(status(requests.name, aws), tuple(done))
+    with _accounted("made", requests.name, aws, done):
+        present = _own_endpoint(aws, requests.name)
+        if present is not None:
+            _check_ready(present, requests)
+        _make(aws, requests, present, done)
+        _wait(aws, requests.name, watch or Watch(), config=requests.config_name)
+        _scale(aws, requests, done)
+        return Outcome(status(requests.name, aws), tuple(done))
+
+
+def _accounted(word: str, name: str, aws: Aws, done: list[str]) -> AbstractContextManager[None]:
+    """As `platforms.accounted`; what goes on is the endpoint's own change, which nobody here can stop."""
+
+    def goes_on() -> str:
+        changes = aws.unanswered and not aws.unanswered.startswith(("Describe", "List"))
+        asked = f"whether {aws.unanswered} was done is not known; " if changes else ""
+        found = aws.find(SAGEMAKER, "DescribeEndpoint", {"EndpointName": name})
+        if found is None:
+            return f"{asked}there is no endpoint {name}, and nothing goes on at SageMaker"
+        now = str(found["EndpointStatus"])
+        if now in MOVING:
+            to = "" if now == "Deleting" else f", to {heads_for(found)}"
+            return f"{asked}SageMaker goes on by itself: the endpoint {name} is {now}{to}"
+        return (
+            f"{asked}the endpoint {name} is {now} with {found['EndpointConfigName']}, and nothing goes on at SageMaker"
+        )
+
+    return accounted(word, done, goes_on)
 
 
 def rollback(
@@ -215,13 +237,26 @@ def rollback(
         Denied: it is not this deployment's; Revoked or what else `may_serve` raises.
         Busy, IntegrityError, WeighbridgeError: as `apply`.
     """
+    done: list[str] = []
+    with _accounted("made", name, aws, done):
+        return _roll_back(name, aws, may_serve, to, (watch or Watch(), done))
+
+
+def _roll_back(
+    name: str,
+    aws: Aws,
+    may_serve: Callable[[ModelName, str], None],
+    to: Requests | None,
+    told: tuple[Watch, list[str]],
+) -> Outcome:
+    watch, done = told
     found = _own_endpoint(aws, name)
     if found is None:
         raise NothingCollected(f"there is no endpoint {name}")
-    if str(found["EndpointStatus"]) in MOVING:
+    current = heads_for(found)
+    # One that was stopped is taken up where it is: SageMaker went on with it.
+    if str(found["EndpointStatus"]) in MOVING and (to is None or current != to.config_name):
         raise Busy(f"{name} is {found['EndpointStatus']}", hint="SageMaker takes no other change until that has ended.")
-    current = str(found["EndpointConfigName"])
-    done: list[str] = []
     if to is None:
         previous = _replaced(aws, name, current, may_serve)
     else:
@@ -235,8 +270,8 @@ def rollback(
             _put_alarm(aws, to, alarm, {}, done)
     if previous != current:
         aws.call(SAGEMAKER, "UpdateEndpoint", _at_once(aws, name, previous))
-        done.append(f"{name} serves {previous} again, and {current} no more")
-    _wait(aws, name, watch or Watch(), config=previous)
+        done.append(f"the update of the endpoint {name} from {current} back to {previous}")
+    _wait(aws, name, watch, config=previous)
     if to is not None:
         _scale(aws, to, done)
     return Outcome(status(name, aws), tuple(done))
@@ -276,21 +311,21 @@ def delete(name: str, aws: Aws, watch: Watch | None = None) -> Outcome:
         Denied: an endpoint of that name is not this deployment's; nothing was deleted.
         Busy, WeighbridgeError: as `apply`.
     """
-    watch = watch or Watch()
-    found = _own_endpoint(aws, name)
     done: list[str] = []
-    if found is not None:
-        if str(found["EndpointStatus"]) in MOVING - {"Deleting"}:
-            raise Busy(f"{name} is {found['EndpointStatus']}", hint="It can be deleted when that has ended.")
-        if _scaling_target(aws, name) is not None:
-            aws.call(SCALING, "DeregisterScalableTarget", _scaled(name))
-            done.append("its scaling")
-        if str(found["EndpointStatus"]) != "Deleting":
-            aws.call(SAGEMAKER, "DeleteEndpoint", {"EndpointName": name})
-        _wait(aws, name, watch, config="")
-        done.append(f"the endpoint {name}")
-    removed, kept = remove_owned(name, aws)
-    return Outcome(EndpointState(name, "Absent"), (*done, *removed), tuple(kept))
+    with _accounted("removed", name, aws, done):
+        found = _own_endpoint(aws, name)
+        if found is not None:
+            if str(found["EndpointStatus"]) in MOVING - {"Deleting"}:
+                raise Busy(f"{name} is {found['EndpointStatus']}", hint="It can be deleted when that has ended.")
+            if _scaling_target(aws, name) is not None:
+                aws.call(SCALING, "DeregisterScalableTarget", _scaled(name))
+                done.append("its scaling")
+            if str(found["EndpointStatus"]) != "Deleting":
+                aws.call(SAGEMAKER, "DeleteEndpoint", {"EndpointName": name})
+            _wait(aws, name, watch or Watch(), config="")
+            done.append(f"the endpoint {name}")
+        kept = remove_owned(name, aws, done)
+    return Outcome(EndpointState(name, "Absent"), tuple(done), kept)
 
 
 def prune(requests: Requests, aws: Aws) -> Outcome:
@@ -300,18 +335,20 @@ def prune(requests: Requests, aws: Aws) -> Outcome:
         Busy: the endpoint does not serve what was requested; nothing was removed.
         Denied: it is not this deployment's. WeighbridgeError: the service refused.
     """
-    found = _own_endpoint(aws, requests.name)
-    if found is None or not _serves(found, requests.config_name):
-        now = "Absent" if found is None else str(found["EndpointStatus"])
-        raise Busy(
-            f"{requests.name} is {now} and does not serve {requests.config_name}",
-            hint="What older versions had was left. Apply again when the endpoint is in service.",
-        )
-    alarms = (str(one["AlarmName"]) for one in (*requests.alarms, *requests.wake_alarms))
-    keep = {requests.config_name, str(requests.model["ModelName"]), *alarms}
-    policies = remove_policies(requests, aws)
-    removed, kept = remove_owned(requests.name, aws, keep=keep)
-    return Outcome(status(requests.name, aws), (*policies, *removed), tuple(kept))
+    done: list[str] = []
+    with _accounted("removed", requests.name, aws, done):
+        found = _own_endpoint(aws, requests.name)
+        if found is None or not _serves(found, requests.config_name):
+            now = "Absent" if found is None else str(found["EndpointStatus"])
+            raise Busy(
+                f"{requests.name} is {now} and does not serve {requests.config_name}",
+                hint="What older versions had was left. Apply again when the endpoint is in service.",
+            )
+        alarms = (str(one["AlarmName"]) for one in (*requests.alarms, *requests.wake_alarms))
+        keep = {requests.config_name, str(requests.model["ModelName"]), *alarms}
+        remove_policies(requests, aws, done)
+        kept = remove_owned(requests.name, aws, done, keep=keep)
+        return Outcome(status(requests.name, aws), tuple(done), kept)
 
 
 def _recorded_requests(deployment: Recorded) -> Requests:
@@ -365,7 +402,7 @@ def _make(aws: Aws, requests: Requests, present: Answer | None, done: list[str])
         done.append(f"the endpoint {requests.name}")
     elif replaces:
         aws.call(SAGEMAKER, "UpdateEndpoint", sent(requests.update, {}))
-        done.append(f"the endpoint {requests.name} updated from {current} to {requests.config_name}")
+        done.append(f"the update of the endpoint {requests.name} from {current} to {requests.config_name}")
 
 
 def _ensure(aws: Aws, what: str, request: Request, done: list[str]) -> None:

@@ -23,7 +23,7 @@ import yaml
 from weighbridge.core.errors import ConfigError, Denied, StoreError
 from weighbridge.deploy.deployments import Recorded
 from weighbridge.deploy.plan import RenderedFile, Target
-from weighbridge.deploy.platforms import Part, Platform
+from weighbridge.deploy.platforms import Part, Platform, accounted
 
 SECONDS: Final = 120.0
 """For one call of a program, unless it waits for something."""
@@ -95,12 +95,17 @@ class Kubernetes:
         files = list(_manifests(deployment))
         for file in files:
             self._check_ours(file, deployment)
-        for file in files:
-            words = ["apply", "--server-side", "--field-manager", WEIGHBRIDGE, "-f", "-"]
-            self._run([*self._kubectl, *words], file.text, SECONDS)
-            for namespace, job in _jobs(file):
-                until = ["wait", "--for", "condition=complete", f"--timeout={wait_seconds:.0f}s"]
-                self._run([*self._kubectl, *until, "--namespace", namespace, f"job/{job}"], "", wait_seconds + SECONDS)
+        done: list[str] = []
+        with accounted("made", done, lambda: "the cluster goes on with what was made"):
+            for file in files:
+                words = ["apply", "--server-side", "--field-manager", WEIGHBRIDGE, "-f", "-"]
+                self._run([*self._kubectl, *words], file.text, SECONDS)
+                done += _objects(file)
+                for namespace, job in _jobs(file):
+                    until = ["wait", "--for", "condition=complete", f"--timeout={wait_seconds:.0f}s"]
+                    self._run(
+                        [*self._kubectl, *until, "--namespace", namespace, f"job/{job}"], "", wait_seconds + SECONDS
+                    )
 
     def status(self, deployment: Recorded) -> tuple[Part, ...]:
         """As `Platform.status`; parts that are not there are told as missing."""
@@ -118,8 +123,11 @@ class Kubernetes:
         files = list(_manifests(deployment))
         for file in files:
             self._check_ours(file, deployment)
-        for file in reversed(files):
-            self._run([*self._kubectl, "delete", "--ignore-not-found", "-f", "-"], file.text, 3 * SECONDS)
+        done: list[str] = []
+        with accounted("removed", done, lambda: "the cluster goes on with what it was told to delete"):
+            for file in reversed(files):
+                self._run([*self._kubectl, "delete", "--ignore-not-found", "-f", "-"], file.text, 3 * SECONDS)
+                done += _objects(file)
 
     def prune(self, deployment: Recorded, older: Sequence[RenderedFile], *, wait_seconds: float) -> tuple[str, ...]:
         """As `Platform.prune`; namespaces stay."""
@@ -188,7 +196,9 @@ class Compose:
         self._check_ours(deployment)
         folder = self._written(deployment)
         words = ["up", "--detach", "--wait", "--wait-timeout", f"{wait_seconds:.0f}", "--remove-orphans"]
-        self._run(self._compose(deployment, "--file", str(folder / COMPOSE_FILE), *words), "", wait_seconds + SECONDS)
+        command = self._compose(deployment, "--file", str(folder / COMPOSE_FILE), *words)
+        with accounted("made", [f"the files in {folder}"], lambda: "containers that were started go on"):
+            self._run(command, "", wait_seconds + SECONDS)
 
     def status(self, deployment: Recorded) -> tuple[Part, ...]:
         """As `Platform.status`."""
@@ -199,7 +209,8 @@ class Compose:
     def delete(self, deployment: Recorded) -> None:
         """As `Platform.delete`; volumes and fetched models stay."""
         self._check_ours(deployment)
-        self._run(self._compose(deployment, "down", "--remove-orphans"), "", 3 * SECONDS)
+        with accounted("removed", (), lambda: "containers that were not stopped yet go on"):
+            self._run(self._compose(deployment, "down", "--remove-orphans"), "", 3 * SECONDS)
         (self._folder / deployment.name / MARK).unlink(missing_ok=True)
 
     def prune(self, deployment: Recorded, older: Sequence[RenderedFile], *, wait_seconds: float) -> tuple[str, ...]:
@@ -289,6 +300,10 @@ def _loaded(text: str) -> tuple[Mapping[str, object], ...]:
 
 def _key(one: Mapping[str, object]) -> tuple[str, str, str]:
     return str(one.get("kind")), _text(one, "metadata", "namespace"), _text(one, "metadata", "name")
+
+
+def _objects(file: RenderedFile) -> list[str]:
+    return [f"{one.get('kind')} {_text(one, 'metadata', 'name')}" for one in _documents(file)]
 
 
 def _file(documents: Iterable[Mapping[str, object]]) -> RenderedFile:

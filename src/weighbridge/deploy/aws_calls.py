@@ -50,6 +50,8 @@ class Aws:
         self._clients: dict[str, BaseClient] = {}
         self._models: dict[str, ServiceModel] = {}
         self._session: Session | None = None
+        self.unanswered = ""
+        """The request that was sent last, until its answer came: after an interruption, it may have been done."""
 
     def call(self, service: str, operation: str, request: Mapping[str, object]) -> Answer:
         """Sends one request and returns the answer.
@@ -94,11 +96,14 @@ class Aws:
 
         try:
             with _translated(service, operation):
-                answer: Answer = getattr(self._client(service), botocore.xform_name(operation))(**request)
+                send = getattr(self._client(service), botocore.xform_name(operation))
+                self.unanswered = operation
+                answer: Answer = send(**request)
         except problems.ClientError as error:
             if _is_absent(error.response.get("Error", {})):
                 return None
             raise _refusal(service, operation, error.response.get("Error", {})) from error
+        self.unanswered = ""
         return answer
 
     def _client(self, service: str) -> BaseClient:

@@ -84,8 +84,11 @@ def read_choices(file: Path, target: Target) -> dict[str, object]:
     """
     try:
         document = tomllib.loads(read_small(file, f"'{file}'", limit=MAX_FILE_BYTES).decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"'{file}' is not valid TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"'{file}' is no text", hint="Choices are a TOML file.") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        hint = "Choices are lines such as gpus = 8, and tables such as [vllm] for one target."
+        raise ConfigError(f"'{file}' is not valid TOML: {error}", hint=hint) from error
     known = {choice.name for choice in choices()}
     tables = {one.value for one in Target}
     chosen: dict[str, object] = {}

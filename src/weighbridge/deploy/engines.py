@@ -136,7 +136,23 @@ _SGLANG: Final = (
         Severity.MEDIUM,
         "0.5.10",
     ),
-    Advisory("CVE-2026-5760", "", "/v1/rerank renders a model's chat template without a sandbox", Severity.CRITICAL),
+    # The advisory names no mended version; the wheels of 0.5.19 and 0.5.23 render in jinja2's immutable sandbox.
+    Advisory(
+        "CVE-2026-5760", "0.5.19", "/v1/rerank renders a model's chat template without a sandbox", Severity.CRITICAL
+    ),
+    # As above: in the wheel of 0.5.23 the socket is bound to loopback unless a host is named for it.
+    Advisory(
+        "CVE-2026-7301",
+        "0.5.23",
+        "multimodal generation unpickles what reaches its scheduler's socket, which follows --host",
+        Severity.MEDIUM,
+    ),
+    Advisory(
+        "CVE-2026-7304",
+        "",
+        "requests bring code where --enable-custom-logit-processor is set",
+        Severity.MEDIUM,
+    ),
 )
 _TRANSFORMERS: Final = (
     Advisory("CVE-2024-3568", "4.38.0", "a checkpoint's pickle is loaded", Severity.HIGH),
@@ -150,6 +166,17 @@ _TRANSFORMERS: Final = (
     Advisory("CVE-2026-5241", "5.3.0", "LightGlue reads trust_remote_code from the model's own configuration"),
 )
 _LLAMA_CPP: Final = (
+    Advisory("CVE-2024-32878", "b2740", "a GGUF makes it free a pointer that was never set"),
+    Advisory(
+        "CVE-2024-42479",
+        "b3561",
+        "a peer of the RPC server writes what and where it likes (only with RPC)",
+        Severity.MEDIUM,
+    ),
+    Advisory("CVE-2025-49847", "b5662", "a model's vocabulary overflows the buffer of a token's text"),
+    Advisory("CVE-2025-52566", "b5721", "a long text overflows the heap in the tokenizer"),
+    # Mended by c78fb909b on 23 April 2026, between b8864 and b8982; which build was the first is not published.
+    Advisory("CVE-2026-21869", "b8982", "a negative n_discard in a request writes outside the heap"),
     Advisory("CVE-2025-53630", "b5854", "GGUF sizes overflow: reads and writes outside the heap"),
     Advisory("CVE-2026-27940", "b8146", "GGUF sizes overflow again, past the first mend"),
     Advisory("CVE-2026-43629", "b9059", "a saved KV state overflows the heap", introduced="b4882"),
@@ -309,12 +336,15 @@ def read_version(text: str) -> Version | None:
 
 
 def version_in_tag(name: str, tag: str) -> str:
-    """The engine's version in an image's tag (`2.7.0-tgi3.3.4-gpu` is 3.3.4 of TGI); empty if the tag tells none.
+    """The engine's version in an image's tag (`2.7.0-tgi3.3.4-gpu` is 3.3.4 of TGI, `server-b9059` llama.cpp's b9059); empty if the tag tells none.
 
     Raises:
         ConfigError: no such engine.
     """
     of = engine(name)
+    build = re.search(r"-(b\d{1,9})(?:-|$)", tag[:200]) if of.name == "llama.cpp" else None
+    if build is not None:
+        return build.group(1)
     inside = re.search(rf"(?:^|[-_]){re.escape(of.name)}[-_]?(v?\d{{1,9}}\.[0-9.]{{1,20}})", tag[:200], re.IGNORECASE)
     text = inside.group(1) if inside else tag
     return text if read_version(text) else ""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from weighbridge.serve.loading.engine import OFFLINE
+from weighbridge.serve.loading.engine import LLAMA_CPP_OFFLINE, OFFLINE
 
 _OF_ENGINES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
@@ -18,7 +18,7 @@ _OF_ENGINES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "tgi": {"USAGE_STATS": "off", "HF_HUB_ENABLE_HF_TRANSFER": "0"},
         "lmi": {"OPT_OUT_TRACKING": "true", "DJL_OFFLINE": "true", "VLLM_DO_NOT_TRACK": "1"},
         "sglang": {"SGLANG_USE_MODELSCOPE": "0"},
-        "llama.cpp": {"LLAMA_OFFLINE": "1"},
+        "llama.cpp": LLAMA_CPP_OFFLINE,
         "ollama": {"OLLAMA_NO_CLOUD": "1"},
     }
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from weighbridge.core.errors import Interrupted, WeighbridgeError
 from weighbridge.deploy.deployments import Recorded
 from weighbridge.deploy.plan import RenderedFile
 
@@ -47,3 +49,27 @@ class Platform(Protocol):
         Only what carries the deployment's name as its own is removed. Raises as `apply`.
         """
         ...
+
+
+@contextmanager
+def accounted(word: str, done: Sequence[str], goes_on: Callable[[], str]) -> Iterator[None]:
+    """What ends a change half-way also says what was done by then; and what goes on, where somebody stopped it.
+
+    `done` grows while the change is made, and `word` says what was done with each: `made`, `removed`. `goes_on` asks the platform.
+
+    Raises:
+        Interrupted: in the place of KeyboardInterrupt. WeighbridgeError: whatever else ended it.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        so_far = ", ".join(done) or "nothing"
+        try:
+            now = goes_on()
+        except WeighbridgeError as error:
+            now = f"what goes on there could not be asked ({error.message})"
+        raise Interrupted(f"stopped; {word} so far: {so_far}; {now}") from None
+    except WeighbridgeError as error:
+        if done:
+            error.hint = " ".join(filter(None, (error.hint, f"Before that, {word}: {', '.join(done)}.")))
+        raise

@@ -9,15 +9,14 @@ from weighbridge.deploy.sagemaker_state import CLOUDWATCH, SAGEMAKER, SCALING, a
 from weighbridge.deploy.targets.sagemaker_requests import OWNER_TAG, Requests, resource_id
 
 
-def remove_owned(name: str, aws: Aws, *, keep: Collection[str] = ()) -> tuple[list[str], list[str]]:
-    """Removes configurations, models and alarms of a deployment but those in `keep`.
+def remove_owned(name: str, aws: Aws, done: list[str], *, keep: Collection[str] = ()) -> tuple[str, ...]:
+    """Removes configurations, models and alarms of a deployment but those in `keep`; what it removed it adds to `done`.
 
-    What was removed, and what has one of its names and is not its own.
+    What has one of its names and is not its own is left, and returned.
 
     Raises:
         WeighbridgeError: the service refused or did not answer.
     """
-    done: list[str] = []
     kept: list[str] = []
     for what, listing, member in (
         ("EndpointConfig", "ListEndpointConfigs", "EndpointConfigs"),
@@ -33,25 +32,25 @@ def remove_owned(name: str, aws: Aws, *, keep: Collection[str] = ()) -> tuple[li
             aws.find(SAGEMAKER, f"Delete{what}", {f"{what}Name": own_name})
             done.append(f"the {'configuration' if what == 'EndpointConfig' else 'model'} {own_name}")
     _remove_alarms(name, aws, keep, (done, kept))
-    return done, kept
+    return tuple(kept)
 
 
-def remove_policies(requests: Requests, aws: Aws) -> list[str]:
+def remove_policies(requests: Requests, aws: Aws, done: list[str]) -> None:
     """Removes scaling policies of the endpoint that its present version does not have, but those of other programs.
+
+    What it removed it adds to `done`.
 
     Raises:
         WeighbridgeError: the service refused or did not answer.
     """
     wanted = {str(one["PolicyName"]) for one in requests.scaling_policies}
     place = {"ServiceNamespace": "sagemaker", "ResourceId": resource_id(requests.name)}
-    done = []
     for one in list(aws.pages(SCALING, "DescribeScalingPolicies", place, "ScalingPolicies")):
         policy = str(one["PolicyName"])
         if policy not in wanted and policy.startswith(f"{requests.name}-"):
             place_of = {**place, "ScalableDimension": str(one["ScalableDimension"]), "PolicyName": policy}
             aws.find(SCALING, "DeleteScalingPolicy", place_of)
             done.append(f"the scaling policy {policy}")
-    return done
 
 
 def _remove_alarms(name: str, aws: Aws, keep: Collection[str], told: tuple[list[str], list[str]]) -> None:

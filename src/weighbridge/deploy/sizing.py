@@ -6,7 +6,7 @@ guessed: the answer then has no figure, and says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
 from types import MappingProxyType
@@ -25,6 +25,8 @@ CACHE_SHARE: Final = 0.2
 MAX_DEVICES: Final = 64
 DEFAULT_RATE: Final = 200_000_000
 """Bytes a second that a store or a disk is taken to give where nobody measured: a cautious figure."""
+FASTEST_RATE: Final = 12_500_000_000
+"""Bytes a second of a link of 100 Gbit/s: a time limit that needs more is never met."""
 ENGINE_SECONDS: Final = 300.0
 """For an engine to start and compile, apart from reading the weights."""
 
@@ -91,6 +93,11 @@ def devices_needed(deployable: Deployable, gpu_memory_bytes: int) -> int:
     """The fewest devices of a memory that hold the model; 0 if `MAX_DEVICES` do not."""
     laid = parallelism(deployable, MAX_DEVICES, gpu_memory_bytes)
     return laid.devices if laid.fits else 0
+
+
+def exceeds(deployable: Deployable, memory_bytes: int, arguments: Iterable[str] = ()) -> bool:
+    """Whether the weights alone are more than all devices' memory, so that no engine is ever ready: unless it is told to offload."""
+    return deployable.weight_bytes > memory_bytes and not any("offload" in one.lower() for one in arguments)
 
 
 def divides_heads(deployable: Deployable, tensor: int) -> bool:

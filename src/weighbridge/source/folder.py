@@ -33,11 +33,15 @@ class FolderSource:
 
     def __init__(self, address: Address, *, as_name: ModelName | None = None) -> None:
         named = Path(address.location)
-        self._only = named.name if named.is_file() else ""
-        self._root = named.parent if self._only else named
+        try:
+            self._only = named.name if named.is_file() else ""
+            self._root = named.parent if self._only else named
+            self._blobs = _blobs_of(self._root)
+        except (OSError, RuntimeError) as error:  # `resolve` says so of links that lead to themselves
+            why = error.strerror if isinstance(error, OSError) else "its links lead to themselves"
+            raise SourceError(f"'{named}' cannot be read: {why}") from error
         self._address = address
         self._as_name = as_name
-        self._blobs = _blobs_of(self._root)
 
     def pin(self) -> Snapshot:
         """Lists the folder's files.

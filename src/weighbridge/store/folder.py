@@ -79,6 +79,8 @@ class FolderStore:
             found = self._path(key).lstat()
         except FileNotFoundError as error:
             raise ObjectMissing(f"'{key}' is not in {self.address}") from error
+        except OSError as error:
+            raise AccessRefused(f"'{key}' in {self.address} cannot be read: {error.strerror}") from error
         return StoredObject(key, found.st_size)
 
     @contextmanager

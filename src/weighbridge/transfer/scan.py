@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import field
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from weighbridge.core.config import TransferSettings
 from weighbridge.core.dataclass import dataclass
-from weighbridge.core.errors import Interrupted
+from weighbridge.core.errors import InspectorCrashed, Interrupted, WeighbridgeError
 from weighbridge.core.finding import Inspection
 from weighbridge.core.ports import Observer, Source
 from weighbridge.core.snapshot import Entry, Snapshot
@@ -114,6 +113,8 @@ class Scanner:
             return f"sha256:{entry.sha256}"
         if entry.git_sha1:
             return f"git-sha1:{entry.git_sha1}"
+        import hashlib
+
         hasher = hashlib.sha256()
         reader = SourceReader(Ends(source, self.settings, self.cancelled, lambda _count: None), entry)
         for offset in range(0, entry.size_bytes, _HASH_STEP_BYTES):
@@ -139,15 +140,38 @@ def _together(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
 
 
 def _in_threads(do: Callable[[Sequence[Entry]], None], groups: Sequence[Sequence[Entry]], count: int) -> None:
-    """Calls `do` with each group in so many threads; in this one, where one is enough."""
-    count = min(count, len(groups))
-    if count <= 1:
-        for group in groups:
-            do(group)
-        return
-    # Imported here: most scans of single files take no longer than this import.
-    from concurrent.futures import ThreadPoolExecutor
+    """Calls `do` with each group in so many threads, of which this is one. No group is begun after one that failed.
 
-    with ThreadPoolExecutor(count, thread_name_prefix="scan") as threads:
-        for _ in threads.map(do, groups):
-            pass
+    Raises:
+        WeighbridgeError: what `do` raised first.
+        InspectorCrashed: a thread ended before its group was done, which only a defect of ours can bring about.
+    """
+    # `concurrent.futures` takes as long to import as a hundred small files take to scan.
+    waiting, taking = iter(groups), threading.Lock()
+    failed: list[WeighbridgeError] = []
+    done: list[int] = []
+
+    def work() -> None:
+        try:
+            while not failed:
+                with taking:
+                    group = next(waiting, None)
+                if group is None:
+                    return
+                do(group)
+                done.append(len(group))
+        except WeighbridgeError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, name=f"scan-{number}") for number in range(1, min(count, len(groups)))]
+    for thread in threads:
+        thread.start()
+    try:
+        work()
+    finally:
+        for thread in threads:
+            thread.join()
+    if failed:
+        raise failed[0]
+    if len(done) < len(groups):
+        raise InspectorCrashed("a thread of the scan ended before its files were inspected")

@@ -6,7 +6,6 @@ Retry-After is obeyed up to the limit; one that asks for more is told to the use
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -67,6 +66,8 @@ class Patience:
                 f"It asks to wait {asked:.0f} seconds, more than transfer.retry_wait_limit_seconds ({limit:.0f})."
             )
             raise error
+        import random
+
         backoff = min(limit, self._settings.retry_wait_seconds * 2.0 ** (self._failures - 1))
         return max(asked or 0.0, backoff * random.uniform(0.5, 1.0))  # noqa: S311 (jitter is no secret)
 

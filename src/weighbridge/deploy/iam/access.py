@@ -61,6 +61,7 @@ _BOUNDING: Final = frozenset(
         "aws:sourcevpc",
         "aws:sourcevpce",
         "aws:userid",
+        "kms:calleraccount",
         "s3:dataaccesspointaccount",
         "s3:dataaccesspointarn",
     )

@@ -13,7 +13,7 @@ from typing import Final
 
 from weighbridge.core.finding import Coverage, Finding, Inspection, Report, Verdict
 from weighbridge.deploy.lint import aws, rules
-from weighbridge.deploy.lint.anywhere import judge_anywhere, judge_text
+from weighbridge.deploy.lint.anywhere import judge_anywhere, judge_tokens
 from weighbridge.deploy.lint.approved import Approved, prefix_of
 from weighbridge.deploy.lint.commands import containers_run
 from weighbridge.deploy.lint.compose import EnvFiles, Service, services_of
@@ -53,8 +53,11 @@ def inspect_files(files: Mapping[str, bytes], facts: Approved | None = None) -> 
             findings.say(rules.NOT_READ, Place(one.file, pointer, line), what)
         for key, line in one.repeated:
             findings.say(rules.DUPLICATE_KEY, Place(one.file, key, line), f"{shown(key)} is there twice")
-        judge_text(one.file, files[one.file], findings)
+    if not any(one.holds_something or one.problems for one in read):
+        for one in read:
+            findings.say(rules.NOT_READ, Place(one.file), "there is nothing in it: did what was to write it fail?")
     _judge(read, facts, findings)
+    judge_tokens(files, findings)
     by_file: dict[str, list[Finding]] = {}
     for finding in findings.found:
         by_file.setdefault(finding.path, []).append(finding)

@@ -8,7 +8,7 @@ such, once.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from weighbridge.core.errors import FormatError
@@ -47,14 +47,44 @@ _WITHIN_CONTAINERS: Final = frozenset(("env", "args", "command", "envFrom", "ima
 _SAYS_NOTHING: Final = frozenset(("status", "annotations", "labels"))
 
 
-def judge_text(file: str, data: bytes, findings: Findings) -> None:
-    """Tokens of the Hub, wherever in a text they stand."""
-    text = data[:MAX_TEXT].decode("utf-8", "replace")
-    for found in HUB_TOKEN.finditer(text):
-        token = found.group()
-        if len(set(token[3:])) > 8:
-            line = text.count("\n", 0, found.start()) + 1
+def judge_tokens(files: Mapping[str, bytes], findings: Findings) -> None:
+    """Tokens of the Hub, each once for every place where it is written: by what it is the value of, else by its line.
+
+    A value that stands elsewhere, and is only referred to, is told where it stands.
+    """
+    texts = {file: _tokens_in(data) for file, data in files.items()}
+    written = {token for lines in texts.values() for token in lines}
+    values = []
+    for place, (name, value) in findings.tokens.items():
+        found = HUB_TOKEN.search(value)
+        lines = texts.get(place.file, {}).get(found.group(), []) if found else []
+        # A value stands where its key begins, or after it; where lines are not known, anywhere.
+        near = min((line - place.line for line in lines if line >= place.line), default=MAX_TEXT)
+        values.append((near, place, name, lines, found is not None and found.group() in written))
+    for _, place, name, lines, is_in_a_text in sorted(values, key=lambda one: one[0]):
+        if is_in_a_text and not lines:
+            continue
+        findings.say(rules.HUB_TOKEN, place, f"{name} is written out")
+        findings.tokens_given.pop(place, None)
+        if lines:
+            lines.remove(next((line for line in lines if line >= place.line), lines[0]))
+    for file, found_in in texts.items():
+        for line in sorted(line for lines in found_in.values() for line in lines):
             findings.say(rules.HUB_TOKEN, Place(file, "", line), "a token of the Hub stands in this line")
+    for place, what in findings.tokens_given.items():
+        findings.say(rules.TOKEN_GIVEN, place, what)
+
+
+def _tokens_in(data: bytes) -> dict[str, list[int]]:
+    """The lines in which each token of a text stands."""
+    text = data[:MAX_TEXT].decode("utf-8", "replace")
+    places: dict[str, list[int]] = {}
+    line, at = 1, 0
+    for found in HUB_TOKEN.finditer(text):
+        line, at = line + text.count("\n", at, found.start()), found.start()
+        if len(set(found.group()[3:])) > 8:
+            places.setdefault(found.group(), []).append(line)
+    return places
 
 
 def judge_anywhere(document: Document, findings: Findings, *, under: str = "") -> None:

@@ -13,7 +13,7 @@ from weighbridge.deploy.deployable import Deployable
 from weighbridge.deploy.lint import rules
 from weighbridge.deploy.lint.parts import Findings, Said, is_open, shown
 from weighbridge.deploy.lint.unresolved import say_unknown
-from weighbridge.deploy.sizing import DEFAULT_RATE
+from weighbridge.deploy.sizing import DEFAULT_RATE, FASTEST_RATE
 
 _MAX_NAMED: Final = 5
 
@@ -57,6 +57,11 @@ class Approved:
         """The bytes of what is deployed from an address; 0 where nothing is known."""
         known = self.revisions.get(_ended(address))
         return known.size_bytes if known is not None else self.size_bytes
+
+
+def of_a_limit(rate: float) -> Severity:
+    """How grave a time limit is that needs so many bytes a second, where a store is taken to give fewer."""
+    return Severity.HIGH if rate > FASTEST_RATE else Severity.MEDIUM
 
 
 def prefix_of(address: str) -> str:

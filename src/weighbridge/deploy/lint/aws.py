@@ -67,6 +67,9 @@ _KINDS: Final = {
     "aws_iam_role_policy_attachment": "AWS::IAM::Attachment",
     "aws_iam_policy_attachment": "AWS::IAM::Attachment",
     "aws_ecs_task_definition": "AWS::ECS::TaskDefinition",
+    "aws_kms_key": "AWS::KMS::Key",
+    "aws_kms_external_key": "AWS::KMS::ExternalKey",
+    "aws_kms_key_policy": "AWS::KMS::KeyPolicy",
 }
 _SPELT: Final = {
     "environment": "Environment",

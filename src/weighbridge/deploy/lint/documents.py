@@ -44,6 +44,38 @@ _TEMPLATE: Final = re.compile(
 )
 _UNITS: Final = (".service", ".container", ".pod", ".kube", ".socket", ".timer", ".slice", ".target")
 _SHELLS: Final = (".sh", ".bash", ".zsh", ".ksh")
+_BLOCKS: Final = frozenset(
+    [
+        "resource",
+        "data",
+        "module",
+        "provider",
+        "variable",
+        "output",
+        "locals",
+        "terraform",
+        "ephemeral",
+        "moved",
+        "removed",
+        "import",
+        "check",
+        "//",
+    ]
+)
+"""What may stand at the top of a file of Terraform, in JSON as in its own language."""
+_MAKING: Final = frozenset(("resource", "module", "data"))
+_LOOKS_LIKE: Final = (
+    (
+        ".tf",
+        re.compile(
+            rb"\s*(?:(?:resource|data)\s+\"[^\"\n]+\"\s+\"|(?:module|provider|variable)\s+\"|(?:terraform|locals)\s*\{)"
+        ),
+    ),
+    (".dockerfile", re.compile(rb"\s*(?:ARG[ \t][^\n]*\n\s*)*FROM\s", re.IGNORECASE)),
+    (".service", re.compile(rb"\s*\[(?:Unit|Service|Container|Pod|Kube)\]")),
+)
+"""How files begin that come without a name, from a pipe, and are of kinds that nothing but their names tells else."""
+_COMMENTS: Final = re.compile(rb"(?:\s*(?:#|//|;)[^\n]*\n)*")
 
 
 @dataclass(slots=True)
@@ -62,14 +94,21 @@ class FileRead:
     problems: list[tuple[str, str, int]] = field(default_factory=list)
     """Pointer, what, and line."""
 
+    @property
+    def holds_something(self) -> bool:
+        """Whether there is anything in it that could be judged."""
+        values = any(document.value not in (None, {}, []) for document in self.documents)
+        return values or bool(self.workloads or self.variables or self.properties or self.image)
+
 
 def read_file(file: str, data: bytes) -> FileRead:
     """Reads a file as what it is; what cannot be read is a problem of the result."""
     found = FileRead(file, len(data))
     try:
         if len(data) > MAX_FILE_BYTES:
-            raise LimitExceeded(f"it has {len(data)} bytes, and at most {MAX_FILE_BYTES} are read")
-        _read(found, PurePosixPath(file.replace("\\", "/")).name.lower(), data)
+            raise LimitExceeded(f"it has more than {MAX_FILE_BYTES} bytes, and no more are read")
+        name = PurePosixPath(file.replace("\\", "/")).name.lower()
+        _read(found, name if "." in name or data[:2] == b"#!" else name + _ending_of(data), data)
     except FormatError as error:
         text = data[:MAX_FILE_BYTES].decode("utf-8", "replace")
         is_template = found.kind in ("", "yaml", "json") and _TEMPLATE.search(text) is not None
@@ -104,6 +143,14 @@ def _read(found: FileRead, name: str, data: bytes) -> None:
         _shell(found, data)
     else:
         _values(found, name, data)
+
+
+def _ending_of(data: bytes) -> str:
+    """The ending that a file without any should have, by how it begins."""
+    begins = data[:65_536].removeprefix(b"\xef\xbb\xbf")
+    at = _COMMENTS.match(begins)
+    rest = begins[at.end() if at else 0 :]
+    return next((ending for ending, looks in _LOOKS_LIKE if looks.match(rest)), "")
 
 
 def _shell(found: FileRead, data: bytes) -> None:
@@ -162,7 +209,7 @@ def _kind_of(value: Json, name: str) -> str:
         return "cloudformation"
     if "planned_values" in root:
         return "terraform-plan"
-    if name.endswith((".tf.json", ".tfvars.json")) or ("resource" in root and "provider" in root):
+    if name.endswith((".tf.json", ".tfvars.json")) or (root and root.keys() <= _BLOCKS and root.keys() & _MAKING):
         return "terraform"
     if isinstance(root.get("services"), dict):
         return "compose"

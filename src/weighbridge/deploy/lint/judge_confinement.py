@@ -10,7 +10,7 @@ from typing import Final
 from weighbridge.core.finding import Severity
 from weighbridge.deploy.engines import ENGINES, Engine, advisories, read_version
 from weighbridge.deploy.lint import rules
-from weighbridge.deploy.lint.approved import Approved, judge_address
+from weighbridge.deploy.lint.approved import Approved, judge_address, of_a_limit
 from weighbridge.deploy.lint.kubernetes import OTHER_POLICIES, Cluster, Pod
 from weighbridge.deploy.lint.models import Serving, version_of
 from weighbridge.deploy.lint.parts import (
@@ -144,6 +144,7 @@ def judge_pod(
                 rules.TIMEOUT,
                 place,
                 f"the probe ends the container after {seconds:.0f} s; {size} bytes need {need:.0f} MB/s",
+                severity=of_a_limit(need * 1e6),
             )
 
 

@@ -11,6 +11,7 @@ from weighbridge.core.names import is_revision
 from weighbridge.deploy.environment import TOKEN_VARIABLES
 from weighbridge.deploy.lint import rules
 from weighbridge.deploy.lint.commands import CommandLine, Option
+from weighbridge.deploy.lint.judge_arguments import judge_arguments
 from weighbridge.deploy.lint.models import (
     Origin,
     Serving,
@@ -65,6 +66,7 @@ def judge_models(serving: Serving, findings: Findings, *, isolated: bool = False
     _tokens(serving, findings)
     _environment(serving, findings)
     _offline(serving, findings, isolated=isolated)
+    judge_arguments(serving, findings)
 
 
 # --- where models come from ------------------------------------------------------------------------
@@ -248,9 +250,9 @@ def _token(serving: Serving, name: str, one: Variable, findings: Findings) -> No
     if one.value is not None and not value:
         return
     if one.is_known and "$" not in value and not _BLANKS.search(value):
-        findings.say(rules.HUB_TOKEN, one.place, f"{name} is written out")
-    elif serving.hub != "private":
-        findings.say(rules.TOKEN_GIVEN, one.place, f"{name} is given to {shown(serving.workload.name)}")
+        findings.tokens.setdefault(one.place, (name, value))
+    if serving.hub != "private":
+        findings.tokens_given.setdefault(one.place, f"{name} is given to {shown(serving.workload.name)}")
 
 
 def _environment(serving: Serving, findings: Findings) -> None:

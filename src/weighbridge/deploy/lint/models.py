@@ -19,7 +19,7 @@ from weighbridge.deploy.environment import HUB_ADDRESS_VARIABLES, HUB_REVISION_V
 from weighbridge.deploy.lint.commands import CommandLine, Lines, Option, lines_of, options_of
 from weighbridge.deploy.lint.parts import Mount, Place, Said, Variable, Workload, is_on, is_open
 from weighbridge.formats import json_text
-from weighbridge.serve.loading.engine import HUB_ID_VARIABLES
+from weighbridge.serve.loading.engine import HUB_ID_VARIABLES, LLAMA_CPP_OFFLINE
 from weighbridge.serve.workloads import MODEL_FLAGS, is_hub_id
 
 PUBLIC_HUBS: Final = ("huggingface.co", "hf.co", "hf-mirror.com", "modelscope.cn", "modelscope.ai", "xethub.hf.co")
@@ -99,7 +99,7 @@ class Serving:
     def is_offline(self) -> bool:
         """Whether the engine is told not to ask the Hub."""
         if self.engine is not None and self.engine.name == "llama.cpp":
-            return is_on(value_of(self.workload, "LLAMA_OFFLINE")) or any(
+            return any(is_on(value_of(self.workload, name)) for name in LLAMA_CPP_OFFLINE) or any(
                 option.name == "--offline" for _, option in self.options()
             )
         return is_on(value_of(self.workload, "HF_HUB_OFFLINE"))
@@ -271,7 +271,7 @@ def _of_command(command: CommandLine, workload: Workload, engine: Engine | None)
     """The models that a command names, if it may be one of a server."""
     options = list(options_of(command))
     revision = next((one.value for one in options if one.name in ("--revision", "--model-revision")), "")
-    starts = _starts_server(command, workload, engine)
+    starts = starts_server(command, workload, engine)
     launches = command.name in _LAUNCHERS or command.name.startswith("-")
     calls = any(option.name in _OF_CLIENTS for option in options)
     named = False
@@ -289,7 +289,8 @@ def _of_command(command: CommandLine, workload: Workload, engine: Engine | None)
         yield from _positional(command, workload, revision)
 
 
-def _starts_server(command: CommandLine, workload: Workload, engine: Engine | None) -> bool:
+def starts_server(command: CommandLine, workload: Workload, engine: Engine | None) -> bool:
+    """Whether a command starts what serves, by its words or as the first of the engine's own image."""
     if engine is None:
         return _is_server(workload) and not workload.is_init
     words = [word.text for word in command.words[:6]]

@@ -163,6 +163,10 @@ class Findings:
     def __init__(self) -> None:
         self._found: dict[tuple[str, str, str, str], Finding] = {}
         self._count: dict[tuple[str, str], int] = {}
+        self.tokens: dict[Place, tuple[str, str]] = {}
+        """Names and values of tokens by where they stand or are referred to; which of the two is told when all was read."""
+        self.tokens_given: dict[Place, str] = {}
+        """What is to be said of engines that are given a token, by where; not where the token itself is told."""
 
     def say(self, rule: Rule, place: Place, message: str, *, severity: Severity | None = None) -> None:
         """Notes that what stands there breaks the rule."""

@@ -1,7 +1,8 @@
 """Judges what policies of AWS allow: each is read strictly and evaluated, with its denials and conditions, never matched by its looks.
 
 - Of a role, user or policy: whether it may do to something that no policy names what a role that reads a model never does.
-- Of a bucket or a role's trust: whether a stranger may do anything, which nothing bounds and no certain denial stops.
+- Of a bucket, a key or a role's trust: whether a stranger may do anything, which nothing bounds and no certain denial stops.
+- A permissions boundary among the files bounds those that have it, and allows nothing by itself. Whether there is none is no question.
 - A reference to one thing (a resource, an ARN's part) is one thing. Where a whole action, principal or resource is known only when
   it is deployed, and where a policy or a statement is not understood, that is told: it is never taken for fine.
 
@@ -22,6 +23,7 @@ from weighbridge.deploy.iam.document import Effect, Statement
 from weighbridge.deploy.iam.evaluation import apply
 from weighbridge.deploy.lint import rules
 from weighbridge.deploy.lint.parts import Findings, Json, Place, Resource, mapping, sequence, shown, text_of
+from weighbridge.deploy.lint.unresolved import say_unknown, switch_of
 from weighbridge.formats.json_text import texts
 
 BUCKET_POLICY: Final = "AWS::S3::BucketPolicy"
@@ -45,10 +47,15 @@ _POWERS: Final = (
         "secretsmanager:GetSecretValue",
         f"arn:aws:secretsmanager:us-east-1:{_ACCOUNT}:secret:{_OTHER}",
     ),
+    ("decrypt with every key", "kms:Decrypt", f"arn:aws:kms:us-east-1:{_ACCOUNT}:key/{_OTHER}"),
+    ("hand on every key", "kms:CreateGrant", f"arn:aws:kms:us-east-1:{_ACCOUNT}:key/{_OTHER}"),
+    ("change every key's policy", "kms:PutKeyPolicy", f"arn:aws:kms:us-east-1:{_ACCOUNT}:key/{_OTHER}"),
 )
 _NARROWING: Final = re.compile(
     r"aws:resource.*|s3:existingobjecttag/.*|s3:resourceaccount|s3:prefix|s3:dataaccesspoint.*|iam:passedtoservice"
-    r"|iam:associatedresourcearn|secretsmanager:resourcetag/.*|iam:resourcetag/.*|secretsmanager:secretid",
+    r"|iam:associatedresourcearn|secretsmanager:resourcetag/.*|iam:resourcetag/.*|secretsmanager:secretid"
+    # Through a service a key opens what the service may read for who asks.
+    r"|kms:(?:viaservice|grantisforawsresource|requestalias|resourcealiases|encryptioncontext.*)",
     re.IGNORECASE,
 )
 """Keys of conditions that bound what is done it to, or what for; all others bound who asks, when and how."""
@@ -60,6 +67,7 @@ _WIDE_OF_AWS: Final[Mapping[str, str]] = {
     "AmazonS3ReadOnlyAccess": "reading every bucket",
     "AmazonSageMakerFullAccess": "every bucket with sagemaker in its name, all of SageMaker, and handing on roles",
     "SecretsManagerReadWrite": "every secret",
+    "AWSKeyManagementServicePowerUser": "making and administering keys",
 }
 _NARROW_OF_AWS: Final = frozenset(
     (
@@ -236,18 +244,22 @@ def judge_policies(resources: Sequence[Resource], everything: Sequence[Resource]
     """
     identities: list[tuple[Resource, list[_Read]]] = []
     denials = _denials_by_holder(everything)
+    bounds = _bounds_by_holder(everything)
     for resource in resources:
         if resource.kind == BUCKET_POLICY:
             _judge_bucket(
                 _read(resource.get("PolicyDocument"), resource.place("PolicyDocument"), _ON, findings), findings
             )
-        elif resource.kind.startswith("AWS::IAM::"):
+        elif resource.kind.startswith("AWS::KMS::"):
+            _judge_key(resource, findings)
+        elif resource.kind.startswith("AWS::IAM::") and not _only_bounds(resource, everything):
             _judge_managed(resource, findings)
             _judge_trust_of(resource, findings)
             identities.append((resource, [one for one in _identities(resource, findings) if one is not None]))
     for resource, read in identities:
-        others = [one for holder in sorted(_holders(resource)) for one in denials.get(holder, ())[:_MAX_BESIDE]]
-        _judge_identity(read, others, findings)
+        holders = sorted(_holders(resource))
+        others = [one for holder in holders for one in denials.get(holder, ())[:_MAX_BESIDE]]
+        _judge_identity(read, others, findings, [bounds.get(holder) for holder in holders])
 
 
 def _denials_by_holder(everything: Sequence[Resource]) -> dict[str, list[PolicyDocument]]:
@@ -260,6 +272,69 @@ def _denials_by_holder(everything: Sequence[Resource]) -> dict[str, list[PolicyD
             for holder in holders if one and denying else ():
                 found.setdefault(holder, []).append(PolicyDocument(denying))
     return found
+
+
+def _bounds_by_holder(everything: Sequence[Resource]) -> dict[str, PolicyDocument]:
+    """The permissions boundaries of roles and users, by the names of those who have them, as far as they are in these files."""
+    policies = {one.name: one for one in everything if one.kind == "AWS::IAM::ManagedPolicy"}
+    found = {}
+    for resource in everything:
+        bound = policies.get(_policy_named(resource.get("PermissionsBoundary")))
+        read = next(_identities(bound, Findings()), None) if bound is not None else None
+        if read is not None:
+            found.update(dict.fromkeys(_holders(resource), read.policy))
+    return found
+
+
+def _only_bounds(resource: Resource, everything: Sequence[Resource]) -> bool:
+    """Whether a policy is the boundary of somebody, and attached to nobody: what it allows is then given by others."""
+    if resource.kind != "AWS::IAM::ManagedPolicy" or _holders(resource):
+        return False
+    attached = set()
+    for one in everything:
+        named = one.get("ManagedPolicyArns")
+        said = [*(named if isinstance(named, list) else [named]), one.get("PolicyArn")]
+        attached |= {_policy_named(value) for value in said}
+    bounding = {_policy_named(one.get("PermissionsBoundary")) for one in everything}
+    return resource.name in bounding - attached
+
+
+def _policy_named(value: Json) -> str:
+    """The name of a policy of these files that a value refers to; empty where it refers to none."""
+    found = re.fullmatch(r"\$\{\s*(?:Ref |aws_iam_policy\.)([\w-]+)(?:\.\w+)?\s*\}", text_of(value) or "")
+    return found[1] if found else ""
+
+
+def _judge_key(resource: Resource, findings: Findings) -> None:
+    """Who may use a key, by its own policy; and whether it is ever exchanged."""
+    key = "KeyPolicy" if resource.get("KeyPolicy") is not None else "PolicyDocument"
+    if resource.get(key) is not None:
+        _judge_key_policy(_read(resource.get(key), resource.place(key), _ON, findings), findings)
+    spec = text_of(resource.get("KeySpec")) or text_of(resource.get("CustomerMasterKeySpec")) or "SYMMETRIC_DEFAULT"
+    origin = text_of(resource.get("Origin")) or "AWS_KMS"
+    if resource.kind == "AWS::KMS::Key" and (spec, origin) == ("SYMMETRIC_DEFAULT", "AWS_KMS"):
+        rotated = switch_of(resource.get("EnableKeyRotation"))
+        where = resource.place("EnableKeyRotation")
+        if rotated is None:
+            say_unknown(findings, where, "EnableKeyRotation", resource.get("EnableKeyRotation"))
+        elif not rotated:
+            findings.say(rules.KEY_NOT_ROTATED, where, f"the material of {shown(resource.name)} is not exchanged")
+
+
+def _judge_key_policy(read: _Read | None, findings: Findings) -> None:
+    if read is None:
+        return
+    key = f"arn:aws:kms:us-east-1:{_ACCOUNT}:key/{_NAMED}"
+    requests = [Request(_HOLDER, action, key, _ACCOUNT, complete=False) for action in _USING]
+    for statement in opened(read.policy, requests):
+        findings.say(rules.OPEN_KEY, read.place, f"{statement} lets everybody use the key, and nothing bounds who asks")
+    _unproved(read.policy, read.place, findings)
+
+
+_USING: Final = (
+    *("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:CreateGrant", "kms:PutKeyPolicy"),
+    *("kms:ScheduleKeyDeletion", "kms:DisableKey"),
+)
 
 
 def judge_document(value: Json, place: Place, findings: Findings) -> None:
@@ -276,6 +351,8 @@ def judge_document(value: Json, place: Place, findings: Findings) -> None:
         _judge_identity([read], (), findings)
     elif kind is PolicyKind.TRUST:
         _judge_trust(read, findings)
+    elif all(action.lower().startswith("kms:") for one in read.policy.statements for action in one.action.values):
+        _judge_key_policy(read, findings)
     elif _is_of_a_bucket(read.policy):
         _judge_bucket(read, findings)
 
@@ -328,8 +405,17 @@ def _judge_managed(resource: Resource, findings: Findings) -> None:
 # --- what they allow -------------------------------------------------------------------------------
 
 
-def _judge_identity(read: Iterable[_Read], others: Sequence[PolicyDocument], findings: Findings) -> None:
-    """Whether these policies together allow something to what no policy names; `others` deny beside them."""
+def _judge_identity(
+    read: Iterable[_Read],
+    others: Sequence[PolicyDocument],
+    findings: Findings,
+    bounds: Sequence[PolicyDocument | None] = (),
+) -> None:
+    """Whether these policies together allow something to what no policy names; `others` deny beside them.
+
+    `bounds` are the boundaries of all who have the policies; None is somebody without one.
+    """
+    within = [None if bound is None else _widened(bound) for bound in bounds]
     together = list(read)
     requests = [Request(_HOLDER, action, on, _ACCOUNT, complete=False) for _, action, on in _POWERS]
     denied = [
@@ -338,6 +424,7 @@ def _judge_identity(read: Iterable[_Read], others: Sequence[PolicyDocument], fin
             for policy in (*(one.policy for one in together), *others)
             for said in apply(policy, request)
         )
+        or (bool(within) and not any(bound is None or _lets(bound, request) for bound in within))
         for request in requests
     ]
     for one in together:
@@ -349,6 +436,13 @@ def _judge_identity(read: Iterable[_Read], others: Sequence[PolicyDocument], fin
                     may.setdefault(said.statement, []).append(power)
         for statement, powers in may.items():
             findings.say(rules.WIDE_ROLE, one.place, f"{statement} may {', '.join(powers)}")
+
+
+def _lets(bound: PolicyDocument, request: Request) -> bool:
+    """Whether a boundary may let a request pass: it does where that is not certain."""
+    applied = apply(bound, request)
+    denied = any(said.effect is Effect.DENY and said.truth is Truth.YES for said in applied)
+    return not denied and any(said.effect is Effect.ALLOW and said.truth is not Truth.NO for said in applied)
 
 
 def _widened(policy: PolicyDocument) -> PolicyDocument:

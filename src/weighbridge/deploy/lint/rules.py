@@ -14,7 +14,7 @@ from weighbridge.core.finding import Severity
 from weighbridge.deploy.targets.rules import MUTABLE_IMAGE, VULNERABLE_ENGINE
 from weighbridge.inspectors.rule import Rule
 
-VERSION: Final = "2026.11.2"
+VERSION: Final = "2026.11.3"
 """Of the rules as a whole."""
 INSPECTOR: Final = "deploy"
 _HIGH, _MEDIUM, _LOW = Severity.HIGH, Severity.MEDIUM, Severity.LOW
@@ -244,7 +244,8 @@ TIMEOUT: Final = _rule(
     "timeout-short",
     "A time limit that the model's size does not allow",
     _MEDIUM,
-    "The platform gives up, or starts anew, while the weights are still being read.",
+    "The platform gives up, or starts anew, while the weights are still being read. It is high where no link is fast enough: more "
+    "than 100 Gbit/s would be needed, and the engine is never ready.",
     "Give it the time that size and rate need.",
     "before  690 GB and ModelDataDownloadTimeoutInSeconds: 600 (needs 1150 MB/s)\nafter   3600 (needs 192 MB/s)",
 )
@@ -280,6 +281,23 @@ OPEN_ROLE: Final = _rule(
     "repository or user that the provider of identities knows.",
     "Name who may take it, or bound it: aws:SourceArn for a service, the provider's sub for federated identities.",
     'before  "Principal": {"AWS": "*"}\nafter   "Principal": {"Service": "sagemaker.amazonaws.com"}, with aws:SourceArn',
+)
+OPEN_KEY: Final = _rule(
+    "open-key",
+    "A key that everybody may use",
+    Severity.CRITICAL,
+    "A key's policy decides alone who may use the key: with everybody in it and nothing that bounds who asks, whoever gets at encrypted "
+    "objects or volumes reads them, and whoever may change the policy or make a grant keeps everybody else out.",
+    "Name the account and the roles, or bound it: kms:CallerAccount, aws:PrincipalOrgID.",
+    'before  "Principal": "*", "Action": "kms:*"\nafter   "Principal": {"AWS": "arn:aws:iam::<account>:root"}, and roles by name',
+)
+KEY_NOT_ROTATED: Final = _rule(
+    "key-not-rotated",
+    "A key is never exchanged",
+    _LOW,
+    "Without rotation, one piece of key material protects everything for ever. AWS exchanges it once a year, and old data stay readable.",
+    "EnableKeyRotation: true.",
+    "before  (no EnableKeyRotation)\nafter   EnableKeyRotation: true",
 )
 EGRESS: Final = _rule(
     "egress-open",
@@ -322,6 +340,39 @@ DUPLICATE_KEY: Final = _rule(
     "Leave one of them.",
     "before  env: […] … env: […]\nafter   env: [… all of them …]",
 )
+UNKNOWN_ARGUMENT: Final = _rule(
+    "unknown-argument",
+    "An argument that the engine does not know",
+    _LOW,
+    "Most engines do not start with it; LMI ignores an unknown property in silence, so that what it was to set is not set.",
+    "Write it as the engine does; `--help` of its version lists all.",
+    "before  vllm serve /models/m --gpu-memory-utilisation 0.9\nafter   vllm serve /models/m --gpu-memory-utilization 0.9",
+)
+DOOR: Final = _rule(
+    "open-door",
+    "An argument that lets more in or out than requests and answers",
+    _MEDIUM,
+    "With it the engine opens a tunnel, starts other programs, lets callers read files of the node or send code or templates, or "
+    "calls other servers.",
+    "Take it out, or say why it is needed and confine the engine accordingly.",
+    "before  text-generation-launcher --ngrok\nafter   text-generation-launcher",
+)
+WRITTEN_KEY: Final = _rule(
+    "key-written-out",
+    "A key of the engine is written out",
+    _MEDIUM,
+    "Whoever reads the file or its history has the key; what stands in an argument is read by everybody who lists processes.",
+    "Exchange it, and give the new one through a place for secrets, as a variable or file.",
+    "before  vllm serve /models/m --api-key s3cret\nafter   VLLM_API_KEY from secretKeyRef",
+)
+TLS_UNCHECKED: Final = _rule(
+    "tls-unchecked",
+    "Certificates are not checked",
+    _MEDIUM,
+    "Whoever is on the way can take the place of the store or the hub: read tokens, and give other bytes.",
+    "Take it out; give the store's certificate authority (AWS_CA_BUNDLE, SSL_CERT_FILE) where it is your own.",
+    "before  S3_VERIFY_SSL: '0'\nafter   AWS_CA_BUNDLE: /etc/ssl/store.pem",
+)
 NOT_READ: Final = _rule(
     "not-read",
     "Something could not be read",
@@ -336,7 +387,8 @@ ALL: Final = (
     HUB_MODEL, HUB_BESIDE_MOUNT, AMBIGUOUS, OTHER_HUB, HUB_ENDPOINT, PLAIN_HTTP, UNPINNED, REMOTE_CODE, CODE_BY_NAME, PICKLE,
     EMBEDS, HUB_TOKEN, TOKEN_GIVEN, NOT_OFFLINE, DOWNLOAD, UNVERIFIED, UNPINNED_GIT, MUTABLE_IMAGE, VULNERABLE_ENGINE,
     PREFIX_SLASH, NOT_APPROVED, EXTRA_OBJECTS, COMPRESSED, PUBLIC_BUCKET, NO_ACCESS_BLOCK, NO_KMS, NO_ISOLATION, NO_VPC,
-    TIMEOUT, VOLUME, SSM, WIDE_ROLE, OPEN_ROLE, EGRESS, WRITABLE, PRIVILEGED, HOST_NAMESPACE, DUPLICATE_KEY, NOT_READ,
+    TIMEOUT, VOLUME, SSM, WIDE_ROLE, OPEN_ROLE, OPEN_KEY, KEY_NOT_ROTATED, EGRESS, WRITABLE, PRIVILEGED, HOST_NAMESPACE, DUPLICATE_KEY, UNKNOWN_ARGUMENT,
+    DOOR, WRITTEN_KEY, TLS_UNCHECKED, NOT_READ,
 )  # fmt: skip
 RULES: Final[Mapping[str, Rule]] = MappingProxyType({rule.id: rule for rule in ALL})
 """Every rule of `deploy lint`, by id."""

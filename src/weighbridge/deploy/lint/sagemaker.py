@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from weighbridge.deploy.lint import rules
-from weighbridge.deploy.lint.approved import Approved, judge_address
+from weighbridge.deploy.lint.approved import Approved, judge_address, of_a_limit
 from weighbridge.deploy.lint.parts import (
     Findings,
     Json,
@@ -193,7 +193,8 @@ def _variant(
         if open_text(one.get(name)):
             say_unknown(findings, place, name, one.get(name))
         elif seconds and size / seconds > facts.rate:
-            findings.say(rules.TIMEOUT, place, f"{size} bytes in {seconds:.0f} s need {size / seconds / 1e6:.0f} MB/s")
+            what = f"{size} bytes in {seconds:.0f} s need {size / seconds / 1e6:.0f} MB/s"
+            findings.say(rules.TIMEOUT, place, what, severity=of_a_limit(size / seconds))
     _volume(resource, keys, one, size, findings)
 
 

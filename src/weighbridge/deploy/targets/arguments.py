@@ -1,6 +1,7 @@
-"""Further arguments for engines: those that would undo what a deployment promises are refused; vLLM's are known by name.
+"""Further arguments for engines: those that would undo what a deployment promises are refused, and so are unknown ones.
 
-For the others every argument is taken that is not refused, by its long name alone: what a short one stands for is their secret.
+What an engine knows is in `engine_arguments`. Of one whose list is older than any version that may be run (TGI), an unknown name
+is refused where it is like a known one; of one without a list (transformers serve), every long name is taken that is not refused.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from weighbridge.core.errors import ConfigError, Denied
-from weighbridge.deploy.targets.vllm_arguments import RELEASES, Arguments, arguments_of
+from weighbridge.deploy.engines import ENGINES
+from weighbridge.deploy.targets.engine_arguments import Arguments, arguments_of, others_with
 from weighbridge.serve.loading.engine import asks_for_remote_code
 
 MAX_ARGUMENTS: Final = 100
@@ -95,6 +97,20 @@ REFUSED: Final = {
     "warmups": "it imports code by name",
     "hicache-storage-backend-extra-config": "it imports code by name",
     "unified-cache-external-linker-config": "it imports code by name",
+    "models-dir": "the model is the mounted folder",
+    "models-preset": "it can name a model on the Hub",
+    "tools": "the model would run programs and read files of the node",
+    "tools-runtime": "the model would run programs",
+    "agent": "the model would run programs and read files of the node",
+    "mcp-servers-config": "it starts other programs",
+    "mcp-servers-json": "it starts other programs",
+    "ui-mcp-proxy": "callers would reach other servers through the engine",
+    "webui-mcp-proxy": "callers would reach other servers through the engine",
+    "media-path": "callers would read files of the node",
+    "path": "callers would read files of the node",
+    "video-ffmpeg-dir": "it starts another program",
+    "decrypted-draft-config-file": "a configuration elsewhere was never approved",
+    "speculative-draft-model-revision": "it names a revision on the Hub",
     "sidecar": "it starts another program",
     "sidecar-args": "it starts another program",
     "rpc": "weights and requests would go to other hosts",
@@ -135,15 +151,15 @@ REFUSED: Final = {
 }
 """Names of arguments that are refused, for any engine, and why. A shortened name counts as what it stands for."""
 _NAME = re.compile(r"--?([A-Za-z][A-Za-z0-9_.-]{0,99})")
-_LEVEL = re.compile(r"O[0-9]?")
-"""The one that vLLM reads before its parser does."""
+_PRESET = re.compile(r"^(?:fim|embd|gpt-oss|vision)-.*-(?:default|spec)$|^embd-gemma-default$")
+"""Arguments of llama.cpp that stand for a model on the Hub."""
 
 
 def check_arguments(engine: str, arguments: Sequence[str], version: str = "") -> None:
     """Returns when arguments may be given to a version of an engine beside its own (a late one when it is not said).
 
     Raises:
-        ConfigError: too many, or one that vLLM does not know.
+        ConfigError: too many, or one that the engine does not know.
         Denied: one would undo what the deployment promises.
     """
     if len(arguments) > MAX_ARGUMENTS or any(len(one) > MAX_CHARACTERS for one in arguments):
@@ -163,27 +179,39 @@ def _check(engine: str, argument: str, version: str) -> None:
     found = _NAME.match(argument)
     if found is None:
         raise ConfigError(f"{argument!r:.100} is no argument")
-    known = arguments_of(version) if engine == "vllm" else None
+    known = arguments_of(engine, version)
     names = known.names if known else frozenset[str]()
-    name = found.group(1).replace("_", "-").split(".", 1)[0]
+    name = found.group(1).replace("_", "-")
+    name = name if name in names else name.split(".", 1)[0]
     if not argument.startswith("--"):
         name = _written_out(known, name, argument)
     refused = [one for one in REFUSED if one == name or (len(name) >= 3 and one.startswith(name) and name not in names)]
-    if refused:
+    if refused or (engine == "llama.cpp" and fetches_by_name(name)):
         raise Denied(
-            f"{argument!r:.100} is not to be given: {REFUSED[refused[0]]}",
+            f"{argument!r:.100} is not to be given: {REFUSED[refused[0]] if refused else 'it fetches a model'}",
             rules=("deploy-argument",),
             hint="Take it out.",
         )
-    if known and name.removeprefix("no-") not in names:
-        others = [one.release for one in RELEASES if name.removeprefix("no-") in one.names]
-        hint = f"vLLM {others[0]} does." if others else "Is it spelt right?"
-        raise ConfigError(f"vLLM {known.release} knows no {argument!r:.100}", hint=hint)
+    if known and not known.knows(name) and (known.is_whole or known.meant(name)):
+        _refuse_unknown(known, name, argument)
+
+
+def fetches_by_name(name: str) -> bool:
+    """Whether an argument of llama.cpp is one that stands for a model on the Hub."""
+    return _PRESET.search(name) is not None
+
+
+def _refuse_unknown(known: Arguments, name: str, argument: str) -> None:
+    title = ENGINES[known.engine].title
+    others = others_with(known.engine, name)
+    like = known.meant(name)
+    hint = f"{title} {others[0]} does." if others else f"Did you mean --{like}?" if like else "Is it spelt right?"
+    raise ConfigError(f"{title} {known.release} knows no {argument!r:.100}", hint=hint)
 
 
 def _written_out(known: Arguments | None, name: str, argument: str) -> str:
     """The long name behind a single dash: an engine's parser may guess at what it does not know, and so nothing is guessed here."""
-    long = known.short.get(name, "optimization-level" if _LEVEL.fullmatch(name) else "") if known else ""
+    long = known.long(name) if known else ""
     if not long:
         raise ConfigError(f"what {argument!r:.100} stands for is not known", hint="Write its long name: --name.")
     return long

@@ -25,9 +25,9 @@ from weighbridge.deploy.engines import (
     minimum_version,
     version_in_tag,
 )
-from weighbridge.deploy.sizing import DEFAULT_RATE, Parallelism, device_memory, divides_heads, parallelism
+from weighbridge.deploy.sizing import DEFAULT_RATE, Parallelism, device_memory, divides_heads, exceeds, parallelism
 from weighbridge.deploy.targets.arguments import check_arguments
-from weighbridge.deploy.targets.rules import MUTABLE_IMAGE, TOO_LARGE, VULNERABLE_ENGINE
+from weighbridge.deploy.targets.rules import MUTABLE_IMAGE, VULNERABLE_ENGINE, too_large
 from weighbridge.serve.loading.trust import read_trust
 
 MAX_NAME: Final = 40
@@ -136,7 +136,8 @@ def chosen(deployable: Deployable, options: ServingOptions, engine_name: str, *,
     findings += [weak(of, version, one, file) for one in known]
     layout = _layout(deployable, options, of)
     if layout.fits is False:
-        findings.append(TOO_LARGE.finding(file, f"{layout.why}, and {options.gpu} was said", location="resources"))
+        never = exceeds(deployable, options.gpus * device_memory(options.gpu), options.arguments)
+        findings.append(too_large(file, f"{layout.why}, and {options.gpu} was said", "resources", certain=never))
     trusted = read_trust(options.trust) if options.trust is not None else None
     trust_digest = trusted.digest if trusted else ""
     return Chosen(

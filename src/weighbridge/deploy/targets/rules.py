@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
-from weighbridge.core.finding import Severity
+from weighbridge.core.finding import Finding, Severity
 from weighbridge.inspectors.rule import Rule
 
 INSPECTOR: Final = "deploy"
@@ -32,7 +33,8 @@ TOO_LARGE: Final = Rule(
     "The model is estimated not to fit the devices",
     Severity.MEDIUM,
     INSPECTOR,
-    "Weights, a fifth of them again for the cache, and 2 GiB for each device are more than nine tenths of its memory.",
+    "Weights, a fifth of them again for the cache, and 2 GiB for each device are more than nine tenths of its memory. It is high where "
+    "the weights alone are more than all devices have: the engine would never be ready.",
     "Use more devices, larger ones, or a quantised revision.",
     "breaks it: 690 GB of weights on 8 x 48 GiB; does not: on 8 x 141 GiB",
 )
@@ -47,3 +49,11 @@ UNPROVEN_LOAD: Final = Rule(
     "breaks it: load=storage-uri; does not: load=verified",
 )
 RULES: Final = (MUTABLE_IMAGE, VULNERABLE_ENGINE, TOO_LARGE, UNPROVEN_LOAD)
+
+
+def too_large(file: str, why: str, location: str, *, certain: bool) -> Finding:
+    """That the model does not fit; `certain` where its weights alone are more than all devices have."""
+    if not certain:
+        return TOO_LARGE.finding(file, why, location=location)
+    found = TOO_LARGE.finding(file, f"{why}: the weights alone are more than all devices have", location=location)
+    return replace(found, severity=Severity.HIGH)

@@ -24,6 +24,7 @@ from weighbridge.deploy.sizing import (
     USABLE_SHARE,
     device_memory,
     divides_heads,
+    exceeds,
     fetch_seconds,
     load_seconds,
     required_rate,
@@ -38,7 +39,7 @@ from weighbridge.deploy.targets.choices import (
     deployment_name,
     slug,
 )
-from weighbridge.deploy.targets.rules import TOO_LARGE, VULNERABLE_ENGINE
+from weighbridge.deploy.targets.rules import VULNERABLE_ENGINE, too_large
 from weighbridge.deploy.targets.sagemaker_environment import ENGINES_HERE, obeyed_files
 from weighbridge.deploy.targets.sagemaker_instances import GB, INSTANCES, MAX_VOLUME_GB, Instance
 from weighbridge.deploy.targets.sagemaker_options import Chosen, Layout, Options
@@ -95,7 +96,10 @@ def chosen(deployable: Deployable, options: Options, *, file: str) -> Chosen:
     instance = _instance(deployable, options)
     layout = _layout(deployable, options, of, instance)
     if layout.fits is False:
-        findings.append(TOO_LARGE.finding(file, f"{layout.why}, on {options.instance_type}", location="InstanceType"))
+        never = instance is not None and exceeds(
+            deployable, instance.devices * device_memory(instance.device), options.environment
+        )
+        findings.append(too_large(file, f"{layout.why}, on {options.instance_type}", "InstanceType", certain=never))
     volume, found, notes = _disk(deployable, options, instance, file)
     download, startup, slow, more = _times(deployable, options, file)
     return Chosen(
