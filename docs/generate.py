@@ -219,7 +219,7 @@ MEANINGS = {
     6: "Integrity: bytes, or history, are not what they were said to be. `verify` and `check`: there are problems.",
     7: "Trust: a signature or statement does not hold. `rebuild`: a revision was refused.",
     **{
-        int(severity): f"`ingest`: the worst finding is {severity.label}; the revision is sealed."
+        int(severity): f"The worst finding is {severity.label}. What `ingest` brought in is sealed all the same."
         for severity in Severity
     },
     130: "Stopped by a person (128 + SIGINT).",
@@ -227,11 +227,15 @@ MEANINGS = {
 }
 
 EXIT_CODES_TAIL = """\
-Codes 11 to 14 come from `ingest` only, and only where the severity is at least `inspection.fail_on` (default: `high`). The
-artifacts are stored and sealed with their verdict all the same: the exit code is for whoever decides what happens next.
+Codes 11 to 14 come from `scan` (`--fail-on`, default: `low`), `ingest` and `rescan` (`inspection.fail_on`, default: `high`), and
+only where the severity is at least that. What was ingested is stored and sealed with its verdict all the same: the exit
+code is for whoever decides what happens next.
 
 An artifact whose inspector could not answer is a [finding](rules.md#inspector-could-not-answer) and makes the verdict
-`unknown`; it does not end an ingest with 4. Codes 4 and 5 are kept for commands of later versions.
+`unknown`: `scan` ends with 4, where nothing worse was found; `ingest` does not.
+
+What cannot be written (a full disk, a stdout that was closed) ends with 1 and one line on stderr, whatever was found; a
+reader that went away (`| head`) ends with 141.
 """
 
 

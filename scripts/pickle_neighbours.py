@@ -7,7 +7,8 @@ libraries' files are parsed, so that they need not run here. What is written is 
 A class is listed as `object` when making one without arguments and giving it a dictionary keeps the dictionary and does
 no more, and nothing in its source, or its bases', could make a plain state into code later: every base is found, plain
 itself or in a list already; none has a method of `WATCHED`, slots, a metaclass or a decorator; none uses a word of
-`LOUD`. An enumeration is listed when it defines no lookup of its own. Functions are never listed.
+`LOUD`. An enumeration is listed when it defines no lookup of its own. Functions are never listed. `getattr` for a name that stands in
+the source is no loud word, and those of the bases in `READ` were weighed by a reader.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
-ROOTS = ("pyod.models", "stable_baselines3", "timm.layers", "timm.models")
+ROOTS = tuple(
+    "pyod.models stable_baselines3 timm.layers timm.models river skbase sktime sksurv tslearn implicit interpret".split()
+)
 WATCHED = frozenset(
     "__setstate__ __getattr__ __getattribute__ __del__ __new__ __hash__ __dict__ __class__ __init_subclass__ __missing__"
     " _missing_ __reduce__ __reduce_ex__ __set_name__ __eq__".split()
@@ -32,6 +35,18 @@ LOUD = frozenset(
     vars __globals__ __builtins__ __subclasses__ __code__ read_pickle getattr setattr""".split()
 )
 """Words that import, evaluate, load, open or start something, or reach a name by its text (of more than itself)."""
+READ = frozenset(
+    """river.base.base.Base river.base.estimator.Estimator skbase.base._base.BaseObject skbase.base._base.BaseEstimator
+    sktime.base._base.BaseObject sktime.utils._estimator_html_repr._HTMLDocumentationLinkMixin
+    sksurv.base.SurvivalAnalysisMixin tslearn.bases.bases.TimeSeriesMixin tslearn.bases.bases.BaseModelPackage
+    implicit.recommender_base.RecommenderBase interpret.glassbox._ebm._ebm.EBMModel
+    stable_baselines3.common.policies.BaseModel""".split()
+)
+"""Bases that were read one by one: their loud words, and metaclass, serve paths and names that a caller gives or their
+own source holds (`load(path)`, `set_params`), and nothing that a state could."""
+DECORATORS = frozenset(("register_notrace_module",))
+"""Functions that put the class on a list and return it (timm)."""
+OF_ITSELF = frozenset(("getattr", "setattr", "vars"))
 HOLDERS = ("Env", "Lambda", "Callback", "Distributed")
 """Parts of names of classes that exist to run something else."""
 BASES = frozenset(
@@ -120,7 +135,7 @@ class Sources:
             return "object"
         if full in ENUMS:
             return "enum"
-        if node is None or not is_quiet(node):
+        if node is None or not is_quiet(node, read=full in READ):
             return None
         home = full.rpartition(".")[0]
         roles = set()
@@ -133,11 +148,13 @@ class Sources:
         return "object" if roles <= {"object"} else "enum" if roles == {"enum"} and node.bases else None
 
 
-def is_quiet(node: ast.ClassDef) -> bool:
-    """Whether a definition has nothing of its own that acts when a state is given, and no loud word."""
+def is_quiet(node: ast.ClassDef, *, read: bool = False) -> bool:
+    """Whether a definition has nothing of its own that acts when a state is given, and no loud word (unless it was read)."""
     if any(part in node.name for part in HOLDERS):
         return False
-    if node.decorator_list or any(ast.unparse(word.value) not in ("ABCMeta", "abc.ABCMeta") for word in node.keywords):
+    if any(ast.unparse(one) not in DECORATORS for one in node.decorator_list):
+        return False
+    if not read and any(ast.unparse(word.value) not in ("ABCMeta", "abc.ABCMeta") for word in node.keywords):
         return False
     own = {part.name for part in node.body if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
     for part in node.body:
@@ -149,12 +166,15 @@ def is_quiet(node: ast.ClassDef) -> bool:
                 return False
     if own & (WATCHED - PLAIN | {"__slots__"}):
         return False
-    words = {word.id for word in ast.walk(node) if isinstance(word, ast.Name)} - {"getattr", "setattr"}
+    return read or not _words(node) & LOUD
+
+
+def _words(node: ast.ClassDef) -> set[str]:
+    """Every name, attribute and import in a definition; of `OF_ITSELF`, those that are more than that."""
+    words = {word.id for word in ast.walk(node) if isinstance(word, ast.Name)} - OF_ITSELF
     for call in ast.walk(node):
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ("getattr", "setattr"):
-            words |= {call.func.id} - {
-                call.func.id for one in call.args[:1] if ast.unparse(one) in ("self", "cls", "cls.__init__")
-            }
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in OF_ITSELF:
+            words |= set() if _is_plain_reach(call) else {call.func.id}
     words |= {word.attr for word in ast.walk(node) if isinstance(word, ast.Attribute)}
     words |= {
         alias.name.partition(".")[0] for word in ast.walk(node) if isinstance(word, ast.Import) for alias in word.names
@@ -163,7 +183,15 @@ def is_quiet(node: ast.ClassDef) -> bool:
         part for word in ast.walk(node) if isinstance(word, ast.ImportFrom)
         for part in ((word.module or "").partition(".")[0], *(alias.name for alias in word.names))
     }  # fmt: skip
-    return not words & LOUD
+    return words
+
+
+def _is_plain_reach(call: ast.Call) -> bool:
+    """Whether `getattr`, `setattr` or `vars` reaches into the object itself, or for an ordinary name that stands there."""
+    if call.args and ast.unparse(call.args[0]) in ("self", "cls", "cls.__init__"):
+        return True
+    name = call.args[1] if len(call.args) > 1 else None
+    return isinstance(name, ast.Constant) and isinstance(name.value, str) and not name.value.startswith("__")
 
 
 def modules(sources: Sources, root: str) -> list[str]:

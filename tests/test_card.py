@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weighbridge.core.errors import FormatError, LimitExceeded, Malformed
-from weighbridge.formats.card import MAX_FRONT_BYTES, MAX_ITEMS, MAX_METRICS, MAX_TEXT, Card, Metric, read_card
+from weighbridge.formats.card import (
+    MAX_FRONT_BYTES,
+    MAX_ITEMS,
+    MAX_METRICS,
+    MAX_TEXT,
+    Card,
+    Metric,
+    is_read_one_way,
+    read_card,
+)
 
 MINILM = b"""---
 language: en
@@ -95,6 +104,26 @@ def test_without_front_matter(data: bytes) -> None:
 @pytest.mark.parametrize("data", [b"\xef\xbb\xbf---\r\nlicense: mit\r\n---\r\n# x", b"\n\n---\nlicense: mit\n---"])
 def test_marks_and_line_breaks_of_other_systems(data: bytes) -> None:
     assert read_card(data) == Card(licences=("mit",))
+
+
+@pytest.mark.parametrize(
+    ("text", "one_way"),
+    [
+        ("---\nlicense: mit\n---\n# x\n---\nrule\n", True),
+        ("\n ---\r\nlicense: mit\r\n---", True),
+        ("# x\n\n---\n", True),
+        ("--- a rule\n", True),
+        ("\ufeff---\nlicense: mit\n---\n", False),
+        ("\u00a0---\nlicense: mit\n---\n", False),
+        ("\n" * 70 + "---\nlicense: mit\n---\n", False),
+        ("---\rlicense: mit\r---\r", False),
+        ("--- \nlicense: mit\n---\n", False),
+        ("---\nlicense: mit\n--- \nlicense: other\n---\n", False),
+        ("---\nlicense: mit\n...\nlicense: other\n---\n", False),
+    ],
+)
+def test_where_readers_differ_on_what_is_front_matter_is_known(text: str, one_way: bool) -> None:
+    assert is_read_one_way(text.encode()) is one_way
 
 
 def test_what_follows_the_front_matter_is_nothing_to_it() -> None:

@@ -68,6 +68,30 @@ def test_version_and_no_arguments(weighbridge: Command) -> None:
     assert "Usage" in weighbridge(code=2).err
 
 
+@pytest.mark.parametrize(
+    ("told", "redirection", "code", "said"),
+    [
+        ("rules", ">/dev/full", 1, "error: the output was cut: No space left on device\n"),
+        ("rules --json", ">/dev/full", 1, "error: the output was cut: No space left on device\n"),
+        ("--version", ">/dev/full", 1, "error: the output was cut: No space left on device\n"),
+        ("rules --json", ">&-", 1, "error: the output was cut: Bad file descriptor\n"),
+        ("scan --json /nowhere", ">/dev/full", 1, "error: there is no file or folder '/nowhere'\n"),
+        ("scan --quiet SCRIPT", "2>&- >/dev/null <&-", 12, ""),
+        ("scan SCRIPT", "3>&2 2>/dev/full >/dev/null", 12, ""),
+        ("rules", "| true", 141, ""),
+    ],
+)
+def test_words_that_nobody_can_hear(tmp_path: Path, told: str, redirection: str, code: int, said: str) -> None:
+    script = tmp_path / "modeling.py"
+    script.write_text("x = 1\n")
+    command = f"{sys.executable} -m weighbridge {told.replace('SCRIPT', str(script))} {redirection}"
+    done = subprocess.run(
+        ["/bin/bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert done.stderr.startswith(said)
+
+
 def test_a_folder_in_and_out_again(weighbridge: Command, tiny: Path, tmp_path: Path) -> None:
     done = weighbridge("ingest", str(tiny), "--json").event("ingested")
     assert done["model"] == "local/tiny"
@@ -293,3 +317,25 @@ def test_the_progress_bar_on_a_terminal(on_hub: Command, hub: HubServer) -> None
     assert "ingesting" in done.stdout
     assert "MB" in done.stdout
     assert "acme/tiny@" in done.stdout
+
+
+def test_a_narrow_terminal_shows_models_whole_and_goes_without_what_else_there_is(
+    weighbridge: Command, tiny: Path
+) -> None:
+    name = "deepseek-ai/DeepSeek-R1-Distill"
+    assert weighbridge("ingest", str(tiny), "--as", name).code == 0
+    for width, told in ((80, False), (140, True)):
+        command = f"stty cols {width}; {sys.executable} -m weighbridge ls"
+        done = subprocess.run(
+            ["script", "-qec", command, "/dev/null"],
+            env={**weighbridge.environ(), "TERM": "xterm-256color"},
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout).splitlines()
+        assert any(name in line and "quarantine" in line for line in lines), done.stdout
+        assert max(map(len, lines)) <= width
+        assert ("ingested" in done.stdout) is told
+    assert weighbridge("ls").out.count("\t") == 7

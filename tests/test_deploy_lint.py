@@ -7,6 +7,7 @@ import importlib
 import json
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.support.deployment_corpus import PAIRS, TOKEN, Pair, bucket, compose_
 from tests.support.loading import Depot
 from tests.support.policy_corpus import POLICY_PAIRS, UNKNOWN
 from tests.support.public_deployments import PUBLISHED, Published
+from tests.support.work import calls_of
 from weighbridge.cli.commands.deploy_lint import lint_command
 from weighbridge.core.errors import ConfigError
 from weighbridge.core.finding import Severity, Verdict
@@ -521,6 +523,20 @@ def test_a_script_sets_variables_for_what_it_starts() -> None:
     assert "deploy-hub-model" in rules_of({"a.sh": start})
     assert rules_of({"a.sh": f"export HF_ENDPOINT=https://models.example\n{start}"}) == set()
     assert "deploy-other-hub" in rules_of({"a.sh": f"export VLLM_USE_MODELSCOPE=True\n{start}"})
+
+
+def test_twice_the_policies_are_about_twice_the_work() -> None:
+    def policies(count: int) -> dict[str, bytes]:
+        document = {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "a"}],
+        }
+        made = {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": document}}
+        resources = {"Model": {"Type": "AWS::SageMaker::Model"}, **{f"P{number}": made for number in range(count)}}
+        return {"t.json": json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": resources}).encode()}
+
+    small, large = (calls_of(partial(lint_files, policies(count))) for count in (100, 200))
+    assert large < 2.5 * small
 
 
 def test_buckets_and_roles_that_have_nothing_to_do_with_models_are_left_alone() -> None:

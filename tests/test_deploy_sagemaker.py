@@ -1315,6 +1315,19 @@ def test_a_model_is_applied_updated_rolled_back_and_deleted_from_the_command_lin
     uri = server.models[server.configs[endpoint.config]["ProductionVariants"][0]["ModelName"]]
     prefix = uri["PrimaryContainer"]["ModelDataSource"]["S3DataSource"]["S3Uri"]
     assert prefix == f"s3://{bucket}/approved/models/acme/chat/{serving['weighbridge:revision']}/"
+    # SageMaker copies what lies under the prefix: more than was sealed, or other than that, is neither applied nor put back.
+    within = prefix.removeprefix(f"s3://{bucket}/")
+    brought = within + "serving.properties"
+    s3_server.client().put_object(Bucket=bucket, Key=brought, Body=b"option.model_id=org/model")
+    for command in (("deploy", "plan", *apply_it[2:7]), apply_it):
+        assert "serving.properties' lies under the revision and is not part of it" in weighbridge(*command, code=6).err
+    s3_server.client().delete_object(Bucket=bucket, Key=brought)
+    older = within.replace(revisions[1], revisions[0])
+    config = s3_server.client().put_object(Bucket=bucket, Key=older + "config.json", Body=b'{"num_hidden_layers": 33}')
+    before = server.changes()
+    assert "'config.json'" in weighbridge("deploy", "rollback", "chat", "--reason", "Latin", code=6).err
+    assert server.changes() == before
+    s3_server.client().delete_object(Bucket=bucket, Key=older + "config.json", VersionId=config["VersionId"])
     weighbridge("deploy", "rollback", "chat", "--reason", "Latin")
     assert pairs(server.configs[endpoint.config]["Tags"])["weighbridge:revision"].startswith(revisions[0])
     assert [len(one) for one in there(server)] == [1, 1, 1, 0]

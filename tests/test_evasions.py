@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from tests.support import evasion_corpus
 from tests.support.cases import each
 from tests.support.inspecting import Bytes, answer, examined, rules_of, verdict_of
+from tests.support.work import calls_of
 from weighbridge.core.finding import Verdict
 from weighbridge.inspectors.code.python_code import PythonCode
 from weighbridge.inspectors.code.templates import ChatTemplates
@@ -49,22 +48,6 @@ def test_nothing_is_said_of_an_honest_twin(name: str, path: str, data: bytes) ->
     found = examined(path, data)
     assert [finding for report in found.reports for finding in report.findings] == []
     assert found.verdict is Verdict.CLEAN
-
-
-def calls_of(work: Callable[[], object]) -> int:
-    """How many functions are called: a count of work that no clock disturbs."""
-    count = 0
-
-    def counted(frame: FrameType, event: str, _: object) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(counted)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 def _nested(inner: int) -> str:

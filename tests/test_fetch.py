@@ -377,6 +377,20 @@ def test_a_volume_that_is_too_small_is_known_beforehand(
     assert not target.exists()
 
 
+def test_room_that_a_stopped_fetch_took_is_not_asked_for_again(
+    node: Node, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped_half_way(node, target)
+    for path in next(target.parent.glob(".*.fetching")).glob("files/**/*"):
+        if path.is_file():
+            path.write_bytes(b"?" * path.stat().st_size)
+    found = os.statvfs(target.parent)
+    full = os.statvfs_result((*found[:4], 1, *found[5:]))
+    monkeypatch.setattr(os, "statvfs", lambda _path: full)
+    get(node, target)
+    assert contents(target) == FILES
+
+
 def test_a_limit_that_is_met_while_writing_is_told(depot: Depot, target: Path, tmp_path: Path) -> None:
     script = (
         "import resource, signal, sys\n"

@@ -139,7 +139,7 @@ def test_the_hubs_own_library_notices_nothing(gateway: GatewayProcess, shelf: Sh
     assert got["said"]["ref"][0] == got["said"]["pr"][0] == "RevisionNotFoundError"
     assert "Channels of acme/tiny: production, staging" in got["said"]["ref"][1]
     assert got["said"]["model"][0] == "RepositoryNotFoundError"
-    assert "Ask for it: weighbridge ingest hf://acme/held" in got["said"]["model"][1]
+    assert "Ask for it: weighbridge request acme/held" in got["said"]["model"][1]
 
 
 def test_163_shards_by_the_hubs_command_line(
@@ -503,7 +503,7 @@ def test_before_the_first_promotion_everything_is_missing_and_nothing_is_broken(
         ):
             answer = own.ask(path)
             assert (answer.status, answer.headers["x-error-code"]) == (404, code)
-            assert "Ask for it: weighbridge ingest hf://acme/x" in answer.headers["x-error-message"]
+            assert "Ask for it: weighbridge request acme/x" in answer.headers["x-error-message"]
             assert str(weighbridge.home) not in answer.body.decode()
     # An index that somebody else wrote is there, and nothing here says whether it may be believed.
     index = weighbridge.home / "approved" / "index"

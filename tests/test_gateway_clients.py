@@ -147,7 +147,7 @@ def test_the_library(version: str, gateway: GatewayProcess, shelf: Shelf, sharde
     assert said["ref"][0] == "RevisionNotFoundError"
     assert "Channels of acme/tiny: production, staging" in said["ref"][1]
     assert said["model"][0] == "RepositoryNotFoundError"
-    assert "Ask for it: weighbridge ingest hf://acme/held" in said["model"][1]
+    assert "Ask for it: weighbridge request acme/held" in said["model"][1]
     assert "Error" in said["dataset"][0]
     if version != "0.17":
         index = json.loads((shelf.folders["sharded"] / "model.safetensors.index.json").read_text())
@@ -174,7 +174,7 @@ def test_the_command_line(version: str, gateway: GatewayProcess, shelf: Shelf, t
         assert "model.safetensors" in altered.stdout + altered.stderr
     held = command(version, variables, "download", "acme/held")
     assert held.returncode != 0
-    assert "Ask for it: weighbridge ingest hf://acme/held" in held.stdout + held.stderr
+    assert "Ask for it: weighbridge request acme/held" in held.stdout + held.stderr
 
 
 GOES_ON = """

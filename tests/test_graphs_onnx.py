@@ -180,6 +180,15 @@ def test_other_files_are_none_of_its_business() -> None:
         assert answer(Onnx(), Bytes(name, data)) is None
 
 
+def test_millions_of_operators_are_not_followed_to_their_end() -> None:
+    data = b"\x08\x07" + f(7, f(1, f(4, "Add")) * 500_000)
+    reader = Bytes("m.onnx", data)
+    report = answer(Onnx(), reader)
+    assert report is not None
+    assert report.verdict is Verdict.UNKNOWN
+    assert reader.read_bytes < len(data) / 2
+
+
 def test_many_findings_of_one_rule_are_cut() -> None:
     report = answer(Onnx(), Bytes("m.onnx", onnx_model(*(node(f"Op{i}", domain="x") for i in range(500)))))
     assert report is not None

@@ -8,15 +8,18 @@ name; what they are called with here would leave a file behind.
 
 from __future__ import annotations
 
+import io
 import pickle
 import sys
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.cases import each
-from tests.support.inspecting import answer
+from tests.support.inspecting import answer, rules_of, verdict_of
 from tests.support.pickles import (
     BENIGN,
     CANARY,
@@ -56,7 +59,9 @@ GHSA-fqq6-7vqf-w3fg doctest debug_script|GHSA-9w88-8rmg-7g2p cProfile runctx|GHS
 GHSA-q77w-mwjj-7mqx asyncio.unix_events _UnixSubprocessTransport._start|GHSA-v7x6-rv5q-mhwc timeit timeit
 GHSA-m273-6v24-x4m4 distutils.file_util write_file|GHSA-4675-36f9-wf6r ctypes CDLL|GHSA-84r2-jw7c-4r5q pydoc locate
 GHSA-84r2-jw7c-4r5q-2 operator methodcaller|GHSA-vqmv-47xg-9wpr pty spawn|GHSA-r8g5-cgf2-4m4m numpy.f2py.crackfortran getlincoef
-picklescan-53-1 numpy.f2py.crackfortran param_eval|picklescan-53-2 numpy.f2py.crackfortran _eval_length
+GHSA-cffc-mxrf-mhh4 numpy.f2py.crackfortran param_eval|CVE-2025-71347 numpy.f2py.crackfortran param_eval
+GHSA-6556-fwc2-fg2p numpy.f2py.crackfortran _eval_length|CVE-2025-71339 numpy.f2py.crackfortran _eval_length
+GHSA-f7qq-56ww-84cr asyncio.unix_events _UnixSubprocessTransport._start
 GHSA-7wx9-6375-f5wh profile run|GHSA-vvpj-8cmc-gx39 pkgutil resolve_name|GHSA-g38g-8gr9-h9xp uuid _get_command_stdout
 GHSA-g38g-8gr9-h9xp-2 _osx_support _read_output|GHSA-g38g-8gr9-h9xp-3 _aix_support _read_cmd_output
 GHSA-g38g-8gr9-h9xp-4 _pyrepl.pager pipe_pager|GHSA-g38g-8gr9-h9xp-5 imaplib IMAP4_stream|GHSA-g38g-8gr9-h9xp-6 test.support.script_helper assert_python_ok
@@ -147,6 +152,12 @@ def _by_shape() -> Iterator[tuple[str, bytes, str]]:
     yield "picklescan-two-streams", pickle.dumps(["a", "b"]) + call("requests.api get"), "dangerous-callable"
     yield "picklescan-type-confusion", b"\x80\x04K\x01" + text("system") + b"\x93" + RUN + b".", "dynamic-name"
     yield "picklescan-broken", call("os system", end=b"\xff\xff"), "dangerous-callable"
+    listed = b"]" + text("/bin/sh") + b"a"
+    yield "GHSA-hgrh-qx5j-jfwx", b"\x80\x04(" + glob("pty spawn") + listed + b"o.", "dangerous-callable"
+    # As its advisory says: eval under attributes of things that are called.
+    called = _getattr("builtins eval", "__call__")[:-1]
+    yield "GHSA-9m3x-qqw2-h32h", called + text("1") + b"\x85R.", "dangerous-callable"
+    yield "CVE-2026-53874", _getattr("builtins getattr", "__call__.__self__")[:-1] + RUN + b".", "dangerous-callable"
     yield "nullifai", call("os system", end=b"R"), "dangerous-callable"
     yield (
         "picklescan-66",
@@ -278,6 +289,26 @@ def test_cve_2025_1889_and_10155_no_ending_hides_a_weapon(path: str) -> None:
     report = answer(Pickles(), Bytes(path, call("os system")))
     assert report is not None
     assert report.verdict is Verdict.BAD
+
+
+@pytest.mark.parametrize("path", ["pytorch_model.bin", "model.pt", "model.ckpt"])
+def test_ghsa_jgw4_cr84_mqxg_an_ending_of_torch_hides_no_plain_pickle(path: str) -> None:
+    assert "pickle-dangerous-callable" in rules_of(path, call("asyncio.unix_events _UnixSubprocessTransport._start"))
+    assert verdict_of(path, call("os system")) is Verdict.BAD
+
+
+@pytest.mark.parametrize("path", ["model.zip", "pytorch_model.bin"])
+def test_ghsa_mjqp_26hc_grxg_a_wrong_checksum_hides_no_member(path: str) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("archive/data.pkl", call("os system"))
+    right = zlib.crc32(call("os system")).to_bytes(4, "little")
+    data = packed.getvalue()
+    assert data.count(right) == 2
+    for times in (1, 2):
+        broken = data.replace(right, b"\xde\xad\xbe\xef", times)
+        assert "pickle-dangerous-callable" in rules_of(path, broken)
+        assert verdict_of(path, broken) is Verdict.BAD
 
 
 def test_ninety_published_ones_are_here() -> None:

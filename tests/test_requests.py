@@ -22,20 +22,9 @@ from tests.support.cases import each
 from tests.support.gateway import Answer, GatewayProcess, Shelf, running
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 from weighbridge.admit.approvals import Speaker
+from weighbridge.admit.asking import Asking, Repeat, Source, State, Wanted
 from weighbridge.admit.people import Role, add_person, roster_of
-from weighbridge.admit.requests import (
-    ACCEPTED,
-    FILED,
-    OPEN_EACH,
-    REPEATED,
-    SUPERSEDED,
-    Asking,
-    Repeat,
-    RequestBook,
-    Source,
-    State,
-    Wanted,
-)
+from weighbridge.admit.requests import ACCEPTED, FILED, OPEN_EACH, REPEATED, SUPERSEDED, RequestBook
 from weighbridge.attest.keys import LocalKey
 from weighbridge.core.errors import ConfigError, Conflict, Denied
 from weighbridge.core.names import ModelName
@@ -167,7 +156,7 @@ def test_a_newer_commit_supersedes_what_watching_asked_and_no_slower_look_undoes
     ["main", "a channel that there is", "a tag", "a commit"],
 )
 def test_a_request_is_done_when_what_it_asked_for_is_promoted(ledger: Ledger, ref: str, commands: str) -> None:
-    from weighbridge.admit.requests import next_steps
+    from weighbridge.admit.asking import next_steps
 
     promoted(ledger, "acme/old", "staging", "a" * 40)
     name = f"acme/new-{ref[:5]}"
@@ -535,7 +524,8 @@ def test_a_page_of_somebody_elses_files_nothing(home: Shelf, asked: GatewayProce
     ):
         answer = info(asked, f"evil/page-{number}", **headers)
         assert answer.status in (401, 404)
-        assert "request " not in answer.json["error"]
+        # It is told to ask for it otherwise, and no request is spoken of.
+        assert answer.status == 401 or "weighbridge request evil/page" in answer.json["error"]
     assert not [one for one in listed(home) if one.startswith("evil/")]
 
 
@@ -608,9 +598,9 @@ def test_two_gateways_file_one_request_and_a_killed_one_loses_none(home: Shelf, 
             assert {answer.status for answer in answers} == {404}
             numbers = {re.search(r"request (\d+) for it", answer.json["error"])[1] for answer in answers}  # type: ignore[index]
             assert str(listed(home)[f"{name}@main"]["number"]) in numbers
-        assert "request" not in info(one, "read/only", token=reader).json["error"]
+        assert "weighbridge request read/only" in info(one, "read/only", token=reader).json["error"]
         assert info(one, "other/model", token=narrow).status == 403
-        assert "request" in info(one, "acme/fits", token=narrow).json["error"]
+        assert "weighbridge request" not in info(one, "acme/fits", token=narrow).json["error"]
         assert info(one, "acme/nobody").status == 401
         filed = info(two, "killed/after", token=tokens[1])
         two.process.kill()

@@ -106,3 +106,25 @@ def test_a_folder_may_have_a_name_that_no_model_can_have(weighbridge: Command, t
     folder.mkdir()
     (folder / "README.md").write_text("# Words\n")
     assert weighbridge("scan", str(folder)).out.startswith(f"{folder}: clean")
+
+
+def test_what_cannot_be_a_model_is_an_answer_and_no_mistake(weighbridge: Command, tmp_path: Path) -> None:
+    (tmp_path / "self").symlink_to("self")
+    os.mkfifo(tmp_path / "pipe")
+    deep = tmp_path / "deep" / "/".join(["a"] * 80)
+    deep.mkdir(parents=True)
+    (deep / "config.json").write_text("{}")
+    sources = {"n" * 5_000: 1, "/".join(["n" * 200] * 30): 1, "self": 1, "pipe": 1, "missing.pt": 1, "deep": 6}
+    for source, code in sources.items():
+        done = weighbridge("scan", str(tmp_path / source), code=code)
+        assert "itself made a mistake" not in done.err
+        assert done.err.startswith("error: ")
+
+
+def test_compiled_python_in_a_folder_is_scanned_and_not_brought_in(weighbridge: Command, tmp_path: Path) -> None:
+    (tmp_path / "m" / "__pycache__").mkdir(parents=True)
+    (tmp_path / "m" / "config.json").write_text("{}")
+    compiled = b"\xa7\r\r\n" + b"\0" * 12 + b"\xe3" + b"\0" * 40
+    (tmp_path / "m" / "__pycache__" / "handler.cpython-311.pyc").write_bytes(compiled)
+    assert "executable-bytecode" in weighbridge("scan", str(tmp_path / "m"), code=13).out
+    weighbridge("ingest", str(tmp_path / "m"), "--as", "acme/tiny")

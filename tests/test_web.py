@@ -81,7 +81,10 @@ def fill(weighbridge: Command, folder: Path, issuer: str) -> dict[str, str]:
     """Models that are approved, waiting, unknown and bad; reviewers; and a gateway that may pass on their words."""
     found = {}
     more: dict[str, dict[str, bytes]] = {
-        "zoo/poisoned-llm": {"weights.pkl": b"cposix\nsystem\n(S'id'\ntR."},
+        "zoo/poisoned-llm": {
+            "weights.pkl": b"cposix\nsystem\n(S'id'\ntR.",
+            "config.json": b'{"auto_map": {"AutoModel": "modeling_poisoned.PoisonedLanguageModelForCausalLanguageModelling"}}',
+        },
     }
     names = ("acme/tiny-chat", "acme/speech-base", "acme/walked", "zoo/poisoned-llm")
     for name in names:

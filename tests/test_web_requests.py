@@ -15,7 +15,8 @@ from tests.support.browser import RunningProvider, chromium, free_socket, provid
 from tests.support.cases import each
 from tests.support.waiting import PATIENCE_SECONDS
 from tests.test_web import CHECK, HOSTILE, SCHEMES, Gateway, Visit, admit_people, enter
-from weighbridge.admit.requests import Asking, Request, RequestBook, Source, State, Wanted
+from weighbridge.admit.asking import Asking, Request, Source, State, Wanted
+from weighbridge.admit.requests import RequestBook
 from weighbridge.cli.console import Output
 from weighbridge.cli.settings import Home
 from weighbridge.cli.yard import OpenYard

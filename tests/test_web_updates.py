@@ -16,7 +16,8 @@ from tests.support.cases import each
 from tests.support.waiting import PATIENCE_SECONDS
 from tests.support.watching import Place, place, take_over
 from tests.test_web import CHECK, HOSTILE, REVERSED, SCHEMES, Gateway, Visit
-from weighbridge.admit.requests import Asking, RequestBook, Source, Wanted
+from weighbridge.admit.asking import Asking, Source, Wanted
+from weighbridge.admit.requests import RequestBook
 from weighbridge.cli.gateway import Chosen, open_gateway
 from weighbridge.cli.watched import MAX_NEWS, MAX_SUMMARY, WatchedHere
 from weighbridge.core.errors import StoreUnreachable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -212,6 +213,22 @@ def _changed(files: Files, old: str, new: str) -> Files:
     return changed
 
 
+def _with_service(line: str) -> Files:
+    return compose(f"services:\n  a:\n    image: registry.example/tools@{DIGEST}\n    {line}\n")
+
+
+def _shell(script: str) -> Files:
+    return pod([script], container={"command": ["sh", "-c"]})
+
+
+def _config_map(part: str, text: str, key: str = "run") -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, part: {key: text}}
+
+
+def _ray(tag: str) -> Files:
+    return pod(container={"image": f"rayproject/ray-llm:{tag}"})
+
+
 def _with_init(args: list[str]) -> Files:
     init = {"name": "get", "image": f"registry.example/tools@{DIGEST}", "command": args}
     return pod(spec={"initContainers": [init]})
@@ -271,6 +288,119 @@ PAIRS: tuple[Pair, ...] = (
         ),
     ),
     _hub("hub-beside-mount", "argument", pod(["--model", "org/model"]), pod()),
+    *(
+        _hub("hub-beside-mount", how, _shell(script), _shell(script.replace("org/model", "/models/m")))
+        for how, script in {
+            "text that a shell evaluates": 'eval "vllm serve org/model"',
+            "behind a program that starts others": "timeout --foreground 3600 numactl -N 0 vllm serve org/model",
+            "a here-document for a shell": "sh -e <<'END'\nvllm serve org/model\nEND\n",
+        }.items()
+    ),
+    _hub(
+        "hub-model",
+        "a script in binaryData",
+        pod(
+            others=[
+                _config_map("binaryData", base64.b64encode(b"#!/usr/bin/env bash\nvllm serve org/model\n").decode())
+            ]
+        ),
+        pod(others=[_config_map("binaryData", base64.b64encode(b"#!/usr/bin/env bash\nvllm serve /m\n").decode())]),
+    ),
+    *(
+        _hub("download-at-start", how, _with_init(["sh", "-c", bad]), _with_init(["sh", "-c", good]))
+        for how, bad, good in (
+            ("behind xargs", "echo org/model | xargs -n 1 hf download", "echo org/model | xargs -n 1 echo"),
+            ("behind uvx", "uvx --from huggingface_hub hf download org/model", "uvx --from huggingface_hub hf version"),
+            (
+                "an imported name",
+                "python -c \"from huggingface_hub import snapshot_download as s; s('org/model')\"",
+                "true",
+            ),
+            (
+                "a here-document for Python",
+                "python3 - <<E\nfrom huggingface_hub import snapshot_download\nsnapshot_download('org/model')\nE\n",
+                "python3 - <<E\nprint('org/model')\nE\n",
+            ),
+            ("a module", "python -m huggingface_hub.cli.hf download org/model", "python -m huggingface_hub.cli.hf env"),
+            (
+                "an address without a scheme",
+                "wget huggingface.co/org/model/resolve/main/x",
+                "wget host.example/org/model/x",
+            ),
+            ("a host in a variable", "curl $HUB/org/model/resolve/main/x", "curl $HUB/org/model/x"),
+        )
+    ),
+    _hub(
+        "download-at-start",
+        "when the container has started",
+        pod(container={"lifecycle": {"postStart": {"exec": {"command": ["sh", "-c", "hf download org/model"]}}}}),
+        pod(container={"lifecycle": {"postStart": {"exec": {"command": ["sh", "-c", "hf env"]}}}}),
+    ),
+    *(
+        _hub("download-at-start", how, _with_service(bad), _with_service(bad.replace("download", "env")))
+        for how, bad in {
+            "when a service has started": 'post_start: [{command: ["hf", "download", "org/model"]}]',
+            "to see whether a service is well": 'healthcheck: {test: ["CMD-SHELL", "hf download org/model"]}',
+        }.items()
+    ),
+    _hub(
+        "hub-model",
+        "a script in a compose file",
+        compose('configs: {run: {content: "#!/bin/sh\\nexec vllm serve org/model\\n"}}\n' + _COMPOSE),
+        compose('configs: {run: {content: "#!/bin/sh\\nexec vllm serve /models/m\\n"}}\n' + _COMPOSE),
+    ),
+    _hub(
+        "not-read",
+        "a service that extends another file's",
+        compose("services: {a: {extends: {file: b.yaml, service: b}}}\n"),
+        compose(f"services: {{a: {{image: '{VLLM}', command: [/models/m]}}}}\n"),
+    ),
+    _hub(
+        "download-at-start",
+        "Python in a ConfigMap",
+        pod(others=[_config_map("data", "from huggingface_hub import *\nsnapshot_download('org/model')\n", "get.py")]),
+        pod(others=[_config_map("data", "print('org/model')\n", "get.py")]),
+    ),
+    *(
+        _hub("not-offline", how, _shell(bad), _shell("exec vllm serve /models/m"))
+        for how, bad in {
+            "said before the engine": "HF_HUB_OFFLINE=0 exec vllm serve /models/m",
+            "exported over what the pod says": "export HF_HUB_OFFLINE=0\nexec vllm serve /models/m",
+            "unset": "unset HF_HUB_OFFLINE; exec vllm serve /models/m",
+            "taken out by env in a shell": "exec env -u HF_HUB_OFFLINE vllm serve /models/m",
+        }.items()
+    ),
+    _hub(
+        "not-offline",
+        "taken out by env",
+        pod(["-u", "HF_HUB_OFFLINE", "vllm", "serve", "/models/m"], container={"command": ["env"]}),
+        pod(["vllm", "serve", "/models/m"], container={"command": ["env"]}),
+    ),
+    *(
+        _hub("not-read", how, _with_init(["sh", "-c", bad]), _with_init(["sh", "-c", good]))
+        for how, bad, good in (
+            (
+                "what a pipe gives a shell",
+                "curl -s https://host.example/get.sh | sh",
+                "curl -s https://host.example/x | wc",
+            ),
+            ("what a substitution gives a shell", 'sh -c "$(cat /cfg/run)"', 'sh -c "cat /cfg/run"'),
+            ("a program that a substitution names", "$(which hf) download org/model", "which hf"),
+        )
+    ),
+    _hub("vulnerable-engine", "Ray under an engine", _ray("2.46.0-py311-cu124"), _ray("2.54.0-py311-cu124")),
+    _hub(
+        "vulnerable-engine",
+        "Ray that is installed",
+        {"Dockerfile": f"FROM {VLLM}\nRUN pip install 'ray[serve]==2.40.0'\n"},
+        {"Dockerfile": f"FROM {VLLM}\nRUN pip install 'ray[serve]==2.54.0'\n"},
+    ),
+    _hub(
+        "unverified-copy",
+        "of what no address names",
+        _with_init(["rclone", "copy", "far:models/m", "/models"]),
+        _with_init(["rclone", "lsd", "far:models/m"]),
+    ),
     _hub(
         "hub-beside-mount",
         "SM_VLLM_MODEL",

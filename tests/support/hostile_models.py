@@ -531,6 +531,7 @@ def _stores_and_vocabularies() -> Iterator[Case]:
     yield "fasttext cut", "m.bin", words[:-1], "fasttext-broken"
     yield "fasttext continued", "m.bin", words + b"x", "fasttext-broken"
     yield "word2vec cut", "m.bin", b"2 1\nthe \0\0\x80\x3fof \0\0\x80", "word2vec-broken"
+    yield "netcdf cut", "g.nc", b"CDF\x01\0\0\0\0\0\0\0\x0a\0\0\0\x02", "netcdf-broken"
     yield (
         "openfst of a library",
         "g.fst",

@@ -114,6 +114,29 @@ resource "aws_iam_role_policy" "models" {
 }
 """
 
+_ATTACHED_WITHIN = f"""
+resource "aws_iam_policy" "models" {{
+  policy = jsonencode({{ Statement = [{{ Effect = "Allow", Action = "s3:*", Resource = "*" }}] }})
+}}
+resource "aws_iam_policy" "bound" {{
+  policy = jsonencode({{ Statement = [{{ Effect = "Allow", Action = "s3:*", Resource = "{ARN}/*" }}] }})
+}}
+resource "aws_iam_role" "inference" {{
+  assume_role_policy   = jsonencode({json.dumps(_SAGEMAKER)})
+  permissions_boundary = aws_iam_policy.bound.arn
+}}
+resource "aws_iam_role_policy_attachment" "models" {{
+  role       = aws_iam_role.inference.name
+  policy_arn = aws_iam_policy.models.arn
+}}
+"""
+_ATTACHED_TO_ANOTHER = """
+resource "aws_iam_role_policy_attachment" "other" {
+  role       = "other"
+  policy_arn = aws_iam_policy.models.arn
+}
+"""
+
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555"
 _POWER = "arn:aws:iam::aws:policy/AWSKeyManagementServicePowerUser"
 _EXECUTION = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
@@ -296,6 +319,18 @@ POLICY_PAIRS: tuple[Pair, ...] = (
     Pair("deploy-wide-role", "a key's administrator", attached(_POWER), attached(_EXECUTION)),
     Pair("deploy-wide-role", "a boundary that bounds nothing", bounded("*"), bounded(f"{ARN}/*")),
     Pair("deploy-wide-role", "no boundary of its own", bounded(f"{ARN}/*", has=False), bounded(f"{ARN}/*")),
+    Pair(
+        "deploy-wide-role",
+        "a boundary of the role that a policy is attached to",
+        terraform(_ATTACHED_WITHIN.replace("aws_iam_policy.bound.arn", "null")),
+        terraform(_ATTACHED_WITHIN),
+    ),
+    Pair(
+        "deploy-wide-role",
+        "a boundary of one of two roles that a policy is attached to",
+        terraform(_ATTACHED_WITHIN + _ATTACHED_TO_ANOTHER),
+        terraform(_ATTACHED_WITHIN),
+    ),
     Pair(
         "deploy-wide-role",
         "a boundary that is attached too",

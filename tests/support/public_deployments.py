@@ -182,6 +182,7 @@ PUBLISHED: tuple[Published, ...] = (
         "Ray",
         "r.yaml",
         "apiVersion: ray.io/v1\nkind: RayService\nmetadata: {name: llm}\nspec:\n  serveConfigV2: |\n    applications: []\n  rayClusterConfig:\n    headGroupSpec:\n      template:\n        spec:\n          containers:\n            - name: ray-head\n              image: rayproject/ray-llm:2.46.0-py311-cu124\n              env:\n                - name: HUGGING_FACE_HUB_TOKEN\n                  valueFrom: {secretKeyRef: {name: hf, key: t}}\n",
+        "mutable-image vulnerable-engine egress-open hub-token-given",
     ),
     Published(
         "Ray, an application",
@@ -337,7 +338,7 @@ PUBLISHED: tuple[Published, ...] = (
         _deployment(
             "name: ollama\nimage: ollama/ollama:0.6.0\nports: [{containerPort: 11434}]\nlifecycle: {postStart: {exec: {command: [ollama, pull, llama3]}}}\n"
         ),
-        OPEN,
+        f"{OPEN} download-at-start",
         "vulnerable-engine",
     ),
     Published(

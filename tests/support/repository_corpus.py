@@ -62,7 +62,7 @@ _NAMES: dict[str, str] = {
     "torch.py": "shadowing", "transformers.py": "shadowing", "json.py": "shadowing", "numpy/__init__.py": "shadowing",
     "os.py": "shadowing", "safetensors/__init__.py": "shadowing", "typing.py": "shadowing",
     "handler.py": "runs-by-name", "hubconf.py": "runs-by-name", "conftest.py": "runs-by-name", "setup.py": "runs-by-name",
-    "tests/conftest.py": "runs-by-name", "pkg/__main__.py": "runs-by-name", "noxfile.py": "runs-by-name", "tasks.py": "runs-by-name",
+    "tests/conftest.py": "runs-by-name", "pkg/__main__.py": "runs-by-name", "noxfile.py": "runs-by-name", "x-1.0.dist-info/entry_points.txt": "runs-by-name", "tasks.py": "runs-by-name",
     ".github/workflows/ci.yml": "workflow", "Dockerfile": "workflow", "docker/Dockerfile.gpu": "workflow", "Makefile": "workflow",
     "docker-compose.yml": "workflow", ".vscode/tasks.json": "workflow", ".devcontainer/devcontainer.json": "workflow",
     ".gitlab-ci.yml": "workflow", ".envrc": "workflow", ".pre-commit-config.yaml": "workflow", ".idea/workspace.xml": "workflow",

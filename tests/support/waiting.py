@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 PATIENCE_SECONDS = 90.0
-"""Half of what a whole test may take."""
+"""Far less than a whole test may take (`--timeout`)."""
 _TICK_SECONDS = 0.01
 Found = TypeVar("Found")
 

@@ -106,10 +106,12 @@ class Roster:
         """
         found = next((one for one in self.people if one.name == name and one.active), None)
         if found is None:
+            first = f"Nobody is known yet: weighbridge people add {name} --role admin"
+            admitted = "An admin admits people: weighbridge people add NAME --role reviewer --key FILE.pub"
             raise Denied(
                 f"there is no person '{name}' here",
                 rules=("unknown-person",),
-                hint="An admin admits people: weighbridge people add NAME --role reviewer --key FILE.pub",
+                hint=admitted if self.people else first,
             )
         return found
 

@@ -43,7 +43,7 @@ from weighbridge.core.errors import (
 from weighbridge.core.finding import Inspection
 from weighbridge.core.names import Reference
 from weighbridge.core.ports import ObjectStore, Signer
-from weighbridge.drift.card import is_card
+from weighbridge.drift.card import is_card, naming_card
 from weighbridge.drift.change import Difference
 from weighbridge.drift.compare import Options, compare
 from weighbridge.drift.files import Pairing, pair
@@ -104,6 +104,16 @@ def beside_cards(pairing: Pairing) -> list[str]:
     ]
 
 
+def card_reader(before: Side, pairing: Pairing) -> str:
+    """Why words of the card may be more than words: a file of both revisions names it; "" where none does.
+
+    Raises:
+        StoreError, SourceError, IntegrityError: the earlier side cannot be read, or is not what its digests say.
+    """
+    path = naming_card(before, pairing.same)
+    return f"{path!a:.80} names the model card, or is too large to be asked, so a program may read it" if path else ""
+
+
 def only_card(before: Side, after: Side) -> Difference:
     """The difference of two revisions, when it is the words of the model card and nothing else at all.
 
@@ -114,13 +124,16 @@ def only_card(before: Side, after: Side) -> Difference:
     pairing = pair(before, after)
     others = beside_cards(pairing)
     if others or not pairing.changed:
-        what = f"'{min(others)!a:.80}' differs" if others else "nothing differs"
+        what = f"{min(others)!a:.80} differs" if others else "nothing differs"
         raise Denied(f"it is not only the model card that changed: {what}", rules=("not-only-card",))
     difference = compare(before, after, Options(Budget(0)), pairing=pairing)
     if not difference.only_readme:
         raise Denied(
             f"it is not only words of the model card that changed: {difference.summary}", rules=("not-only-card",)
         )
+    why = card_reader(before, pairing)
+    if why:
+        raise Denied(f"words of the model card are not only words: {why}", rules=("not-only-card",))
     return difference
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
 import click
 
 from weighbridge import __version__
-from weighbridge.cli.console import Output
+from weighbridge.cli.console import Output, let_go
 from weighbridge.core.errors import Interrupted, WeighbridgeError
 
 _SECTIONS = {
@@ -74,6 +77,7 @@ _SECTIONS = {
         "keys": "keys:keys_command",
     },
 }
+_NOT_WRITTEN: Final = (errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG, errno.EDQUOT)
 _COMMANDS = {name: where for section in _SECTIONS.values() for name, where in section.items()}
 
 EPILOG = """\b
@@ -134,6 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     own = given[: given.index("--")] if "--" in given else given
     output = Output(as_json="--json" in own, colour="--no-color" not in own and "NO_COLOR" not in os.environ)
+    _occupy_standard_files()
     try:
         code = cli.main(args=given, prog_name="weighbridge", standalone_mode=False)
         sys.stdout.flush()
@@ -145,24 +150,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        output.error(Interrupted("stopped"))
-        return Interrupted.exit_code
+        return _end(output, Interrupted("stopped"))
     except WeighbridgeError as error:
-        output.error(error)
-        return error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _end(output, error)
+    except (BrokenPipeError, SystemExit):  # click makes the one into the other
+        let_go(sys.stdout)
         return 141
     except Exception as error:
         if os.environ.get("WEIGHBRIDGE_DEBUG"):
             raise
-        output.error(
+        if isinstance(error, OSError) and error.errno in _NOT_WRITTEN and error.filename is None:
+            let_go(sys.stdout)
+            return _end(replace(output, as_json=False), WeighbridgeError(f"the output was cut: {error.strerror}"))
+        return _end(
+            output,
             WeighbridgeError(
                 f"weighbridge itself made a mistake ({type(error).__name__})",
                 hint="Please report it, with what WEIGHBRIDGE_DEBUG=1 prints. Nothing was left looking whole.",
-            )
+            ),
         )
-        return 1
+
+
+def _end(output: Output, error: WeighbridgeError) -> int:
+    """Says what went wrong, where that can still be said; the exit code."""
+    try:
+        output.error(error)
+        sys.stdout.flush()
+    except OSError:
+        let_go(sys.stdout)
+        if output.as_json:
+            return _end(replace(output, as_json=False), error)
+        let_go(sys.stderr)
+    return error.exit_code
+
+
+def _occupy_standard_files() -> None:
+    """Gives stdin, stdout and stderr that were closed (`>&-`) a file: stdout one on which writing fails.
+
+    Otherwise the next file that is opened would get their number, and what is written to them.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)  # the lowest number that is free
+            setattr(sys, name, open(number, "w" if number else "r"))  # noqa: SIM115, PTH123 - for as long as it runs
 
 
 def entry_point() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.dataclass import dataclass
@@ -16,6 +17,7 @@ from weighbridge.core.errors import ConfigError, WeighbridgeError
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
     from rich.console import RenderableType
+    from rich.table import Table as RichTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,13 @@ class Output:
         sys.stdout.write(printable(text) + "\n")
 
     def say(self, text: str) -> None:
-        """One line of talk."""
+        """One line of talk; where nobody can hear it, the work goes on."""
         if not self.quiet:
-            sys.stderr.write(printable(text) + "\n")
-            sys.stderr.flush()
+            try:
+                sys.stderr.write(printable(text) + "\n")
+                sys.stderr.flush()
+            except OSError:
+                let_go(sys.stderr)
 
     def show(self, renderable: RenderableType) -> None:
         """A table or panel for a person."""
@@ -61,22 +66,36 @@ class Output:
 
         return Console(stderr=talk, no_color=not self.colour, highlight=False, soft_wrap=False)
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
-        """A table for people; tab-separated lines in a pipe, without a heading."""
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        *,
+        right: Sequence[str] = (),
+        spare: Sequence[str] = (),
+    ) -> None:
+        """A table for people; tab-separated lines in a pipe, without a heading.
+
+        Args:
+            columns: the headings.
+            rows: as many cells each.
+            right: the columns of numbers.
+            spare: columns that a narrow terminal goes without, the first one first; a pipe gets all of them.
+        """
         if not self.rich:
             for row in rows:
                 self.line("\t".join(cell.replace("\t", " ") for cell in row))
             return
-        from rich.box import SIMPLE_HEAD
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for column in columns:
-            table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*(Text(printable(cell), style=STYLES.get(cell, "")) for cell in row))
-        self.show(table)
+        console = self.console()
+        cells = [[printable(cell) for cell in row] for row in rows]
+        shown = list(columns)
+        table = _table(columns, cells, shown, right)
+        for name in spare:
+            if console.measure(table, options=console.options.update(width=10_000)).maximum <= console.width:
+                break
+            shown.remove(name)
+            table = _table(columns, cells, shown, right)
+        console.print(table)
 
     def deliver(self, text: str, file: Path | None) -> None:
         """Writes a document to stdout, or to a file that appears whole.
@@ -114,6 +133,28 @@ class Output:
         sys.stderr.write(f"error: {printable(error.message)}\n")
         if error.hint:
             sys.stderr.write(f"  {printable(error.hint)}\n")
+
+
+def _table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], shown: Sequence[str], right: Sequence[str]
+) -> RichTable:
+    """A table of some of the columns; a heading is never broken."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in shown:
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold", min_width=len(name))
+    for row in rows:
+        kept = (cell for name, cell in zip(columns, row, strict=True) if name in shown)
+        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in kept))
+    return table
+
+
+def let_go(stream: TextIO) -> None:
+    """Sends nowhere what the stream, on which writing failed, still holds: else Python fails again when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def write_whole(file: Path, data: bytes) -> None:

@@ -18,6 +18,7 @@ from weighbridge.core.canonical import JsonValue
 from weighbridge.core.dataclass import dataclass
 from weighbridge.core.errors import ConfigError, Interrupted
 from weighbridge.core.finding import Severity
+from weighbridge.wire.signals import on_stop
 
 if TYPE_CHECKING:
     from weighbridge.cli.yard import OpenYard
@@ -104,7 +105,8 @@ def planned(yard: OpenYard, wanted: Wanted) -> Planned:
     """
     from weighbridge.core.names import Reference
     from weighbridge.deploy.choosing import has, options_of, read_choices, render
-    from weighbridge.deploy.deployable import open_deployable
+    from weighbridge.deploy.deployable import check_prefix, open_deployable
+    from weighbridge.deploy.plan import Target
     from weighbridge.serve.loading.node import Node
 
     target = _target(wanted.target or yard.config.deploy.target)
@@ -113,12 +115,14 @@ def planned(yard: OpenYard, wanted: Wanted) -> Planned:
     options = options_of(target, chosen)
     reference = Reference.parse(wanted.model)
     approved = approved_of(yard)
-    Node(approved).resolve(wanted.model)
+    sealed = Node(approved).resolve(wanted.model)
     deployable = open_deployable(reference, approved.index(), approved.store, yard.trusted)
     with tempfile.TemporaryDirectory(prefix="weighbridge-") as folder:
         if has(target, "trust") and "trust" not in chosen:
             options = options_of(target, {**chosen, "trust": _trust_file(yard, Path(folder))})
         plan = render(target, deployable, options)
+    if target is Target.SAGEMAKER:
+        check_prefix(approved.store, sealed)
     rate = getattr(options, "transfer_rate", 0)
     return Planned(_linted(plan), _load(yard, plan, rate if isinstance(rate, int) else 0), options)
 
@@ -310,14 +314,11 @@ def stoppable(goes_on: str) -> Iterator[None]:
         received.append(number)
         raise KeyboardInterrupt
 
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        with on_stop(stop):
+            yield
     except (KeyboardInterrupt, Interrupted) as error:
         ended = error if isinstance(error, Interrupted) else Interrupted("stopped; what was done so far stays")
         ended.hint = ended.hint or goes_on
         ended.exit_code = 128 + (received[0] if received else signal.SIGINT)
         raise ended from None
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

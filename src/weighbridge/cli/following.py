@@ -21,7 +21,7 @@ from weighbridge.attest.key_files import PUBLIC_SUFFIX
 from weighbridge.attest.trust import REVOKED_FOLDER, Revocation
 from weighbridge.cli.commands.keys import REVOKED
 from weighbridge.core.errors import WeighbridgeError
-from weighbridge.wire.files import Mark, mark_of
+from weighbridge.wire.marks import Mark, mark_of
 
 if TYPE_CHECKING:
     from weighbridge.attest.public_keys import SigningKey

@@ -16,6 +16,7 @@ from weighbridge.cli.console import Output
 from weighbridge.cli.settings import Home, find_home
 from weighbridge.core.errors import Interrupted
 from weighbridge.core.finding import Severity
+from weighbridge.wire.signals import on_stop
 
 Rest = ParamSpec("Rest")
 Result = TypeVar("Result")
@@ -97,12 +98,9 @@ def cancellable(output: Output) -> Iterator[threading.Event]:
         cancelled.set()
         output.say("stopping; what was done so far is kept (once more to stop at once)")
 
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield cancelled
+        with on_stop(stop):
+            yield cancelled
     except Interrupted as error:
         error.exit_code = 128 + (received[0] if received else signal.SIGINT)
         raise
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

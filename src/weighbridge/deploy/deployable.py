@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from weighbridge.admit.index import Index
-from weighbridge.core.errors import FormatError
+from weighbridge.core.errors import FormatError, IntegrityError
 from weighbridge.core.layout import model_prefix
 from weighbridge.core.names import ModelName, Reference, is_revision
 from weighbridge.core.ports import ObjectStore, SignatureVerifier
 from weighbridge.deploy.architecture import Architecture, read_architecture
 from weighbridge.vault.proven import ProvenReaders
-from weighbridge.vault.records import open_revision
+from weighbridge.vault.recorded import check_recorded
+from weighbridge.vault.records import SealedRevision, open_revision
 
 CONFIG: Final = "config.json"
 DEFAULT_CHANNEL: Final = "production"
@@ -84,6 +85,23 @@ def open_deployable(reference: Reference, index: Index, store: ObjectStore, veri
     return Deployable(
         reference.model_name, channel, revision, sealed.seal.manifest_digest, store.address, files, architecture
     )
+
+
+def check_prefix(store: ObjectStore, sealed: SealedRevision) -> None:
+    """Returns when the store says that exactly the sealed objects lie under the revision's prefix; no content is read.
+
+    For platforms that copy what lies there, and prove nothing of it.
+
+    Raises:
+        IntegrityError: one is missing, was overwritten, or is more than was sealed. StoreError: the store did not answer.
+    """
+    problems = check_recorded(store, sealed)
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise IntegrityError(
+            f"{sealed.manifest.reference} is not in the store as it was sealed: {problems[0].message}{more}",
+            hint="The platform would copy it so. Find out who wrote there; `weighbridge verify` tells all, also what is in the bytes.",
+        )
 
 
 def _named(reference: Reference, index: Index) -> tuple[str, str]:

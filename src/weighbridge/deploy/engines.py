@@ -9,7 +9,7 @@ RPC). Only the former set an engine's minimum.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -202,6 +202,16 @@ _OLLAMA: Final = (
         "CVE-2026-103663", "0.35.0", "a layer's digest with a path, pulled from anywhere, runs code", Severity.CRITICAL
     ),
 )
+_RAY: Final = (
+    Advisory("CVE-2023-6019", "2.8.1", "a parameter of the dashboard is run by a shell", Severity.CRITICAL),
+    Advisory(
+        "CVE-2023-48022",
+        "2.52.0",
+        "whoever reaches the dashboard runs code by a job; later versions ask for a token with RAY_AUTH_MODE=token",
+    ),
+    Advisory("CVE-2025-62593", "2.52.0", "a page in somebody's browser submits jobs, which run code"),
+    Advisory("CVE-2026-27482", "2.54.0", "a page in somebody's browser deletes jobs and ends Serve", Severity.MEDIUM),
+)
 
 _ALL: Final = (
     Engine(
@@ -283,6 +293,21 @@ _ALL: Final = (
 )
 ENGINES: Final[Mapping[str, Engine]] = MappingProxyType({engine.name: engine for engine in _ALL})
 """All engines by name."""
+RUNTIMES: Final[Mapping[str, Engine]] = MappingProxyType(
+    {
+        "ray": Engine(
+            "ray",
+            "Ray",
+            8265,
+            "/api/version",
+            ("rayproject/ray", "rayproject/ray-llm", "rayproject/ray-ml", "anyscale/ray", "anyscale/ray-llm"),
+            ("ray",),
+            (),
+            _RAY,
+        )
+    }
+)
+"""What starts engines, and has weaknesses of its own beside theirs: an image may hold one of these and an engine."""
 
 _MAX_DIGITS: Final = 9
 _VERSION: Final = re.compile(
@@ -297,23 +322,32 @@ Version = tuple[tuple[int, ...], int, int]
 
 
 def engine(name: str) -> Engine:
-    """The engine of a name.
+    """The engine, or what starts engines, of a name.
 
     Raises:
         ConfigError: there is none of that name.
     """
-    try:
-        return ENGINES[name]
-    except KeyError:
-        raise ConfigError(f"there is no engine {name!r:.60}", hint=f"Engines: {', '.join(ENGINES)}.") from None
+    found = ENGINES.get(name) or RUNTIMES.get(name)
+    if found is None:
+        raise ConfigError(f"there is no engine {name!r:.60}", hint=f"Engines: {', '.join(ENGINES)}.")
+    return found
 
 
 def engine_of_image(image: str) -> Engine | None:
     """The engine that an image holds, by its published name; None for a name nobody published."""
+    return _of_image(image, ENGINES.values())
+
+
+def runtime_of_image(image: str) -> Engine | None:
+    """What an image holds that starts engines, as `engine_of_image`."""
+    return _of_image(image, RUNTIMES.values())
+
+
+def _of_image(image: str, among: Iterable[Engine]) -> Engine | None:
     repository = image.split("@", 1)[0].lower()
     head, slash, tail = repository.rpartition("/")
     repository = f"{head}{slash}{tail.split(':', 1)[0]}"
-    for one in _ALL:
+    for one in among:
         for known in one.images:
             if repository == known or repository.endswith(f"/{known}"):
                 return one

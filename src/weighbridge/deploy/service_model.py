@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from functools import cache
 from types import MappingProxyType
 from typing import Final
@@ -178,7 +179,8 @@ def _string(
     yield from wrong
     allowed = shape.get("enum")
     if isinstance(allowed, Sequence) and value not in allowed:
-        shown = ", ".join(str(one) for one in allowed[:8]) + (" …" if len(allowed) > 8 else "")
+        like = get_close_matches(value[:100], [str(one) for one in allowed], n=8, cutoff=0.5)
+        shown = ", ".join(like or [str(one) for one in allowed[:8]]) + (" …" if len(allowed) > 8 else "")
         yield Violation(path, "enum", f"{value!a:.80} is none of {shown}")
     pattern = shape.get("pattern")
     # A text of the wrong length is not matched: its length bounds what a match may cost.

@@ -7,17 +7,21 @@ on the other.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from weighbridge.core.errors import FormatError, LimitExceeded
 from weighbridge.core.finding import Severity
 from weighbridge.drift.change import Area, Change, Compared, bounded, listed, not_compared, shown
-from weighbridge.drift.files import Pairing
+from weighbridge.drift.files import RUNNING_WEIGHTS, WEIGHTS, Pairing, is_licence
 from weighbridge.drift.lines import unified
 from weighbridge.drift.side import Side
-from weighbridge.formats.card import Card, fields_of, read_card
+from weighbridge.formats.card import Card, fields_of, is_read_one_way, read_card
+from weighbridge.formats.kinds import suffix_of
 
 MAX_CARD_BYTES: Final = 4 * 1024 * 1024
+MAX_NAMING_BYTES: Final = 32 * 1024 * 1024
+"""Of a file that may name the card; an index of weights, or a tokenizer, has a third of that."""
 WORDS_ONLY: Final = re.compile(
     r"(?i)(?:^|/)(?:\.gitattributes|\.gitignore|(?:[^/]*\.)?(?:md|markdown|png|jpe?g|gif|webp|svg|bib|cff))$"
 )
@@ -42,12 +46,37 @@ _READ: Final = frozenset(
     )
 )
 """The keys of the fields in `_RISKS`."""
+_ESCAPE: Final = re.compile(rb"\\(?:u00|x)([0-9A-Fa-f]{2})")
+_NAMED: Final = re.compile(rb"(?i)readme\.md")
+_NAMED_IN_CODE: Final = re.compile(rb"""(?i)(?:readme|\.md)['"]""")
+"""At the end of a string: what a comment says of the card is read by people."""
 _NAMES: Final = {"licences": "licence", "licence_name": "licence name", "licence_link": "licence link", "base_models": "base model"}  # fmt: skip
 
 
 def is_card(path: str) -> bool:
     """Whether it is the model card."""
     return path.lower() == "readme.md"
+
+
+def naming_card(side: Side, paths: Iterable[str]) -> str:
+    """The first of these files that names the model card, so that a program may read its words as something else; "" for none.
+
+    An index of weights, a tokenizer, a graph or code can name any file. What is too large to be looked through counts as one
+    that does; weights do not name files, and other files of words are read by people.
+
+    Raises:
+        SourceError, StoreError, IntegrityError: a file cannot be read, or is not what its digest says.
+    """
+    for path in sorted(paths):
+        suffix = suffix_of(path)
+        if suffix in WEIGHTS | RUNNING_WEIGHTS or WORDS_ONLY.search(path) or is_licence(path):
+            continue
+        if side.files[path].size_bytes > MAX_NAMING_BYTES:
+            return path
+        data = _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), side.whole(path, MAX_NAMING_BYTES))
+        if (_NAMED_IN_CODE if suffix == ".py" else _NAMED).search(data):
+            return path
+    return ""
 
 
 def compare_cards(before: Side, after: Side, pairing: Pairing) -> tuple[Compared, set[str]]:
@@ -87,11 +116,13 @@ def _card(before: Side, after: Side, path: str) -> list[Change]:
         return [body]
     declared: list[Card] = []
     fields: list[dict[str, str]] = []
+    one_way = True
     for side in (before, after):
         try:
             card = side.whole(path, MAX_CARD_BYTES)
             declared.append(read_card(card) or Card())
             fields.append(fields_of(card))
+            one_way = one_way and is_read_one_way(card)
         except FormatError as error:
             return [not_compared(Area.CARD, path, f"{side.name}: {error.message}", risk=Severity.MEDIUM), body]
     changes = []
@@ -106,6 +137,9 @@ def _card(before: Side, after: Side, path: str) -> list[Change]:
     )
     if others:
         what = f"other fields of the front matter changed: {listed([shown(key) or '(all)' for key in others])}"
+        changes.append(Change(Area.CARD, path, what, Severity.LOW, "front matter"))
+    if not one_way:
+        what = "readers differ on where the front matter of the card begins and ends"
         changes.append(Change(Area.CARD, path, what, Severity.LOW, "front matter"))
     return [*changes, body]
 

@@ -21,8 +21,9 @@ from weighbridge.formats.safetensors import DTYPE_BITS, LENGTH_BYTES, read_heade
 
 READERS: Final = 8
 """Files whose headers are read at once."""
-_PLAIN_GGUF_TYPES: Final = {0: "F32", 1: "F16", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 30: "BF16"}
-_GGUF_TYPES: Final = _PLAIN_GGUF_TYPES | {number: kind.name for number, kind in BY_NUMBER.items()}
+_GGUF_TYPES: Final = {0: "F32", 1: "F16", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 30: "BF16"} | {
+    number: kind.name for number, kind in BY_NUMBER.items()
+}
 _TOLD_ELSEWHERE: Final = ("tokenizer.ggml.", "tokenizer.chat_template")
 
 

@@ -36,6 +36,12 @@ MAX_METRICS: Final = 200
 _OPENING = re.compile(rb"\A(?:\xef\xbb\xbf)?\s{0,64}---[ \t]{0,64}\r?\n")
 _CLOSING = re.compile(rb"^---[ \t]{0,64}\r?(?:\n|\Z)", re.MULTILINE)
 _RESULTS = re.compile(rb"^model-index[ \t]{0,8}:[ \t]{0,8}\r?\n(?:(?:[ \t-][^\n]*)?\n)*", re.MULTILINE)
+_HUB_OPENING: Final = re.compile(r"\s*---[\r\n]")
+_HUB_CLOSING: Final = re.compile(r"[\r\n]---(?=[\r\n]|\Z)")
+"""As `huggingface_hub` has them; https://github.com/huggingface/huggingface_hub/blob/main/src/huggingface_hub/repocard.py."""
+_LAX_OPENING: Final = re.compile(r"[\s\ufeff]*---[ \t]*[\r\n]")
+_LAX_CLOSING: Final = re.compile(r"[\r\n](?:---|\.\.\.)[ \t]*(?=[\r\n]|\Z)")
+"""As the most generous reader would have them."""
 _NOTHING: Final = frozenset(("", "~", "null", "Null", "NULL"))
 _REORDERING: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -161,7 +167,25 @@ def _digest(parts: list[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _front_matter(data: bytes) -> bytes | None:
+def is_read_one_way(data: bytes) -> bool:
+    """Whether this, the Hub's own library and the most generous reader find the same front matter in a card, or none.
+
+    A byte order mark, ends of lines of another age, or blanks behind the dashes make one reader see fields where another sees
+    words. Raises `LimitExceeded` as `read_card`.
+    """
+    text = data.decode("utf-8", "surrogateescape")
+    whole = _whole_front_matter(data)
+    ours = None if whole is None else whole.decode("utf-8", "surrogateescape").strip("\r\n")
+    return ours == _between(text, _HUB_OPENING, _HUB_CLOSING) == _between(text, _LAX_OPENING, _LAX_CLOSING)
+
+
+def _between(text: str, opening: re.Pattern[str], closing: re.Pattern[str]) -> str | None:
+    begins = opening.match(text)
+    ends = closing.search(text, begins.end() - 1) if begins is not None else None
+    return text[begins.end() : ends.start()].strip("\r\n") if begins is not None and ends is not None else None
+
+
+def _whole_front_matter(data: bytes) -> bytes | None:
     opening = _OPENING.match(data)
     if opening is None:
         return None
@@ -170,7 +194,13 @@ def _front_matter(data: bytes) -> bytes | None:
         if len(data) - opening.end() > MAX_FRONT_BYTES:
             raise LimitExceeded(f"the front matter of the model card does not end within {MAX_FRONT_BYTES} bytes")
         return None
-    front = data[opening.end() : closing.start()]
+    return data[opening.end() : closing.start()]
+
+
+def _front_matter(data: bytes) -> bytes | None:
+    front = _whole_front_matter(data)
+    if front is None:
+        return None
     if len(front) > MAX_PARSED_BYTES:
         front = _RESULTS.sub(b"", front, count=1)
     if len(front) > MAX_PARSED_BYTES:

@@ -105,6 +105,7 @@ _MAGIC: Final[tuple[tuple[int, bytes, Kind], ...]] = (
     (0, b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7", Kind("sqlite-journal", "archive")),
     (0, b"PAR1", Kind("parquet", "serialised")),
     (0, b"ARROW1\x00\x00", Kind("arrow", "serialised")),
+    *((0, b"CDF" + version, Kind("netcdf", "weights")) for version in (b"\x01", b"\x02", b"\x05")),
     (0, b"\x7fELF", Kind("elf", "executable")),
     (0, b"\x00asm", Kind("wasm", "executable")),
     (0, b"\xfe\xed\xfa\xce", Kind("mach-o", "executable")),
@@ -241,7 +242,7 @@ _TEXT_BY_SUFFIX: Final[Mapping[str, Kind]] = {
     **dict.fromkeys((".yaml", ".yml"), Kind("yaml", "config")),
     **dict.fromkeys((".toml", ".ini", ".cfg", ".conf", ".env"), Kind("settings", "config")),
     **dict.fromkeys((".jinja", ".jinja2", ".j2"), Kind("jinja", "config")),
-    **dict.fromkeys((".csv", ".tsv", ".arff"), Kind("table", "config")),
+    **dict.fromkeys((".csv", ".tsv", ".ecsv", ".arff"), Kind("table", "config")),
     **dict.fromkeys((".xml", ".pbtxt", ".prototxt", ".bpe", ".vocab"), Kind("structured-text", "config")),
     **dict.fromkeys((".py", ".pyi", ".pyw", ".pyx"), Kind("python", "code")),
     ".ipynb": Kind("notebook", "code"),
@@ -272,7 +273,8 @@ _NOT_PROSE: Final[Mapping[str, Kind]] = {
     "requirements.txt": Kind("requirements", "config"),
     "dockerfile": Kind("source", "code"),
     "makefile": Kind("source", "code"),
-    "mlproject": Kind("yaml", "config"),
+    **dict.fromkeys(("mlproject", "mlmodel"), Kind("yaml", "config")),
+    "modelfile": Kind("text", "text"),
     ".env": Kind("settings", "config"),
     "pipfile": Kind("settings", "config"),
 }
@@ -498,7 +500,7 @@ def _protobuf(name: str, head: bytes) -> Kind | None:
 
 def _special(base: str) -> Kind | None:
     """The kind of a text that goes by its whole name."""
-    if base.startswith("requirements") and base.endswith(".txt"):
+    if base.startswith(("requirements", "constraints")) and base.endswith(".txt"):
         return _NOT_PROSE["requirements.txt"]
     return _NOT_PROSE.get(base)
 

@@ -3,7 +3,7 @@
 The schema is that of `onnx/onnx.proto` (IR version 14). Everything is kept that decides what a runtime would do with
 the model: operators, functions, external locations, metadata; nothing of what only describes shapes.
 
-Limits: those of `protobuf.Message`; `MAX_NODES` operators.
+Limits: the depth of `protobuf.Message`; `MAX_FIELDS` fields, `MAX_NODES` operators: seconds, and a hundred megabytes.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from weighbridge.core.ports import RangeReader
 from weighbridge.formats.proto_schema import Handler, Record, SchemaReader, Stray, schema_of
 from weighbridge.formats.protobuf import Budget, Field, Message
 
-MAX_NODES: Final = 2_000_000
-MAX_INITIALIZERS: Final = 2_000_000
+MAX_FIELDS: Final = 1_500_000
+MAX_NODES: Final = 200_000
+MAX_INITIALIZERS: Final = 200_000
 
 SCHEMA: Final = schema_of(
     """
@@ -159,7 +160,7 @@ def read_model(reader: RangeReader, budget: Budget | None = None, *, root: str =
         Truncated: the reader returned less than was promised.
     """
     model = Model()
-    message = Message.of(reader, budget)
+    message = Message.of(reader, budget or Budget(MAX_FIELDS))
     schema = SchemaReader(SCHEMA, _Reading(model, message).handlers())
     schema.read(message, root)
     model.strays, model.stray_bytes, model.data_spans = schema.strays, schema.stray_bytes, schema.data_spans

@@ -57,7 +57,7 @@ _NAMES: Final[Mapping[Danger, str]] = {
     Danger.EXECUTION: """
         typing._eval_type typing.get_type_hints typing.ForwardRef._evaluate uuid._get_command_stdout
         builtins.eval builtins.exec builtins.compile builtins.execfile builtins.map builtins.filter builtins.breakpoint
-        builtins.help builtins.input builtins.apply functools.reduce functools.partial functools.singledispatch
+        builtins.help builtins.input builtins.apply functools.reduce functools.singledispatch
         itertools.starmap itertools.accumulate itertools.groupby itertools.takewhile itertools.dropwhile
         itertools.filterfalse types.CodeType types.FunctionType types.LambdaType dataclasses._create_fn torch.jit.unsupported_tensor_ops.execWrapper torch.jit._script.script
         numpy.testing._private.utils.runstring numpy.testing._private.utils.measure numpy.vectorize
@@ -67,7 +67,7 @@ _NAMES: Final[Mapping[Danger, str]] = {
         pandas.eval pandas.core.frame.DataFrame.eval pandas.core.frame.DataFrame.query pandas.DataFrame.eval
         sympy.sympify sympy.core.sympify.sympify sympy.parsing.sympy_parser.parse_expr sympy.lambdify
         sklearn.utils._testing.check_skip_network
-        joblib.parallel.Parallel joblib.parallel.delayed joblib.memory.Memory joblib.hashing.hash
+        joblib.parallel.Parallel joblib.parallel.delayed joblib.hashing.hash
         joblib.func_inspect.get_func_code joblib._parallel_backends.ImmediateResult sklearn.utils.parallel.Parallel
         sklearn.utils.parallel._FuncWrapper torch.utils.data._utils.worker._worker_loop torch.compile
         torch.nn.modules.module._global_forward_hooks torch.utils.checkpoint.checkpoint torch.func.vmap

@@ -79,6 +79,7 @@ INSPECTORS: Final[tuple[Inspector, ...]] = (
     Deferred("java", "families.java_files", "JavaFiles"),
     Deferred("columnar", "families.columnar", "ColumnarTables"),
     Deferred("data-stores", "families.data_stores", "DataStores"),
+    Deferred("library-parts", "families.library_parts", "LibraryParts"),
     Deferred("databases", "families.databases", "Databases"),
     Deferred("model-cards", "texts.cards", "ModelCards"),
     Deferred("plain-texts", "texts.plain_texts", "PlainTexts"),

@@ -6,7 +6,6 @@ revision, bound to the manifest's digest. It may be deleted at any time. Making 
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Final
 
 from weighbridge.core import canonical
 from weighbridge.core.canonical import Fields, JsonValue
-from weighbridge.core.errors import FormatError, Malformed, WeighbridgeError
+from weighbridge.core.errors import Malformed, WeighbridgeError
 from weighbridge.core.manifest import Artifact, Manifest
 from weighbridge.core.names import ModelName
 from weighbridge.core.ports import ObjectStore
@@ -24,7 +23,7 @@ from weighbridge.inventory.weight_files import chosen, weights_of
 from weighbridge.store.catalog import CataloguedRevision
 from weighbridge.vault.readers import StoredReader
 from weighbridge.vault.records import SealedRevision
-from weighbridge.wire.files import replace_file
+from weighbridge.wire.files import read_small, replace_file
 
 FORMAT: Final = "weighbridge.known/2"
 """One more whenever more of a model is read: what was kept before is then made again."""
@@ -135,10 +134,8 @@ def make_known(sealed: SealedRevision, store: ObjectStore) -> KnownRevision:
 
 def _kept(path: Path) -> KnownRevision | None:
     try:
-        if path.stat().st_size > MAX_KEPT_BYTES:
-            return None
-        return KnownRevision.from_bytes(path.read_bytes())
-    except (OSError, FormatError, WeighbridgeError):
+        return KnownRevision.from_bytes(read_small(path, f"'{path}'", limit=MAX_KEPT_BYTES))
+    except WeighbridgeError:
         return None
 
 
@@ -158,12 +155,11 @@ def read_fingerprint(path: Path) -> Fingerprint:
     """A fingerprint that was written as JSON.
 
     Raises:
-        FormatError: it is none.
+        FormatError: it is none. ConfigError: it cannot be read, or is too large.
     """
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_KEPT_BYTES:
-        raise Malformed(f"'{path}' is no file of at most {MAX_KEPT_BYTES} bytes")
-    value = canonical.decode_object(path.read_bytes(), what="the record")
+    if not path.is_file():
+        raise Malformed(f"'{path}' is no regular file")
+    value = canonical.decode_object(read_small(path, f"'{path}'", limit=MAX_KEPT_BYTES), what="the record")
     return Fingerprint.from_json(value.get("fingerprint"))
 
 

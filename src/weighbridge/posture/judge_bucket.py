@@ -116,7 +116,7 @@ RESPONSIBILITY: Final = Judge(
             ("deployment.pinned",),
             lambda view: not view.flag("deployment.pinned"),
             Words("An image or the model is named so that somebody may change what the name stands for."),
-            Words("Name images by digest and the model by its revision: weighbridge deploy render does"),
+            Words("Have images named by digest and the model by its revision: weighbridge deploy render"),
         ),
         Check(
             NOT_MET,
@@ -204,7 +204,7 @@ COMMUNITY: Final = Judge(
 )
 BUILT_IN_SCANNING: Final = Judge(
     Words(
-        "A bucket scans nothing by itself; the bridge does: every model under the prefix has an inspection, this one by the present rules."
+        "A bucket scans nothing by itself; weighbridge does: every model under the prefix has an inspection, this one by the present rules."
     ),
     (
         Check(
@@ -379,9 +379,10 @@ BEHAVIOUR: Final = Judge(
         ),
     ),
 )
+NOBODY: Final = Words("nobody")
 CHANGES: Final = Judge(
     Words(
-        "Spared from the denial of writing: %(writers)s; of deleting: %(deleters)s. Everybody else is denied, and presigned addresses end within the hour."
+        "Exempt from the denial of writing: %(writers)s; from that of deleting: %(deleters)s. Everybody else is denied, and presigned addresses end within the hour."
     ),
     (
         Check(
@@ -431,8 +432,8 @@ CHANGES: Final = Judge(
         ),
     ),
     lambda view: {
-        "writers": some(view.names("bucket.policy.write_exempt")) or "-",
-        "deleters": some(view.names("bucket.policy.delete_exempt")) or "-",
+        "writers": some(view.names("bucket.policy.write_exempt")) or NOBODY,
+        "deleters": some(view.names("bucket.policy.delete_exempt")) or NOBODY,
     },
 )
 

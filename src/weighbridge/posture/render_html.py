@@ -5,6 +5,7 @@ Everything goes through the template engine's escaping, and characters that show
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
@@ -24,6 +25,8 @@ TOP: Final = 26
 COLUMNS: Final = (Standing.UNPROVED, Standing.NOT_MET, Standing.PARTLY, Standing.MET)
 """From left to right."""
 BAR_WIDTH: Final = 560
+_COMMAND: Final = re.compile(r"(weighbridge(?: [!-+\--~]+)+)")
+"""A command within a sentence of any language: words of ASCII, up to a comma or to other letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,9 @@ def as_html(posture: Posture, speech: Speech) -> str:
             "bar": BAR_WIDTH,
         },
         short=short,
+        with_commands=lambda words: [
+            (number % 2 == 1, text) for number, text in enumerate(_COMMAND.split(speech.say(words)))
+        ],
         made_at=max((fact.observed_at for fact in posture.dossier), default=""),
     )
 

@@ -26,6 +26,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from weighbridge.admit.asking import MAIN
 from weighbridge.core.errors import (
     ConfigError,
     LimitExceeded,
@@ -38,7 +39,6 @@ from weighbridge.core.layout import model_prefix
 from weighbridge.core.names import ModelName, is_revision
 from weighbridge.serve.access import ADMISSION
 from weighbridge.serve.metrics import Metrics
-from weighbridge.serve.tokens import MAIN
 from weighbridge.serve.workloads import Claim, Json, Said, claims_of, has_scheme
 
 MAX_REVIEW_BYTES: Final = 8 * 1024 * 1024

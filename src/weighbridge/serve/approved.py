@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from weighbridge.admit.asking import channel_of
 from weighbridge.admit.index import Index
 from weighbridge.admit.index_reader import IndexReader
 from weighbridge.attest.attestations import Kind
@@ -32,8 +33,6 @@ from weighbridge.core.names import ModelName, is_revision
 from weighbridge.core.ports import ObjectStore, SignatureVerifier
 from weighbridge.vault.records import SealedRevision, is_sealed, open_revision, read_record
 
-MAIN: Final = "main"
-PRODUCTION: Final = "production"
 POLL_SECONDS: Final = 0.5
 """How old an answer of the index may be; half of the second within which a revocation must be seen."""
 MISSED_SECONDS: Final = 0.05
@@ -267,7 +266,7 @@ class Approved:
         except ObjectMissing as error:
             if named or is_sealed(self.store, model_name, revision):
                 raise
-            raise NothingCollected(f"{model_name}@{revision} is not approved here") from error
+            raise NothingCollected(f"{model_name}@{revision} is not approved here", hint=_PROMOTING) from error
 
     def _open_now(self, key: _Key, opening: Future[SealedRevision]) -> None:
         keys = self._keys
@@ -320,16 +319,12 @@ class Approved:
                     if keys == self._keys and key in self._kept:
                         self._admitted.add(key)
                 return
-        raise NothingCollected(f"{manifest.reference} is not approved here")
+        raise NothingCollected(f"{manifest.reference} is not approved here", hint=_PROMOTING)
 
 
 def _misses(index: Index, model_name: ModelName, ref: str) -> bool:
     """Whether a ref names a channel that points nowhere."""
-    return not is_revision(ref) and _channel(ref) not in index.entries.get(model_name, {})
-
-
-def _channel(ref: str) -> str:
-    return PRODUCTION if ref == MAIN else ref
+    return not is_revision(ref) and channel_of(ref) not in index.entries.get(model_name, {})
 
 
 def _pointed(index: Index, model_name: ModelName, ref: str) -> tuple[str, str]:
@@ -338,7 +333,7 @@ def _pointed(index: Index, model_name: ModelName, ref: str) -> tuple[str, str]:
     if is_revision(ref):
         named = next((one.manifest_sha256 for one in channels.values() if one.revision == ref), "")
         return ref, named
-    pointed = channels.get(_channel(ref))
+    pointed = channels.get(channel_of(ref))
     if pointed is None:
         raise NothingCollected(
             f"{model_name} has no approved revision under {ref!r:.100}",

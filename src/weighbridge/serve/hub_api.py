@@ -18,6 +18,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from weighbridge.admit.asking import PRODUCTION
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.errors import WeighbridgeError
 from weighbridge.core.manifest import Artifact
@@ -25,7 +26,7 @@ from weighbridge.core.names import ModelName, is_revision
 from weighbridge.serve import documents
 from weighbridge.serve.access import Permit
 from weighbridge.serve.answers import Answers, Message
-from weighbridge.serve.approved import PRODUCTION, Approved
+from weighbridge.serve.approved import Approved
 from weighbridge.serve.claims import Claims, ClaimsOf
 from weighbridge.serve.conditions import Conditions, Plan, file_headers, plan
 from weighbridge.serve.documents import Served
@@ -55,7 +56,7 @@ MAX_DOCUMENT_BYTES: Final = 8 * 1024 * 1024
 MAX_SERVED: Final = 64
 THREADS: Final = 8
 READ_ONLY: Final = "This gateway is read-only. A model comes in by: weighbridge ingest hf://org/name"
-ASKING: Final = "It was not approved for use here. Ask for it: weighbridge ingest hf://{name}, then have it reviewed."
+ASKING: Final = "It was not approved for use here. Ask for it: weighbridge request {name}, or tell a reviewer."
 _OTHER_KINDS: Final = ("/api/datasets/", "/api/spaces/", "/datasets/", "/spaces/")
 _log = logging.getLogger("weighbridge.gateway")
 T = TypeVar("T")

@@ -5,12 +5,13 @@ A revision that cannot be proven now is listed by its name alone; it is refused 
 
 from __future__ import annotations
 
+from weighbridge.admit.asking import PRODUCTION
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.errors import WeighbridgeError
 from weighbridge.core.names import ModelName
 from weighbridge.serve import documents
 from weighbridge.serve.access import Permit
-from weighbridge.serve.approved import PRODUCTION, Approved
+from weighbridge.serve.approved import Approved
 from weighbridge.serve.claims import NOTHING, Claims, ClaimsOf
 from weighbridge.serve.documents import Served
 from weighbridge.serve.hub_requests import Request

@@ -26,7 +26,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from weighbridge.admit.requests import Asking, Repeat, Request, RequestBook, Source, State, Wanted
+from weighbridge.admit.asking import Asking, Repeat, Request, Source, State, Wanted
+from weighbridge.admit.requests import RequestBook
 from weighbridge.core.closing import Closing
 from weighbridge.core.errors import ConfigError, Denied, WeighbridgeError
 from weighbridge.core.names import ModelName

@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
+from weighbridge.admit.asking import channel_of
 from weighbridge.core.canonical import Fields, JsonValue
 from weighbridge.core.errors import ConfigError
 from weighbridge.core.names import ModelName, is_revision
@@ -34,8 +35,6 @@ MAX_PRESENTED: Final = 256
 MAX_PATTERNS: Final = 100
 MAX_NAME: Final = 64
 ANY: Final = "*"
-MAIN: Final = "main"
-PRODUCTION: Final = "production"
 _ALPHABET: Final = string.ascii_letters + string.digits
 _FORM = re.compile(r"hf_[A-Za-z0-9]{34,253}")
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9_])?")
@@ -88,7 +87,7 @@ class Scope:
             return True
         if is_revision(ref):
             return any(channels.get(channel) == ref for channel in self.channels)
-        return (PRODUCTION if ref == MAIN else ref) in self.channels
+        return channel_of(ref) in self.channels
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ def perform(shelf: Shelf, sources: WebSources, movements: Movements | None, visi
         raise Denied(
             "you may not decide here",
             rules=("not-a-reviewer",),
-            hint="An admin admits reviewers: weighbridge people add NAME --role reviewer --login 'oidc:…'",
+            hint="An admin admits reviewers: weighbridge people add NAME --role reviewer --oidc 'ISSUER#SUB'",
         )
     if not order.reason.strip() or len(order.reason) > MAX_REASON or not order.reason.isprintable():
         raise Denied("a reason of a few words in one line is needed", rules=("no-reason",))

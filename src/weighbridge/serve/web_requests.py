@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from weighbridge.admit.approvals import Speaker
-from weighbridge.admit.requests import Asking, Request, RequestBook, Source, State, Wanted, next_steps
+from weighbridge.admit.asking import Asking, Request, Source, State, Wanted, next_steps
+from weighbridge.admit.requests import RequestBook
 from weighbridge.core.errors import ConfigError, Denied, NothingCollected
 from weighbridge.core.names import ModelName
 from weighbridge.serve.web_acts import gateway_of

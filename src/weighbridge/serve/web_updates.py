@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from weighbridge.admit.requests import Request
+from weighbridge.admit.asking import Request
 from weighbridge.core.finding import Severity
 from weighbridge.serve.web_data import WebSources
 from weighbridge.serve.web_rows import Page, paged, pager

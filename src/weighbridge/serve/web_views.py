@@ -291,7 +291,7 @@ class Views:
             raise NothingCollected("there is no such model here") from error
         rows = self._sources.ledger.catalog().revisions(name) if visitor.sees(name) else []
         if not rows:
-            raise NothingCollected(f"{name} is not known here", hint=f"weighbridge ingest hf://{name}")
+            raise NothingCollected(f"{name} is not known here", hint=f"weighbridge request {name}")
         return name, rows
 
     def _row(

@@ -56,12 +56,12 @@ def _shown(character: str) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes as a person reads them."""
+    """Bytes in decimal units, as the command line, disks and the Hub count them."""
     value, unit = float(count), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":
             break
-        value /= 1024
+        value /= 1000
     return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
 
 

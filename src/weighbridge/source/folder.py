@@ -4,7 +4,8 @@ Rules:
 
 1. Symbolic links are followed only where the Hugging Face cache lays them: from `snapshots/<commit>/…` into `blobs/` of
    the same cached repository. Any other link is refused, in whichever component of the path it stands.
-2. Only regular files are read. `.git` and `.cache` are not part of a model and are left out.
+2. Only regular files are read. `.git` and `.cache` are not part of a model and are left out; so is `__pycache__`, unless
+   asked for: Python, started in the folder, runs what lies there in place of the source.
 3. A file that changes while it is read is an error.
 """
 
@@ -18,12 +19,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from weighbridge.core.errors import ContentChanged, NotFound, SourceError, UnsafePath
-from weighbridge.core.names import Address, ModelName, check_paths
+from weighbridge.core.names import MAX_PATH_COMPONENTS, Address, ModelName, check_paths
 from weighbridge.core.ports import ByteStream
 from weighbridge.core.snapshot import Entry, Origin, Snapshot
 from weighbridge.wire.files import FileRange
 
-LEFT_OUT = frozenset({".git", ".cache", "__pycache__"})
+LEFT_OUT = frozenset({".git", ".cache"})
+COMPILED = frozenset({"__pycache__"})
 MAX_ENTRIES = 200_000
 _READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
@@ -31,7 +33,7 @@ _READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 class FolderSource:
     """See `core.ports.Source`. The revision is known only once the bytes are."""
 
-    def __init__(self, address: Address, *, as_name: ModelName | None = None) -> None:
+    def __init__(self, address: Address, *, as_name: ModelName | None = None, compiled: bool = False) -> None:
         named = Path(address.location)
         try:
             self._only = named.name if named.is_file() else ""
@@ -42,6 +44,7 @@ class FolderSource:
             raise SourceError(f"'{named}' cannot be read: {why}") from error
         self._address = address
         self._as_name = as_name
+        self._left_out = LEFT_OUT if compiled else LEFT_OUT | COMPILED
 
     def pin(self) -> Snapshot:
         """Lists the folder's files.
@@ -51,8 +54,12 @@ class FolderSource:
             UnsafePath: a link that leaves it, a special file, or an unsafe name.
         """
         if not self._root.is_dir():
+            if self._root.exists():
+                raise NotFound(
+                    f"'{self._root}' is neither a folder nor a regular file", hint="Copy what it holds to one."
+                )
             raise NotFound(
-                f"there is no folder '{self._root}'", hint="Name a folder, or hf://org/name, or s3://bucket."
+                f"there is no file or folder '{self._root}'", hint="Name a folder, or hf://org/name, or s3://bucket."
             )
         try:
             listed = [(self._only, None)] if self._only else self._walk(self._root, "")
@@ -71,11 +78,15 @@ class FolderSource:
 
     def _walk(self, folder: Path, prefix: str) -> Iterator[tuple[str, os.stat_result | None]]:
         """Paths; of regular files also what they are, of links nothing."""
+        if prefix.count("/") > MAX_PATH_COMPONENTS:
+            raise UnsafePath(
+                f"'{self._root}' holds folders more than {MAX_PATH_COMPONENTS} deep", hint="No model needs that."
+            )
         for count, item in enumerate(sorted(os.scandir(folder), key=lambda entry: entry.name)):
             if count >= MAX_ENTRIES:
                 raise SourceError(f"'{folder}' holds more than {MAX_ENTRIES} files")
             path = f"{prefix}{item.name}"
-            if item.name in LEFT_OUT:
+            if item.name in self._left_out:
                 continue
             if item.is_dir(follow_symlinks=False):
                 yield from self._walk(Path(item.path), f"{path}/")

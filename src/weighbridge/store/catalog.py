@@ -260,7 +260,8 @@ class Catalog:
             hint = f"Known here: {', '.join(names)}." if names else "Nothing was ingested yet."
             return NothingCollected(f"no revision of {name} is known{where}", hint=hint)
         channels = self.channels(name)
-        known = [f"@{revision.revision[:12]}" for revision in self.revisions(name, store=store)[:_NEAR_NAMES]]
+        revisions = dict.fromkeys(one.revision for one in self.revisions(name, store=store))
+        known = [f"@{revision[:12]}" for revision in list(revisions)[:_NEAR_NAMES]]
         near = difflib.get_close_matches(reference.selector, channels, _NEAR_NAMES, 0.5) or sorted(channels)
         hint = f"Known of {name}: {', '.join([f'@{channel}' for channel in near[:_NEAR_NAMES]] + known)}."
         if reference.selector in channels:

@@ -150,10 +150,11 @@ def _in_threads(do: Callable[[Sequence[Entry]], None], groups: Sequence[Sequence
     waiting, taking = iter(groups), threading.Lock()
     failed: list[WeighbridgeError] = []
     done: list[int] = []
+    ended = threading.Event()
 
     def work() -> None:
         try:
-            while not failed:
+            while not ended.is_set():
                 with taking:
                     group = next(waiting, None)
                 if group is None:
@@ -162,12 +163,16 @@ def _in_threads(do: Callable[[Sequence[Entry]], None], groups: Sequence[Sequence
                 done.append(len(group))
         except WeighbridgeError as error:
             failed.append(error)
+            ended.set()
 
     threads = [threading.Thread(target=work, name=f"scan-{number}") for number in range(1, min(count, len(groups)))]
     for thread in threads:
         thread.start()
     try:
         work()
+    except BaseException:
+        ended.set()
+        raise
     finally:
         for thread in threads:
             thread.join()

@@ -132,6 +132,8 @@ class Daemon:
     """What was watched a moment ago; for the server's thread."""
     sinks: FollowedSinks | None = None
     """Whom the notifier tells; None where that stays as it is."""
+    _round_since: float = 0.0
+    """When the present round began; 0 between rounds."""
     _next_round: float = 0.0
     _next_notices: float = 0.0
     _next_beat: float = 0.0
@@ -171,6 +173,7 @@ class Daemon:
 
     def _round(self, model_names: Sequence[ModelName]) -> None:
         """All that is watched, or some of it; then the notices."""
+        self._round_since = time.monotonic()
         self.state = replace(self.state, round_since=now_rfc3339())
         self._beat(force=True)
         error = self._one_round(model_names)
@@ -186,6 +189,7 @@ class Daemon:
         )
         if not model_names:
             self._plan(error)
+        self._round_since = 0.0
         if not self.cancelled.is_set():
             self._tell()
         self._beat(force=True)
@@ -334,10 +338,9 @@ class Daemon:
     def health(self) -> tuple[bool, dict[str, JsonValue]]:
         """Whether the daemon does what it should, and how it is. Safe from any thread."""
         state = self.state
-        now = datetime.now(UTC)
-        late = bool(state.round_since) and now - _moment(state.round_since) > timedelta(seconds=MAX_ROUND_SECONDS)
-        overdue = not state.round_since and bool(state.next_round_at)
-        late = late or (overdue and now - _moment(state.next_round_at) > timedelta(seconds=GOOD_SECONDS))
+        # By a clock that nobody sets: a step of the other one makes no round late, and none in time.
+        now, since = time.monotonic(), self._round_since
+        late = now - since > MAX_ROUND_SECONDS if since else 0.0 < self._next_round < now - GOOD_SECONDS
         record: dict[str, JsonValue] = {
             "format": HEALTH_FORMAT,
             "status": self._status(late=late),
@@ -384,7 +387,7 @@ def read_health(file: Path, *, now: Callable[[], str] = now_rfc3339) -> tuple[bo
         return False, f"the health file cannot be read: {error.strerror}"
     except FormatError as error:
         return False, error.message
-    if _moment(now()) > _moment(good_until):
+    if not timedelta(0) <= _moment(good_until) - _moment(now()) <= timedelta(seconds=2 * GOOD_SECONDS):
         return False, f"the daemon is gone, or stuck: it was last well at {fields.text('written_at', '')}"
     degraded = fields.text("degraded", "") if status == "degraded" else ""
     more = (

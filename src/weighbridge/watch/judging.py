@@ -25,7 +25,7 @@ from weighbridge.admit.judge_revision import Surroundings as Beside
 from weighbridge.admit.licences import MAX_CARD_BYTES, MAX_LICENCE_BYTES, Licence
 from weighbridge.admit.policy import Policy
 from weighbridge.admit.succession import CARD as CARD_CHANGE
-from weighbridge.admit.succession import beside_cards
+from weighbridge.admit.succession import beside_cards, card_reader
 from weighbridge.core import canonical
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.config import TransferSettings
@@ -142,6 +142,8 @@ def judge_upstream(bench: Bench, stored: Opened, source: Source) -> Judged:
     decision = judge(bench.policy, facts, bench.now)
     words_only = found.difference.only_readme and not beside_cards(found.pairing)
     passes = words_only and CARD_CHANGE in bench.policy.watch.passes
+    read_by = card_reader(found.before.side, found.pairing) if passes else ""
+    passes = passes and not read_by
     if passes and bench.approved and decision.lasting is not Outcome.ADMIT:
         # As `admit.succession.judge_following` will have it of the sealed bytes.
         follows = Follows(bench.approved, frozenset(found.pairing.same))
@@ -154,7 +156,10 @@ def judge_upstream(bench: Bench, stored: Opened, source: Source) -> Judged:
         Judgement.HELD if held else Judgement.REQUESTED,
         found.difference,
         decision,
-        tuple(_reasons(decision, grave)),
+        (
+            *((plain(f"it does not pass by itself: {read_by}", MAX_REASON),) if read_by else ()),
+            *_reasons(decision, grave),
+        ),
         snapshot.origin.published_at,
         card_only=passes and not held,
         again_at="" if admitted else _again_at(bench, decision, snapshot.origin.published_at),

@@ -15,12 +15,13 @@ from typing import Final
 
 from weighbridge.admit.adoption import ADOPTED
 from weighbridge.admit.approvals import APPROVED, REJECTED
+from weighbridge.admit.asking import Asking, State, Wanted
+from weighbridge.admit.asking import Source as Way
 from weighbridge.admit.channels import REINSTATED, check_not_revoked, was_rolled_back
 from weighbridge.admit.judge_revision import Surroundings as Beside
 from weighbridge.admit.people import ADDED, REMOVED
 from weighbridge.admit.policy import Policy
-from weighbridge.admit.requests import Asking, RequestBook, State, Wanted
-from weighbridge.admit.requests import Source as Way
+from weighbridge.admit.requests import RequestBook
 from weighbridge.admit.succession import predecessor_of
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.config import Config

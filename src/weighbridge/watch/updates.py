@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from weighbridge.admit.requests import Request, RequestBook, State
+from weighbridge.admit.asking import Request, State
+from weighbridge.admit.requests import RequestBook
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.names import ModelName
 from weighbridge.store.ledger import Ledger

@@ -1,4 +1,4 @@
-"""Reads ranges of open files and small files whole, writes files that appear whole, copies, marks and locks among processes."""
+"""Reads ranges of open files and small files whole, writes files that appear whole, copies, and locks among processes."""
 
 from __future__ import annotations
 
@@ -89,22 +89,6 @@ def read_small(path: Path, what: str, *, limit: int = MAX_SMALL_BYTES) -> bytes:
     if len(data) > limit:
         raise ConfigError(f"{what} is larger than {limit} bytes")
     return data
-
-
-Mark = tuple[tuple[str, int, int, int], ...]
-
-
-def mark_of(*places: Path) -> Mark:
-    """What files, and files in folders, look like from outside: path, inode, size and time of change; zeros for what is not there."""
-    found: list[tuple[str, int, int, int]] = []
-    for place in places:
-        try:
-            for path in sorted(place.iterdir()) if place.is_dir() else [place]:
-                status = path.stat()
-                found.append((str(path), status.st_ino, status.st_size, status.st_mtime_ns))
-        except OSError:
-            found.append((str(place), 0, 0, 0))
-    return tuple(found)
 
 
 def replace_file(path: Path, data: bytes | memoryview, *, mode: int = 0o666, flush: bool = True) -> None:

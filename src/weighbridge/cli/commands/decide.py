@@ -98,7 +98,7 @@ def _show(output: Output, policy: PolicyFile, decision: Decision) -> None:
             ("outcome", "rule", "why", "what would change it"),
             [(one.outcome.value, one.rule, one.message, one.change) for one in decision.reasons],
         )
-    output.line(approvals_words(decision))
+    output.line("no approval lifts that" if decision.outcome is Outcome.DENY else approvals_words(decision))
     output.say(f"  policy {policy.name}, digest {decision.policy_digest[:12]}; decision {decision.digest}")
 
 

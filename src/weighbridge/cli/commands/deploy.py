@@ -390,6 +390,7 @@ def found_of(yard: OpenYard, name: str, target: str | None, place: str) -> Deplo
 
 def _roll_back(yard: OpenYard, back: Recorded, *, wait_seconds: float, context: str) -> None:
     """Files are applied again; SageMaker is told to put what they say back at once, without a shift of traffic by steps."""
+    from weighbridge.deploy.deployable import check_prefix
     from weighbridge.deploy.plan import Target
 
     if back.target is not Target.SAGEMAKER:
@@ -398,7 +399,7 @@ def _roll_back(yard: OpenYard, back: Recorded, *, wait_seconds: float, context: 
     approved = approved_of(yard)
 
     def may_serve(model_name: ModelName, revision: str) -> None:
-        approved.resolve(model_name, revision)
+        check_prefix(approved.store, approved.resolve(model_name, revision))
 
     _sagemaker(yard).rollback(back, may_serve=may_serve, wait_seconds=wait_seconds)
 

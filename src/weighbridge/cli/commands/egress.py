@@ -22,6 +22,7 @@ from weighbridge.cli.options import common
 from weighbridge.cli.settings import Home
 from weighbridge.core.canonical import JsonValue
 from weighbridge.core.errors import ConfigError, WeighbridgeError
+from weighbridge.wire.signals import on_stop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -168,12 +169,8 @@ def _ended(process: subprocess.Popen[bytes]) -> int:
         if number == signal.SIGTERM:
             process.terminate()
 
-    previous = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with on_stop(pass_on):
         code = process.wait()
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
     return code if code >= 0 else 128 - code
 
 

@@ -123,7 +123,7 @@ def _subject(yard: OpenYard, text: str, stop: threading.Event) -> _Subject:
 
         try:
             return _Subject(text, read_fingerprint(path))
-        except (FormatError, OSError, ValueError) as error:
+        except FormatError as error:
             raise ConfigError(f"'{text}' is no fingerprint that was written before") from error
     stored = address.scheme == "folder" and not os.path.lexists(path) and yard.has_ledger
     if stored and not text.startswith((".", "/", "~")):

@@ -20,11 +20,10 @@ from weighbridge.core.names import Address
 if TYPE_CHECKING:
     from weighbridge.cli.yard import OpenYard
     from weighbridge.inventory.places import Place
-    from weighbridge.inventory.report import Inventory
+    from weighbridge.inventory.report import Inventory, Line
 
 FORMATS: Final = ("table", "json", "markdown", "html")
 FAIL_ON: Final = ("unknown", "related", "copy", "never")
-_STYLES: Final = {"sealed": "green", "copy": "green", "related": "yellow", "unknown": "bold red"}
 
 
 @click.command(
@@ -128,28 +127,26 @@ def _plain(found: Inventory) -> list[str]:
     ]
 
 
+def _row(line: Line) -> list[str]:
+    """A line of the table for people."""
+    from weighbridge.inventory.report import cells
+
+    shown = list(cells(line))
+    name, _, revision = line.of.partition("@")
+    shown[2] = f"{name}@{revision[:12]}" if revision else ""
+    return [*shown[:4], size(line.model.size_bytes), *shown[4:]]
+
+
 def _show(output: Output, found: Inventory) -> None:
     from weighbridge.inventory.rendering import summary
-    from weighbridge.inventory.report import HEADINGS, cells, told
+    from weighbridge.inventory.report import HEADINGS, told
 
     if not output.rich:
         for text in _plain(found):
             output.line(text)
     else:
-        from rich.box import SIMPLE_HEAD
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for heading in (*HEADINGS[:4], "Size", *HEADINGS[4:]):
-            table.add_column(heading, overflow="fold")
-        for line in found.lines:
-            shown = [Text(printable(cell)) for cell in cells(line)]
-            name, _, revision = line.of.partition("@")
-            shown[2] = Text(printable(f"{name}@{revision[:12]}" if revision else ""))
-            shown[1].stylize(_STYLES[line.status.value])
-            table.add_row(*shown[:4], Text(size(line.model.size_bytes)), *shown[4:])
-        output.show(table)
+        columns = (*HEADINGS[:4], "Size", *HEADINGS[4:])
+        output.table(columns, [_row(line) for line in found.lines], spare=("Mind", "Claims to be", "Formats", "Size"))
     for line in found.lines:
         for text in (*((line.basis,) if line.basis else ()), *line.about.notes):
             output.say(f"  {told(line.model.place)}: {told(text)}")

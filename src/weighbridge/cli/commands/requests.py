@@ -12,7 +12,8 @@ from weighbridge.cli.settings import Home
 from weighbridge.core.names import ModelName
 
 if TYPE_CHECKING:
-    from weighbridge.admit.requests import Request, RequestBook
+    from weighbridge.admit.asking import Request
+    from weighbridge.admit.requests import RequestBook
     from weighbridge.cli.yard import OpenYard
     from weighbridge.core.canonical import JsonValue
 
@@ -34,7 +35,8 @@ def request_command(home: Home, output: Output, /, *, model: str, reason: str, a
 
     Without a REF for what `main` is at its source; with a channel's name or a commit for that.
     """
-    from weighbridge.admit.requests import Asking, RequestBook, Source, State, Wanted
+    from weighbridge.admit.asking import Asking, Source, State, Wanted
+    from weighbridge.admit.requests import RequestBook
     from weighbridge.cli.yard import OpenYard
 
     name, _, ref = model.partition("@")
@@ -95,13 +97,14 @@ def list_command(home: Home, output: Output, /, *, states: tuple[str, ...], ever
                     one.wanted.ref[:12] if not one.wanted.channel else one.wanted.ref,
                     one.state.value,
                     _askers(one),
-                    one.first_at[:16],
-                    one.last_at[:16],
+                    one.first_at[:16].replace("T", " "),
+                    one.last_at[:16].replace("T", " "),
                     str(one.times),
                 )
                 for one in found
             ],
             right=("number", "times"),
+            spare=("first", "times", "asked by"),
         )
         if not found:
             output.say(f"No requests that are {' or '.join(wanted)}. `weighbridge request org/name` files one.")
@@ -115,7 +118,7 @@ def list_command(home: Home, output: Output, /, *, states: tuple[str, ...], ever
 @common
 def show_command(home: Home, output: Output, /, *, number: int) -> int:
     """Show one request: who asked, what was said, what came in since, what to do next."""
-    from weighbridge.admit.requests import State
+    from weighbridge.admit.asking import State
     from weighbridge.cli.yard import OpenYard
 
     with OpenYard(home, output) as yard:
@@ -148,7 +151,7 @@ def show_command(home: Home, output: Output, /, *, number: int) -> int:
 @common
 def accept_command(home: Home, output: Output, /, *, number: int, reason: str, person: str | None, ingest: bool) -> int:
     """Accept a request, as a reviewer or admin: it is to be brought in. That approves nothing yet."""
-    from weighbridge.admit.requests import next_steps
+    from weighbridge.admit.asking import next_steps
 
     with _deciding(home, output, person) as yard:
         book = _book(yard)
@@ -185,7 +188,7 @@ def decline_command(
     home: Home, output: Output, /, *, numbers: tuple[int, ...], by: str, reason: str, person: str | None
 ) -> int:
     """Decline requests, as a reviewer or admin. Clients that ask for the model are told the reason."""
-    from weighbridge.admit.requests import State
+    from weighbridge.admit.asking import State
 
     if bool(numbers) == bool(by):
         raise click.UsageError("name the numbers of requests, or an asker with --by")
@@ -232,7 +235,7 @@ def _decide(yard: OpenYard, book: RequestBook, number: int, *, accepts: bool, re
 
 
 def _record(request: Request, book: RequestBook) -> dict[str, JsonValue]:
-    from weighbridge.admit.requests import next_steps
+    from weighbridge.admit.asking import next_steps
 
     asking, word, taken = request.asking, request.word, request.superseded
     steps = next_steps(request, is_channel=book.is_channel(request.wanted.ref))
@@ -308,7 +311,7 @@ def _askers(request: Request) -> str:
 
 
 def _say_steps(output: Output, request: Request, book: RequestBook) -> None:
-    from weighbridge.admit.requests import next_steps
+    from weighbridge.admit.asking import next_steps
 
     output.say("next:")
     for step in next_steps(request, is_channel=book.is_channel(request.wanted.ref)):

@@ -31,6 +31,7 @@ def rules_command(_home: Home, output: Output, /, *, rule: str) -> int:
         output.table(
             ("rule", "severity", "inspector", "what"),
             [(one.id, one.severity.label, one.inspector, one.title) for one in RULES.values()],
+            spare=("inspector",),
         )
     return 0
 

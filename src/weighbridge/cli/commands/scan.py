@@ -137,7 +137,8 @@ def _scan_all(
     documents = []
     with OpenYard(home, output, flags) as yard, Inspecting(yard.config.inspection) as inspecting:
         places = [Path(Address.parse(source).location) for source in sources]
-        inspecting.start(1 if len(places) == 1 and places[0].is_file() else None, suffixes=_suffixes(places))
+        alone = len(places) == 1 and os.path.isfile(places[0])  # noqa: PTH113 - answers where `Path` raises
+        inspecting.start(1 if alone else None, suffixes=_suffixes(places))
         quiet = Output(quiet=output.quiet or output.as_json, colour=output.colour)
         for source in sources:
             origin = _open(yard, source)
@@ -159,8 +160,8 @@ def _suffixes(places: list[Path]) -> set[str]:
 def _open(yard: OpenYard, source: str) -> Source:
     """The source that a word names: an address, a file, a folder, or a revision in the store."""
     address = Address.parse(source)
-    path = Path(address.location)
-    if address.scheme == "folder" and not path.exists() and yard.has_ledger and _may_be_reference(source):
+    missing = address.scheme == "folder" and not os.path.lexists(address.location)
+    if missing and yard.has_ledger and _may_be_reference(source):
         return yard.stored_source(source)
     # Nothing is stored, so a folder may have a name that no model can have.
     name = None if address.scheme == "hf" else ModelName("local", "scanned")
@@ -168,14 +169,14 @@ def _open(yard: OpenYard, source: str) -> Source:
         # What speaks to networks takes longer to import than most files take to scan.
         from weighbridge.source.folder import FolderSource
 
-        return FolderSource(address, as_name=name)
+        return FolderSource(address, as_name=name, compiled=True)
     from weighbridge.source.opening import open_source
 
     return open_source(address, yard.config, yard.http, as_name=name)
 
 
 def _may_be_reference(text: str) -> bool:
-    return not text.startswith((".", "/", "~")) and text.partition("@")[0].count("/") <= 1
+    return not text.startswith((".", "/", "~")) and text.partition("@")[0].count("/") == 1
 
 
 def _scan(scanner: Scanner, source: Source, selection: _Selection, accepting: Accepting) -> ScanDocument:

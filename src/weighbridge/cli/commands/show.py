@@ -121,6 +121,7 @@ def ls_command(home: Home, output: Output, /, *, model: str) -> int:
                 for records in came
             ],
             right=("files", "size"),
+            spare=("ingested", "files", "size", "findings"),
         )
         if not rows:
             output.say("Nothing is here yet. Bring a model in: weighbridge ingest hf://org/name")

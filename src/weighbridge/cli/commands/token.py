@@ -59,13 +59,14 @@ def create_command(
     expires: str,
 ) -> int:
     """Make a token NAME and print it. It is shown this once and kept nowhere."""
+    from weighbridge.admit.asking import channel_of
     from weighbridge.cli.yard import OpenYard
     from weighbridge.serve.token_store import create_token
-    from weighbridge.serve.tokens import ANY, MAIN, PRODUCTION, Action, Scope
+    from weighbridge.serve.tokens import ANY, Action, Scope
 
     scope = Scope(
         models or (ANY,),
-        tuple(PRODUCTION if channel == MAIN else channel for channel in channels) or (ANY,),
+        tuple(channel_of(channel) for channel in channels) or (ANY,),
         frozenset(Action(action) for action in actions or ("read", "list")),
     )
     lifetime = _lifetime(expires)

@@ -91,7 +91,8 @@ def list_command(home: Home, output: Output, /) -> int:
             look = looks[one.model_name]
             at = look.at[:16] if look is not None else "never"
             rows.append((str(one.model_name), one.ref, one.channel or "-", one.added_by, at))
-        output.table(("model", "ref", "channel", "added by", "last recorded look"), rows)
+        columns = ("model", "ref", "channel", "added by", "last recorded look")
+        output.table(columns, rows, spare=("added by", "channel", "ref"))
         if not watches:
             output.say("Nothing is watched: weighbridge watch add org/name")
     return 0
@@ -197,7 +198,8 @@ def updates_command(home: Home, output: Output, /, *, models: tuple[str, ...]) -
             output.document([one.to_json() for one in found])
             return 0
         columns = ("model", "ours", "upstream", "what changed", "risk", "judgement", "request")
-        output.table(columns, [row for one in found for row in _rows(one)])
+        rows = [row for one in found for row in _rows(one)]
+        output.table(columns, rows, spare=("ours", "request", "upstream", "risk"))
         for one in found:
             for before in one.superseded:
                 taken = before.superseded

@@ -16,7 +16,7 @@ from weighbridge.deploy.lint import aws, rules
 from weighbridge.deploy.lint.anywhere import judge_anywhere, judge_tokens
 from weighbridge.deploy.lint.approved import Approved, prefix_of
 from weighbridge.deploy.lint.commands import containers_run
-from weighbridge.deploy.lint.compose import EnvFiles, Service, services_of
+from weighbridge.deploy.lint.compose import EnvFiles, Service, scripts_of, services_of
 from weighbridge.deploy.lint.documents import FileRead, read_file
 from weighbridge.deploy.lint.judge_confinement import (
     judge_image,
@@ -198,8 +198,15 @@ def _judge_compose(one: FileRead, env_files: EnvFiles, facts: Approved | None, f
         for service in services_of(document, env_files):
             serving = serving_of(service.workload)
             _judge_one(serving, facts, findings)
+            for hook in service.hooks:
+                judge_models(serving_of(hook), findings)
+            more = service.workload.has_more
             if serving.serves:
                 _judge_service(service, findings)
+            elif more is not None and more.pointer.endswith("/extends") and service.workload.image is None:
+                findings.say(rules.NOT_READ, more, f"what {shown(service.workload.name)} extends is not read")
+        for script in scripts_of(document):
+            judge_models(serving_of(script), findings)
 
 
 def _judge_service(service: Service, findings: Findings) -> None:

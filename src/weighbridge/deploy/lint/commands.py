@@ -9,18 +9,30 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from weighbridge.core.errors import FormatError
 from weighbridge.deploy.lint.parts import Mount, Place, Said, Variable, Workload
 from weighbridge.deploy.lint.properties import expanded
+from weighbridge.formats.shell import Command
 from weighbridge.formats.shell import commands as shell_commands
 
 MAX_WORDS: Final = 10_000
 MAX_SCRIPT: Final = 256 * 1024
 MAX_NESTED: Final = 4
 _SHELLS: Final = frozenset(("sh", "bash", "dash", "ash", "zsh"))
+_PROGRAM: Final = re.compile(
+    r"(?:ba|da|a|z)?sh|python[\d.]*|pip3?|hf|huggingface-cli|modelscope|git|ollama|vllm|sglang|lmdeploy|transformers|"
+    r"text-generation-(?:launcher|server)|llama-(?:server|cli)|djl-serving|curl|wget|aria2c|axel|aws|gsutil|gcloud|s5cmd|"
+    r"rclone|azcopy|mc|docker|podman|nerdctl|torchrun|accelerate|eval"
+)
+"""What rules know, and may stand behind what starts it with options of its own."""
+_STARTERS: Final = frozenset((
+    "env", "sudo", "nice", "exec", "time", "timeout", "ionice", "chrt", "stdbuf", "setsid", "xargs", "numactl",
+    "taskset", "uv", "uvx", "pipx", "poetry", "pipenv", "conda", "mamba", "micromamba", "gosu", "su-exec", "runuser",
+    "su", "chroot", "unshare", "flock", "watch", "parallel", "busybox", "tini", "dumb-init", "s6-setuidgid",
+))  # fmt: skip
 _BEFORE: Final = frozenset(("exec", "sudo", "nohup", "time", "env", "tini", "dumb-init", "--", "nice", "command"))
 _ASSIGNED: Final = re.compile(
     r"(?:^|[\n;&])[ \t]*(?:export[ \t]+)?([A-Za-z_]\w{0,80})=(\"[^\"\n]*\"|'[^'\n]*'|[^\s;&|\"']*)"
@@ -29,6 +41,10 @@ _RELEVANT: Final = re.compile(
     r"\bhf\b|hugging|vllm|sglang|llama|ollama|text-generation|djl|transformers|MODEL|\bmodels?\b|docker|podman|aws\s+s3|gsutil"
 )
 """What a script has to do with, if it has to do with models."""
+_UNSET: Final = re.compile(
+    r"(?:\bunset(?:[ \t]+-[vf])?|\benv(?:[ \t]+-u|[ \t]+--unset))[ \t=]+([A-Za-z_]\w{0,80}(?:[ \t]+[A-Za-z_]\w{0,80}){0,50})"
+)
+_GIVEN: Final = re.compile(r"\b(python[\d.]*|(?:ba|da|a|z)?sh)\b[^\n<]{0,200}<<-?[ \t]*[\"']?(\w{1,80})")
 _KUBELET: Final = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
 _DOCKER: Final = frozenset(("docker", "podman", "nerdctl"))
 _DOCKER_VALUES: Final = frozenset(
@@ -113,6 +129,14 @@ class CommandLine:
     """One command. `name` is its program without the folder; `words` are all its words."""
 
     words: tuple[Said, ...]
+    piped: bool = False
+    """Whether it reads what another command writes."""
+
+    @property
+    def is_made(self) -> bool:
+        """Whether what is run is known only when it runs: what a pipe gives a shell, what a substitution leaves."""
+        reads = self.name in _SHELLS and all(word.text.startswith("-") for word in self.words[1:])
+        return self.name.startswith("$()") or (self.piped and reads)
 
     @property
     def name(self) -> str:
@@ -151,15 +175,44 @@ def lines_of(workload: Workload) -> Lines:
         _take(words, known, found, problems, 0)
     if workload.script is not None:
         _script(workload.script, known, found, problems, 0)
-    scripts = [workload.script] if workload.script is not None else []
-    for script in (*scripts, *(word for word in workload.words if "=" in word.text and " " in word.text)):
+    for script in _scripts_of(workload):
         for name, value in _ASSIGNED.findall(script.text[:MAX_SCRIPT]):
             assigned[name] = Said(_vars(value.strip("\"'"), known), _line_in(script, f"{name}="))
+        for names in _UNSET.findall(script.text[:MAX_SCRIPT]):
+            assigned |= {name: Said("", _line_in(script, name)) for name in names.split() if name in workload.variables}
     for name, variable in workload.variables.items():
         if name.endswith("_ARGS") and variable.is_known and variable.value:
             # Images that take further arguments of their engine from a variable.
             found.append(CommandLine(tuple(Said(word, variable.place) for word in _split(variable.value))))
     return Lines(tuple(found), tuple(problems), assigned)
+
+
+def _scripts_of(workload: Workload) -> Iterator[Said]:
+    """The texts in which a workload sets or unsets variables: its scripts, and what `env` is told before a program."""
+    if workload.script is not None:
+        yield workload.script
+    words = workload.words[:MAX_WORDS]
+    yield from (word for word in words if " " in word.text)
+    if words and words[0].text.rsplit("/", 1)[-1] == "env":
+        named = [words[at + 1].text for at in range(len(words) - 1) if words[at].text in ("-u", "--unset")]
+        settings = [word.text for word in words[1:] if _assigns(word.text)]
+        yield Said("\n".join((*settings, *(f"unset {name}" for name in named))), words[0].place)
+
+
+_BEGINS: Final = re.compile(r"#![ \t]*/[\w/.-]{0,100}?(?:/|/env[ \t]+)((?:ba|da|a|z|k)?sh|python[\d.]*)\b")
+"""How a script says which program reads it."""
+
+
+def script_of(name: str, text: str, place: Place) -> Workload | None:
+    """A text that a deployment carries along, as what runs it, if its name or beginning says that it is a script."""
+    begins = _BEGINS.match(text)
+    program = begins.group(1) if begins else ""
+    if name.endswith(".sh") or program.endswith("sh"):
+        return Workload("shell", name, place, script=Said(text, place), is_init=True)
+    if name.endswith(".py") or program.startswith("python"):
+        words = tuple(Said(word, place) for word in ("python", "-c", text))
+        return Workload("shell", name, place, words=words, is_init=True)
+    return None
 
 
 def _split(text: str) -> list[str]:
@@ -181,10 +234,17 @@ def _take(
     depth: int,
 ) -> None:
     """A command by its words: a shell's script is read in its place."""
-    start = 0
-    while start < len(words) - 1 and (words[start].text.rsplit("/", 1)[-1] in _BEFORE or _assigns(words[start].text)):
-        start += 1
+    start = _start_of(words)
     name = words[start].text.rsplit("/", 1)[-1]
+    if name == "eval":
+        _script(
+            Said(" ".join(word.text for word in words[start + 1 :]), words[start].place),
+            known,
+            found,
+            problems,
+            depth + 1,
+        )
+        return
     if name in _SHELLS and depth < MAX_NESTED:
         for at in range(start + 1, len(words)):
             text = words[at].text
@@ -202,6 +262,22 @@ def _take(
         _script(words[0], known, found, problems, depth + 1)
         return
     found.append(CommandLine(tuple(Said(_vars(word.text, known), word.place) for word in words[start:])))
+
+
+def _start_of(words: tuple[Said, ...]) -> int:
+    """Where the program stands that is started: behind assignments, and behind what starts others (`timeout 60 hf …`)."""
+    start = 0
+    while start < len(words) - 1:
+        name = words[start].text.rsplit("/", 1)[-1]
+        behind = range(start + 1, min(start + 12, len(words))) if name in _STARTERS else range(0)
+        known = next((at for at in behind if _PROGRAM.fullmatch(words[at].text.rsplit("/", 1)[-1])), 0)
+        if known:
+            start = known
+        elif name in _BEFORE or _assigns(words[start].text):
+            start += 1
+        else:
+            break
+    return start
 
 
 def _assigns(text: str) -> bool:
@@ -224,6 +300,11 @@ def _script(
         problems.append((script.place, "a script that is longer, or nested deeper, than is read"))
         return
     known = dict(known)
+    for program, document in _documents_in(script):
+        if program in _SHELLS:
+            _script(document, known, found, problems, depth + 1)
+        else:
+            found.append(CommandLine((Said(program, document.place), Said("-c", document.place), document)))
     try:
         parsed = shell_commands(text)
     except FormatError as error:
@@ -232,15 +313,37 @@ def _script(
         _by_lines(script, known, found)
         return
     for command in parsed:
-        for name, value in command.assigned:
-            known.setdefault(name, _vars(value.text, known)[:4_096])
         words = tuple(Said(word.text, _line_in(script, word.text)) for word in command.words)
-        for word in words[1:] if words and words[0].text in ("export", "declare") else ():
-            name, equals, text = word.text.partition("=")
-            if equals:
-                known[name] = _vars(text, known)[:4_096]
+        _assign(command, words, known)
         if words:
+            before = len(found)
             _take(words, known, found, problems, depth)
+            if command.piped and len(found) > before:
+                found[before] = replace(found[before], piped=True)
+
+
+def _assign(command: Command, words: tuple[Said, ...], known: dict[str, str]) -> None:
+    """Puts what a command assigns into what is known."""
+    for name, value in command.assigned:
+        known.setdefault(name, _vars(value.text, known)[:4_096])
+    for word in words[1:] if words and words[0].text in ("export", "declare") else ():
+        name, equals, text = word.text.partition("=")
+        if equals:
+            known[name] = _vars(text, known)[:4_096]
+
+
+def _documents_in(script: Said) -> Iterator[tuple[str, Said]]:
+    """The here-documents that a script gives a shell or Python, which run them; and which of these each is given."""
+    lines = script.text.split("\n") if "<<" in script.text else []
+    at = 0
+    while at < len(lines):
+        given = _GIVEN.search(lines[at])
+        at += 1
+        if given is None:
+            continue
+        end = next((place for place in range(at, len(lines)) if lines[place].strip() == given.group(2)), len(lines))
+        yield given.group(1), Said("\n".join(lines[at:end]), script.place)
+        at = end
 
 
 def _by_lines(script: Said, known: dict[str, str], found: list[CommandLine]) -> None:

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from weighbridge.deploy.lint.commands import GREAT_CAPABILITIES, bind
+from weighbridge.deploy.lint.commands import GREAT_CAPABILITIES, bind, script_of
 from weighbridge.deploy.lint.parts import (
     Document,
     Json,
@@ -39,6 +39,8 @@ class Service:
     is_internal: bool
     git: Said | None = None
     """A repository that its image is built from."""
+    hooks: tuple[Workload, ...] = ()
+    """What it is made to run beside its own command: at its start and end, and to probe it."""
 
 
 def services_of(document: Document, env_files: EnvFiles) -> Iterator[Service]:
@@ -51,8 +53,35 @@ def services_of(document: Document, env_files: EnvFiles) -> Iterator[Service]:
         if isinstance(one, dict):
             at = pointer_of("services", name)
             yield Service(
-                _workload(document, at, name, one, env_files), _internal(one, networks), _git(document, at, one)
+                _workload(document, at, name, one, env_files),
+                _internal(one, networks),
+                _git(document, at, one),
+                tuple(_hooks(document, at, name, one)),
             )
+
+
+def scripts_of(document: Document) -> Iterator[Workload]:
+    """Scripts that a compose file carries along as configurations."""
+    for key, value in mapping(mapping(document.value).get("configs")).items():
+        text = text_of(mapping(value).get("content")) or ""
+        script = script_of(key, text.replace("$$", "$"), document.place(pointer_of("configs", key, "content")))
+        if script is not None:
+            yield script
+
+
+def _hooks(document: Document, at: str, name: str, one: dict[str, Json]) -> Iterator[Workload]:
+    said = [
+        (mapping(hook).get("command"), pointer_of(key, place, "command"))
+        for key in ("post_start", "pre_stop")
+        for place, hook in enumerate(sequence(one.get(key)))
+    ]
+    test = mapping(one.get("healthcheck")).get("test")
+    said.append((sequence(test)[1:] if isinstance(test, list) else test, "/healthcheck/test"))
+    for command, pointer in said:
+        place = document.place(at + pointer)
+        words = tuple(Said(word, place) for word in _words(command))
+        if words:
+            yield Workload("compose", name, place, words=words, is_init=True)
 
 
 def _interpolated(value: Json, known: dict[str, str]) -> Json:

@@ -40,7 +40,9 @@ _KEY_VARIABLES: Final = frozenset(
 _BLANKS: Final = re.compile(
     r"your|xxx|\.\.\.|change|replace|placeholder|dummy|todo|redacted|\*{3}|^(?:none|null|empty)$", re.IGNORECASE
 )
-_CHECKS: Final = re.compile(r"\A(?:\w+_)?(?:VERIFY_SSL|SSL_VERIFY|HTTPSVERIFY|VERIFY_TLS|TLS_VERIFY|USE_HTTPS)\Z")
+_CHECKS: Final = re.compile(
+    r"\A(?:(?:\w+_)?(?:VERIFY_SSL|SSL_VERIFY|HTTPSVERIFY|VERIFY_TLS|TLS_VERIFY|USE_HTTPS)|NODE_TLS_REJECT_UNAUTHORIZED)\Z"
+)
 """Variables that say whether certificates are checked, or TLS used at all."""
 _UNCHECKS: Final = re.compile(
     r"\A(?:\w+_)?(?:SSL_NO_VERIFY|SKIP_TLS_VERIFY|TLS_SKIP_VERIFY|DISABLE_SSL_VERIFICATION|INSECURE_SKIP_VERIFY)\Z"
@@ -172,14 +174,12 @@ def _tls(serving: Serving, findings: Findings) -> None:
         if not one.is_known:
             continue
         value = (one.value or "").strip()
-        off = bool(value) and not is_on(value) and value.lower() in ("0", "false", "no", "off")
+        off = value.lower() in ("0", "false", "no", "off")
         if (
             (_CHECKS.match(name) and off)
             or (_UNCHECKS.match(name) and is_on(value))
             or (name in _BUNDLES and not value)
         ):
-            findings.say(rules.TLS_UNCHECKED, one.place, f"{name} is {shown(value)}")
-        if name == "NODE_TLS_REJECT_UNAUTHORIZED" and off:
             findings.say(rules.TLS_UNCHECKED, one.place, f"{name} is {shown(value)}")
     for command in serving.lines.commands:
         for place in _unchecked(command):

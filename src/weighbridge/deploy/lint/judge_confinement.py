@@ -8,7 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from weighbridge.core.finding import Severity
-from weighbridge.deploy.engines import ENGINES, Engine, advisories, read_version
+from weighbridge.deploy.engines import (
+    ENGINES,
+    RUNTIMES,
+    Engine,
+    advisories,
+    read_version,
+    runtime_of_image,
+)
 from weighbridge.deploy.lint import rules
 from weighbridge.deploy.lint.approved import Approved, judge_address, of_a_limit
 from weighbridge.deploy.lint.kubernetes import OTHER_POLICIES, Cluster, Pod
@@ -30,7 +37,13 @@ from weighbridge.deploy.targets.rules import MUTABLE_IMAGE, VULNERABLE_ENGINE
 
 _DIGEST: Final = re.compile(r"@sha256:[0-9a-f]{64}\Z")
 _PINNED: Final = re.compile(r"\A([A-Za-z0-9_.-]+?)(?:\[[^\]]*\])?==([A-Za-z0-9.+!-]+)\Z")
-_PACKAGES: Final = {"vllm": "vllm", "sglang": "sglang", "transformers": "transformers-serve", "llama-cpp-python": ""}
+_PACKAGES: Final = {
+    "vllm": "vllm",
+    "sglang": "sglang",
+    "transformers": "transformers-serve",
+    "llama-cpp-python": "",
+    "ray": "ray",
+}
 _MAX_CITED: Final = 4
 
 
@@ -62,10 +75,11 @@ def _is_unknown(image: str) -> bool:
 def judge_version(serving: Serving, findings: Findings) -> None:
     """Published weaknesses of the engine's version, by its image's tag or by what is installed."""
     workload = serving.workload
-    if serving.engine is not None and workload.image is not None:
-        version = version_of(workload, serving.engine)
-        if version:
-            _weak(serving.engine, version, workload.image.place, findings)
+    runtime = runtime_of_image(workload.image.text) if workload.image is not None else None
+    for held in (serving.engine, runtime):
+        version = version_of(workload, held) if held is not None else ""
+        if held is not None and workload.image is not None and version:
+            _weak(held, version, workload.image.place, findings)
     for command in serving.lines.commands:
         if command.name not in ("pip", "pip3", "uv", "python", "python3"):
             continue
@@ -74,7 +88,8 @@ def judge_version(serving: Serving, findings: Findings) -> None:
             if pins and is_open(wanted) and package.partition("[")[0].lower() in _PACKAGES:
                 say_unknown(findings, word.place, f"the version of {shown(package)}", wanted)
             pinned = _PINNED.match(word.text)
-            engine = ENGINES.get(_PACKAGES.get(pinned.group(1).lower(), "")) if pinned else None
+            name = _PACKAGES.get(pinned.group(1).lower(), "") if pinned else ""
+            engine = ENGINES.get(name) or RUNTIMES.get(name)
             if pinned and engine and read_version(pinned.group(2)):
                 _weak(engine, pinned.group(2), word.place, findings)
 

@@ -43,11 +43,13 @@ _BLANKS: Final = re.compile(
 )
 HUB_TOKEN: Final = re.compile(r"\bhf_[A-Za-z0-9]{30,64}\b")
 _DOWNLOADERS: Final = re.compile(
-    r"snapshot_download|hf_hub_download|load_dataset\(|modelscope\.snapshot|from_pretrained\("
+    r"snapshot_download|hf_hub_download|load_dataset\(|modelscope\.snapshot|from_pretrained\(|\bpipeline\(|\bLLM\(|"
+    r"SentenceTransformer\("
 )
+_LITERAL: Final = re.compile(r"[\"']([\w.-]{1,96}/[\w.-]{1,96})[\"']")
 _COPIERS: Final = {
     "aws": ("s3",), "gsutil": ("cp", "rsync"), "gcloud": ("storage",), "s5cmd": ("cp", "sync"), "rclone": ("copy", "sync"),
-    "azcopy": ("copy", "cp", "sync"), "mc": ("cp", "mirror"),
+    "azcopy": ("copy", "cp", "sync"), "mc": ("cp", "mirror"), "oras": ("pull",), "skopeo": ("copy",), "dvc": ("pull",),
 }  # fmt: skip
 _FETCHERS: Final = frozenset(("curl", "wget", "aria2c", "axel"))
 _MODELISH: Final = re.compile(r"model|weight|checkpoint|\.safetensors|\.gguf|\.bin\b", re.IGNORECASE)
@@ -60,6 +62,10 @@ def judge_models(serving: Serving, findings: Findings, *, isolated: bool = False
         findings.say(rules.NOT_READ, place, what)
     if not serving.serves and not serving.workload.is_init:
         return
+    for command in serving.lines.commands:
+        if command.is_made and serving.workload.name != "RUN":
+            what = f"{shown(command.text)}: what it runs is known only when it runs"
+            findings.say(rules.NOT_READ, command.place, what)
     _sources(serving, findings)
     _precedence(serving, findings)
     _switches(serving, findings)
@@ -306,7 +312,8 @@ def _commands(serving: Serving, findings: Findings) -> None:
         if fetched and not (serving.hub == "private" and "http" not in fetched and command.name != "git"):
             findings.say(rules.DOWNLOAD, command.place, f"{shown(fetched)} is run")
         kinds = _COPIERS.get(command.name, ())
-        if any(word in kinds for word in words[1:3]) and _MODELISH.search(command.text) and "://" in command.text:
+        elsewhere = "://" in command.text or command.name in ("rclone", "mc", "oras", "dvc")
+        if any(word in kinds for word in words[1:3]) and _MODELISH.search(command.text) and elsewhere:
             findings.say(rules.UNVERIFIED, command.place, f"{shown(command.text)} is run")
 
 
@@ -322,9 +329,15 @@ def _downloads(command: CommandLine, words: list[str]) -> str:
     name = command.name
     text = command.text
     at_hub = any(
-        is_public(host_of(word)) for word in words if "://" in word or word.startswith(("hf.co/", "git@hf.co"))
+        is_public(host_of(word)) or (is_open(word) and "/resolve/" in word)
+        for word in words
+        if "://" in word or "/" in word or word.startswith("git@hf.co")
     )
     if name in ("hf", "huggingface-cli", "modelscope") and "download" in words[1:4]:
+        return text
+    if name == "hf" and {"sync", "cp"} & set(words[1:4]) and "hf://" in text:
+        return text
+    if name.startswith("python") and "download" in words and any(word.startswith("huggingface_hub") for word in words):
         return text
     if name == "git" and at_hub and {"clone", "pull", "fetch", "lfs"} & set(words[1:4]):
         return text
@@ -341,6 +354,8 @@ def _downloads(command: CommandLine, words: list[str]) -> str:
 
 def _fetches(text: str) -> bool:
     """Whether a call of a loader names something on a hub."""
+    if any(origin_of(found.group(1)) is Origin.HUB for found in _LITERAL.finditer(text)):
+        return True
     for called in re.finditer(
         r"(?:download|snapshot|from_pretrained|load_dataset)\(\s*(?:repo_id\s*=\s*)?([^,)\s]+)", text
     ):

@@ -14,7 +14,7 @@ from typing import Final
 
 from weighbridge.core.errors import FormatError
 from weighbridge.deploy.environment import TOKEN_VARIABLES
-from weighbridge.deploy.lint.commands import GREAT_CAPABILITIES
+from weighbridge.deploy.lint.commands import GREAT_CAPABILITIES, script_of
 from weighbridge.deploy.lint.parts import (
     Document,
     Json,
@@ -36,6 +36,13 @@ MODEL_FOLDER: Final = "/mnt/models"
 """Where KServe's storage initializer puts a model."""
 _CONTAINERS: Final = ("initContainers", "containers", "ephemeralContainers")
 _CONTAINER_KEYS: Final = ("args", "command", "env", "envFrom", "volumeMounts", "storageUri")
+_HOOKS: Final = (
+    ("lifecycle", "postStart"),
+    ("lifecycle", "preStop"),
+    ("startupProbe",),
+    ("readinessProbe",),
+    ("livenessProbe",),
+)
 _URIS: Final = ("storageUri", "storage_uri", "modelUri", "uri")
 _SOCKETS: Final = ("/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock", "/run/crio/crio.sock")
 OTHER_POLICIES: Final = ("CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy", "GlobalNetworkPolicy")
@@ -91,10 +98,10 @@ class Cluster:
         document, pointer = self.maps[kind, name]
         one = mapping(_at(document.value, pointer))
         found = {}
-        for part in ("data", "stringData"):
+        for part in ("data", "stringData", "binaryData"):
             for key, value in mapping(one.get(part)).items():
                 text = text_of(value) or ""
-                if kind == "Secret" and part == "data":
+                if part == "binaryData" or (kind == "Secret" and part == "data"):
                     text = _decoded(text)
                 found[key] = (text, document.place(pointer + pointer_of(part, key)))
         return found
@@ -139,8 +146,9 @@ def carried_by(document: Document, cluster: Cluster) -> Iterator[Workload]:
         if tokens:
             yield Workload("kubernetes", name, document.place(pointer), variables=tokens, is_init=True)
         for key, (text, place) in entries.items():
-            if key.endswith(".sh") or text.startswith(("#!/bin/sh", "#!/bin/bash", "#!/usr/bin/env bash")):
-                yield Workload("shell", key, place, script=Said(text, place), is_init=True)
+            script = script_of(key, text, place)
+            if script is not None:
+                yield script
             elif key == "serving.properties":
                 yield Workload("properties", key, place, properties=properties_at(text, place))
 
@@ -212,7 +220,8 @@ def _workloads(document: Document, cluster: Cluster, at: str, node: dict[str, Js
         for place, item in enumerate(sequence(items)):
             if isinstance(item, dict):
                 where = at + pointer_of(key, place)
-                found.append(_container(document, cluster, where, item, node, is_init=key == "initContainers"))
+                container = _container(document, cluster, where, item, node, is_init=key == "initContainers")
+                found += [container, *_hooks(document, where, item, container)]
     if lists:
         return _with_model(document, at, node, found)
     is_container = bool(_image(node)) and any(key in node for key in _CONTAINER_KEYS)
@@ -271,6 +280,29 @@ def _container(
         ),
         unknown=tuple(_unknown(document, at, one, pod)),
     )
+
+
+def _hooks(document: Document, at: str, one: dict[str, Json], container: Workload) -> Iterator[Workload]:
+    """The commands that a container is made to run beside its own: at its start and end, and to probe it."""
+    for keys in _HOOKS:
+        hook: Json = one
+        for key in (*keys, "exec", "command"):
+            hook = mapping(hook).get(key)
+        where = at + pointer_of(*keys, "exec", "command")
+        words = [
+            Said(text, document.place(where + pointer_of(place)))
+            for place, word in enumerate(sequence(hook))
+            if (text := text_of(word)) is not None
+        ]
+        if words:
+            yield Workload(
+                platform="kubernetes",
+                name=container.name,
+                place=document.place(where),
+                words=tuple(words),
+                variables={name: said for name, said in container.variables.items() if name.startswith("HF_ENDPOINT")},
+                is_init=True,
+            )
 
 
 def _image(one: dict[str, Json]) -> str:

@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from weighbridge.core.errors import FormatError
-from weighbridge.deploy.engines import ENGINES, Engine, engine_of_image, version_in_tag
+from weighbridge.deploy.engines import ENGINES, Engine, engine_of_image, runtime_of_image, version_in_tag
 from weighbridge.deploy.environment import HUB_ADDRESS_VARIABLES, HUB_REVISION_VARIABLES
 from weighbridge.deploy.lint.commands import CommandLine, Lines, Option, lines_of, options_of
 from weighbridge.deploy.lint.parts import Mount, Place, Said, Variable, Workload, is_on, is_open
@@ -35,7 +35,7 @@ _PROPERTIES: Final = (
 )
 _OTHER_SERVERS: Final = re.compile(
     r"text-embeddings-inference|huggingfaceserver|huggingface-pytorch|lmdeploy|mlserver|tritonserver|infinity|tabbyapi|"
-    r"text-generation-webui|aphrodite|nim/|kserve-agent|llama-?cpp|llama_cpp|localai",
+    r"text-generation-webui|aphrodite|ray-llm|nim/|kserve-agent|llama-?cpp|llama_cpp|localai",
     re.IGNORECASE,
 )
 _MODEL_PATH: Final = re.compile(
@@ -124,7 +124,7 @@ def serving_of(workload: Workload) -> Serving:
     lines = lines_of(workload)
     if lines.assigned:
         set_by = {name: Variable(said.text, said.place) for name, said in lines.assigned.items()}
-        workload = replace(workload, variables={**set_by, **workload.variables})
+        workload = replace(workload, variables={**workload.variables, **set_by})
     engine = _engine(workload, lines)
     settings = tuple(_settings(workload, lines, engine))
     mounts = tuple(mount for mount in workload.mounts if _holds_model(mount, workload, lines, settings))
@@ -156,7 +156,7 @@ def origin_of(value: str, *, bare: bool = True) -> Origin:
 
 
 def _origin_of_address(scheme: str, rest: str) -> Origin:
-    if scheme in ("hf", "ms", "modelscope", "ollama"):
+    if scheme in ("hf", "huggingface", "ms", "modelscope", "ollama"):
         return Origin.HUB
     if scheme in ("s3", "gs", "gcs", "az", "abfs", "abfss", "azblob", "wasbs", "wasb", "oss"):
         return Origin.STORE
@@ -181,9 +181,10 @@ def host_of(address: str) -> str:
 
 def version_of(workload: Workload, engine: Engine) -> str:
     """The engine's version as its published image's tag tells it; empty where it does not."""
-    if workload.image is None or (
-        engine_of_image(workload.image.text) is None and ".dkr.ecr." not in workload.image.text
-    ):
+    if workload.image is None:
+        return ""
+    named = engine_of_image(workload.image.text) or runtime_of_image(workload.image.text)
+    if named is not engine and (named is not None or ".dkr.ecr." not in workload.image.text):
         return ""
     name = workload.image.text.split("@", 1)[0].rsplit("/", 1)[-1]
     tag = name.partition(":")[2]
@@ -326,10 +327,20 @@ def _speculative(options: list[Option]) -> Iterator[Setting]:
                 yield Setting("--speculative-config", model, option.place, origin_of(model))
 
 
+_SERVED_AS: Final = frozenset(("api_server", "gradio"))
+"""What LMDeploy has between `serve` and the model."""
+_RAY_SERVE: Final = frozenset(("run", "deploy", "build", "start", "config", "status", "shutdown"))
+"""What Ray's program `serve` is told to do."""
+
+
 def _positional(command: CommandLine, workload: Workload, revision: str) -> Iterator[Setting]:
     words = command.words
     at = next((place for place, word in enumerate(words[:4]) if word.text == "serve"), -1)
     in_image = workload.image is not None and engine_of_image(workload.image.text) is ENGINES["vllm"]
+    if at == 0 and words[1:] and words[1].text in _RAY_SERVE:
+        return
+    if at >= 0 and at + 1 < len(words) and words[at + 1].text in _SERVED_AS:
+        at += 1
     if at >= 0 and at + 1 < len(words) and not words[at + 1].text.startswith("-"):
         word = words[at + 1]
     elif at < 0 and in_image and command.words[:1] == workload.words[:1] and not words[0].text.startswith("-"):

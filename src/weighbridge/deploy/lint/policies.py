@@ -12,7 +12,7 @@ Source: IAM User Guide, "Policy evaluation logic"; S3 User Guide, "The meaning o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -243,8 +243,10 @@ def judge_policies(resources: Sequence[Resource], everything: Sequence[Resource]
     `everything` are the resources among which those may be.
     """
     identities: list[tuple[Resource, list[_Read]]] = []
-    denials = _denials_by_holder(everything)
+    attached = _attached(everything)
+    denials = _denials_by_holder(everything, attached)
     bounds = _bounds_by_holder(everything)
+    bounding = _only_bounding(everything)
     for resource in resources:
         if resource.kind == BUCKET_POLICY:
             _judge_bucket(
@@ -252,21 +254,36 @@ def judge_policies(resources: Sequence[Resource], everything: Sequence[Resource]
             )
         elif resource.kind.startswith("AWS::KMS::"):
             _judge_key(resource, findings)
-        elif resource.kind.startswith("AWS::IAM::") and not _only_bounds(resource, everything):
+        elif resource.kind.startswith("AWS::IAM::") and not _only_bounds(resource, bounding):
             _judge_managed(resource, findings)
             _judge_trust_of(resource, findings)
             identities.append((resource, [one for one in _identities(resource, findings) if one is not None]))
     for resource, read in identities:
-        holders = sorted(_holders(resource))
+        holders = sorted(_holders(resource) | attached.get(resource.name, set()))
         others = [one for holder in holders for one in denials.get(holder, ())[:_MAX_BESIDE]]
         _judge_identity(read, others, findings, [bounds.get(holder) for holder in holders])
 
 
-def _denials_by_holder(everything: Sequence[Resource]) -> dict[str, list[PolicyDocument]]:
+def _attached(everything: Sequence[Resource]) -> dict[str, set[str]]:
+    """To whom managed policies of these files are attached by what stands beside them: by the policies' names."""
+    policies = {one.name for one in everything if one.kind == "AWS::IAM::ManagedPolicy"}
+    found: dict[str, set[str]] = {}
+    for resource in everything:
+        named = resource.get("ManagedPolicyArns")
+        for one in (*(named if isinstance(named, list) else [named]), resource.get("PolicyArn")):
+            if (name := _policy_named(one)) in policies:
+                found.setdefault(name, set()).update(_holders(resource))
+    return found
+
+
+def _denials_by_holder(
+    everything: Sequence[Resource], attached: Mapping[str, set[str]]
+) -> dict[str, list[PolicyDocument]]:
     """What is denied to roles, users and groups, by their names in these files."""
     found: dict[str, list[PolicyDocument]] = {}
     for resource in everything:
-        holders = _holders(resource) if resource.kind.startswith("AWS::IAM::") else set()
+        is_policy = resource.kind.startswith("AWS::IAM::")
+        holders = _holders(resource) | attached.get(resource.name, set()) if is_policy else set()
         for one in _identities(resource, Findings()) if holders else ():
             denying = tuple(said for said in one.policy.statements if said.effect is Effect.DENY) if one else ()
             for holder in holders if one and denying else ():
@@ -286,17 +303,19 @@ def _bounds_by_holder(everything: Sequence[Resource]) -> dict[str, PolicyDocumen
     return found
 
 
-def _only_bounds(resource: Resource, everything: Sequence[Resource]) -> bool:
+def _only_bounds(resource: Resource, bounding: Collection[str]) -> bool:
     """Whether a policy is the boundary of somebody, and attached to nobody: what it allows is then given by others."""
-    if resource.kind != "AWS::IAM::ManagedPolicy" or _holders(resource):
-        return False
+    return resource.kind == "AWS::IAM::ManagedPolicy" and resource.name in bounding and not _holders(resource)
+
+
+def _only_bounding(everything: Sequence[Resource]) -> set[str]:
+    """The names of policies that others have as their boundary, and that nobody is said to have otherwise."""
     attached = set()
     for one in everything:
         named = one.get("ManagedPolicyArns")
         said = [*(named if isinstance(named, list) else [named]), one.get("PolicyArn")]
         attached |= {_policy_named(value) for value in said}
-    bounding = {_policy_named(one.get("PermissionsBoundary")) for one in everything}
-    return resource.name in bounding - attached
+    return {_policy_named(one.get("PermissionsBoundary")) for one in everything} - attached
 
 
 def _policy_named(value: Json) -> str:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from importlib import resources
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -57,8 +57,9 @@ class Arguments:
 
 
 def _read(engine: str) -> tuple[Arguments, ...]:
-    file = f"{engine.replace('.', '_')}_arguments.json"
-    said = json.loads(resources.files("weighbridge.deploy.targets").joinpath(file).read_text("utf-8"))
+    # `importlib.resources` takes longer to import than all the lists to read.
+    file = Path(__file__).with_name(f"{engine.replace('.', '_')}_arguments.json")
+    said = json.loads(file.read_text("utf-8"))
     least = read_version(minimum_version(engine))
     newest = read_version(list(said)[-1])
     return tuple(

@@ -37,6 +37,9 @@ _MARKUP = re.compile(
     r"<(?:!doctype html|html|head|body|div|span|table|tr|td|th|ul|ol|li|p|h[1-6]|img|br|a|details|figure|style|svg|section)[\s>/]",
     re.IGNORECASE,
 )
+_SOURCE = re.compile(
+    r"(?:cmakelists\.txt|makefile|dockerfile|[^/]{1,100}\.(?:py|pyx|c|h|cc|hh|cpp|hpp|cu|cuh|cmake|rs|go|java|js|ts))\.j(?:inja2?|2)"
+)
 _RAW_LOADING = re.compile(r"\{%[-+]?\s*(?:include|import|extends|from)\b")
 
 
@@ -63,7 +66,9 @@ class ChatTemplates:
         except UnicodeDecodeError as error:
             notes.add("not-understood", f"byte {error.start} is no UTF-8", 0)
             return self._report(subject, notes, 0)
-        judge_text(text, notes, page=subject.depth == 0 and is_page(subject.path, text))
+        top = subject.depth == 0
+        page, source = top and is_page(subject.path, text), top and is_source(subject.path, text)
+        judge_text(text, notes, page=page, source=source)
         if not is_text(data, whole=True):
             notes.add("not-understood", "the file is not text to its end", 0)
             return self._report(subject, notes, 0)
@@ -96,16 +101,34 @@ class _Notes:
         location = f"line {line}" if line else ""
         self.findings.append(BY_ID[f"template-{rule}"].finding(self._path, message, location=location))
 
+    def of_source(self, rule: str, message: str, line: int) -> None:
+        """As `add`, for the template of a program's file."""
+        if rule == "url":
+            rule, message = "not-understood", f"{message}, in what makes a file of a program"
+        self.add(rule, message, line)
+
 
 def is_page(path: str, text: str) -> bool:
     """Whether a template lays out a page: it is no chat template by name, names nothing of a conversation, has markup."""
+    return not _is_chat(path) and not _CONVERSATION.search(text) and _MARKUP.search(text) is not None
+
+
+def is_source(path: str, text: str) -> bool:
+    """Whether a template makes a file of a program (`CMakeLists.txt.jinja`): by its name, and no conversation in it."""
     base = path.rpartition("/")[2].lower()
-    chat = "chat" in base or "additional_chat_templates/" in path or "tokenizer" in base or "prompt" in base
-    return not chat and not _CONVERSATION.search(text) and _MARKUP.search(text) is not None
+    return _SOURCE.fullmatch(base) is not None and not _is_chat(path) and not _CONVERSATION.search(text)
 
 
-def judge_text(text: str, notes: _Notes, *, page: bool = False) -> None:
-    """Everything there is to say of a template's text. What a `page` says is not said to a model."""
+def _is_chat(path: str) -> bool:
+    base = path.rpartition("/")[2].lower()
+    return "chat" in base or "additional_chat_templates/" in path or "tokenizer" in base or "prompt" in base
+
+
+def judge_text(text: str, notes: _Notes, *, page: bool = False, source: bool = False) -> None:
+    """Everything there is to say of a template's text. What a `page` says is not said to a model.
+
+    An address in a program's `source` is what that program is to fetch, and programs are not judged here.
+    """
     hidden = invisible(text)
     if hidden:
         line = text.count("\n", 0, text.find(hidden)) + 1
@@ -121,7 +144,7 @@ def judge_text(text: str, notes: _Notes, *, page: bool = False) -> None:
     if code.folding.made > MAX_MADE:
         notes.add("limit", "the template puts together more text than is judged", 0)
     if not page:
-        WordsJudge(tree, notes.add).judge()
+        WordsJudge(tree, notes.of_source if source else notes.add).judge()
     for act in svg_acts(text) if page else ():
         if act.rule != "svg-foreign-object":
             notes.add("active-markup", act.message.replace("picture", "page"), text.count("\n", 0, act.offset) + 1)

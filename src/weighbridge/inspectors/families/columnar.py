@@ -34,6 +34,9 @@ MAX_MESSAGES: Final = 20_000
 MAX_COPIES: Final = 2_000
 _COPY_BYTES: Final = 16 * 1024
 _MAX_DEPTH: Final = 50
+_CONTINUED: Final = b"\xff\xff\xff\xff"
+_BLOCK_BYTES: Final = 24
+"""A place in an Arrow footer: offset, length of the message, length of its body."""
 
 
 def _rule(name: str, title: str, severity: Severity, explanation: str) -> Rule:
@@ -171,24 +174,29 @@ def _parquet(subject: Subject, notes: Notes) -> int:
             if span.start < 4 or span.end > start:
                 notes.say("columnar-outside", f"a column lies at {span.start} to {span.end} of {start} bytes of data")
             spans.append(span)
-    spans += _copies(subject, footer, spans, start)
+    spans += _copies(subject, footer, start)
     subject.inert(4, start)
     return _covered(spans)
 
 
-def _copies(subject: Subject, footer: dict[int, Thrift], spans: list[Span], end: int) -> list[Span]:
-    """Where older writers put a copy of a column's description, behind the column. Nobody reads it."""
-    ends = {span.end for span in spans}
+def _copies(subject: Subject, footer: dict[int, Thrift], end: int) -> list[Span]:
+    """Where writers put a copy of a column's description, behind the column. Nobody reads it.
+
+    Older ones say in the footer where it is. Polars gives another place there (the end as counted from the first data
+    page, which is behind the dictionary): what lies at the column's end is a copy when it says what the footer says.
+    """
     found = []
     for chunk in islice(_chunks(footer), MAX_COPIES):
-        place = chunk.get(2)
-        if not isinstance(place, int) or place not in ends or not 4 <= place < end:
-            continue
-        data = subject.read_exactly(place, min(end - place, _COPY_BYTES))
-        try:
-            found.append(Span(place, place + struct_length(data)))
-        except Malformed:
-            continue
+        for at in {span.end for span in islice(_chunk_spans(chunk), 1)}:
+            if not 4 <= at < end:
+                continue
+            data = subject.read_exactly(at, min(end - at, _COPY_BYTES))
+            try:
+                length = struct_length(data)
+                if chunk.get(2) == at or read_struct(data[:length]) == chunk.get(3):
+                    found.append(Span(at, at + length))
+            except Malformed:
+                continue
     return found
 
 
@@ -248,6 +256,7 @@ def _arrow(subject: Subject, start: int, notes: Notes) -> int:
     """Walks the messages one behind the other: schema, dictionaries, batches, end."""
     at, size = start, subject.size_bytes
     end = size
+    first = True
     if start:
         tail = subject.read_exactly(size - 10, 10)
         length = int.from_bytes(tail[:4], "little")
@@ -256,19 +265,41 @@ def _arrow(subject: Subject, start: int, notes: Notes) -> int:
         end = size - 10 - length
         footer = FlatBuffer(subject, end, size - 10).root()
         _schema(footer.table(1), notes)
+        if subject.read_exactly(start, 4) != _CONTINUED:
+            at, first = _unframed(subject, start, min(_first_block(footer, end), start + 2 * length), notes), False
     for number in range(MAX_MESSAGES):
         if at >= end:
             break
-        at = _message(subject, at, end, notes, first=number == 0)
+        at = _message(subject, at, end, notes, first=first and number == 0)
     else:
         raise LimitExceeded(f"the file has more than {MAX_MESSAGES} messages")
     return size if at == end else at
 
 
+def _first_block(footer: FlatTable, end: int) -> int:
+    """Where the first dictionary or batch begins, as the footer says; the end when it has none."""
+    places = [end]
+    for field in (2, 3):
+        at, count = footer.span(field, _BLOCK_BYTES)
+        places += [footer.buffer.number(at + number * _BLOCK_BYTES, "q") for number in range(min(count, MAX_MESSAGES))]
+    return min(places)
+
+
+def _unframed(subject: Subject, start: int, end: int, notes: Notes) -> int:
+    """A schema without the mark and the length that messages have: Polars writes it so, and readers take the footer's.
+
+    What lies here is not longer than two footers, which hold the same schema.
+    """
+    if not start < end <= subject.size_bytes:
+        raise Malformed(f"there is no message at {start}")
+    _schema(_message_header(FlatBuffer(subject, start, end).root(), expected=1), notes)
+    return end
+
+
 def _message(subject: Subject, at: int, end: int, notes: Notes, *, first: bool) -> int:
     prefix = subject.read_exactly(at, 8) if at + 8 <= end else b""
     length = int.from_bytes(prefix[4:8], "little")
-    if prefix[:4] != b"\xff\xff\xff\xff" or at + 8 + length > end:
+    if prefix[:4] != _CONTINUED or at + 8 + length > end:
         raise Malformed(f"there is no message at {at}")
     if not length:
         return at + 8

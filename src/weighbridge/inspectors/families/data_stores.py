@@ -1,9 +1,10 @@
-"""Arrays and vectors in other programs' formats: zarr, MATLAB, fastText, word2vec, CRFsuite, KenLM; spaCy's settings.
+"""Arrays and vectors in other programs' formats: zarr, MATLAB, fastText, word2vec, NetCDF, CRFsuite, KenLM; spaCy's settings.
 
 - zarr's JSON (`.zarray`, `.zgroup`, `.zattrs`, `.zmetadata`, `zarr.json`): codecs by allow-list; the pickle codec unpickles
   every chunk.
 - MATLAB 5: the type of every array, also in cells and structures; function handles and objects name code.
 - fastText: dictionary and matrices, dense or quantised, end to end. KenLM: recognised.
+- NetCDF (classic): header and variables. NetCDF-4 is HDF5.
 - CRFsuite: its chunks, which fill the file. OpenFst: every state of transducers and archives of them.
 - spaCy's `config.cfg`: registered functions by the library's own names.
 """
@@ -16,7 +17,7 @@ from typing import Final
 
 from weighbridge.core.errors import Malformed
 from weighbridge.core.finding import Report, Severity
-from weighbridge.formats import openfst
+from weighbridge.formats import netcdf, openfst
 from weighbridge.formats.bounded import read_whole
 from weighbridge.formats.json_text import parse
 from weighbridge.formats.matlab import NESTED, NUMERIC, array_classes
@@ -28,6 +29,7 @@ from weighbridge.inspectors.subject import Subject
 NAME: Final = "data-stores"
 MAX_TEXT_BYTES: Final = 16 * 1024 * 1024
 MAX_WORDS: Final = 5_000_000
+_MAX_PADDING: Final = 64 * 1024
 
 
 def _rule(name: str, title: str, severity: Severity, explanation: str) -> Rule:
@@ -57,6 +59,12 @@ RULES: Final[tuple[Rule, ...]] = (
         "OpenFst file that breaks its format",
         Severity.MEDIUM,
         "It cannot be followed to its end, or is of a kind for which OpenFst loads a library.",
+    ),
+    _rule(
+        "netcdf-broken",
+        "NetCDF file that breaks its format",
+        Severity.MEDIUM,
+        "Its header cannot be followed, or a variable lies outside of the file.",
     ),
     _rule(
         "word2vec-broken",
@@ -127,6 +135,7 @@ def _reading_of(subject: Subject) -> Callable[[Subject, Notes], int] | None:
         "word2vec": _word2vec,
         "crfsuite": _crfsuite,
         "openfst": _openfst,
+        "netcdf": _netcdf,
     }
     if kind in readings:
         return readings[kind]
@@ -136,6 +145,20 @@ def _reading_of(subject: Subject) -> Callable[[Subject, Notes], int] | None:
         return _zarr
     spacy = kind == "settings" and base.endswith(".cfg") and b"[nlp]" in subject.head
     return _spacy if spacy else None
+
+
+def _netcdf(subject: Subject, _notes: Notes) -> int:
+    """The header and the variables; what is between and behind them belongs to nothing unless it is zeros."""
+    header = netcdf.read_header(subject)
+    covered = position = header.end
+    for start, end in [*header.spans(subject.size_bytes), (subject.size_bytes, subject.size_bytes)]:
+        gap = max(0, start - position)
+        if gap <= _MAX_PADDING and not subject.read_exactly(position, gap).strip(b"\0"):
+            covered += gap
+        subject.inert(max(start, position), end)
+        covered += max(0, end - max(start, position))
+        position = max(position, end)
+    return covered
 
 
 def _kenlm(_subject: Subject, notes: Notes) -> int:

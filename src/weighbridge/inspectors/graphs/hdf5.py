@@ -4,7 +4,7 @@ The file is walked whole: every group, dataset and attribute, and every byte is 
 Raw data is inert by the format's own rules. What is not: Keras configurations in attributes (judged like any), pickles
 that PyTables and pandas keep in attributes and arrays of variable length (inspected like any pickle), links and
 datasets that make a reader open other files of the host. Bytes that belong to nothing are what deletions leave behind,
-or a hiding place: they are not understood unless they are zeros.
+or a hiding place: they are not understood unless they are zeros, or few and short (`LEFT_OVER_BYTES`).
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ from weighbridge.inspectors.subject import Subject, report_of
 NAME: Final = "hdf5"
 KIND: Final = "hdf5"
 MAX_SAME: Final = 20
+LEFT_OVER_BYTES: Final = 128
+LEFT_OVER_IN_ALL: Final = 1024
+"""A gap of at most so many bytes, and all of them together, are what moving an attribute or a link leaves behind: the
+library takes the next larger place and does not clear the old one. NetCDF-4 does so in nearly every file."""
 MAX_HEAP_OBJECTS: Final = 200_000
 MAX_ATTRIBUTE_BYTES: Final = 64 * 1024 * 1024
 BOMB_BYTES: Final = 16 * 1024**3
@@ -284,20 +288,26 @@ class _Looking:
             yield _BY_ID["hdf5-polyglot"].finding(path, "a zip archive's directory ends at the end")
 
     def _gaps(self) -> Iterator[Finding]:
-        base, unowned = self._contents.base, 0
-        first = 0
+        base, unowned, longest = self._contents.base, 0, 0
+        first, hidden = 0, False
         for start, end in self._file.gaps():
             held = self._file.at(start, end - start)
             rest = held.lstrip(b"\0")
             if not rest:
                 continue
             unowned += end - start
+            # What is moved lies between others; what was put behind all of them was not left by the library.
+            hidden |= end == self._file.size_bytes
+            longest = max(longest, end - start)
             first = first or start + base
             kind = kind_of("", rest[:HEAD_BYTES], len(rest))
             if kind.family in _CONTAINERS:
+                hidden = True
                 place = f"offset {end - len(rest) + base}"
                 message = f"{kind.name} in {end - start} bytes that belong to nothing"
                 yield _BY_ID["hdf5-hidden-content"].finding(self._subject.path, message, location=place)
+        if unowned <= LEFT_OVER_IN_ALL and longest <= LEFT_OVER_BYTES and not hidden:
+            return
         if unowned:
             message = f"{unowned} bytes belong to nothing"
             yield _BY_ID["hdf5-unaccounted"].finding(self._subject.path, message, location=f"offset {first}")

@@ -46,7 +46,8 @@ class Allowed:
     `call` judges the arguments of a call (REDUCE, INST, OBJ); `new` those of a making without `__init__` (NEWOBJ and
     copyreg's reconstructor), which is judged as a call where it is None. `state` judges what BUILD gives to the result,
     `fillable` says whether items may be put into it. With `unless_called`, the name passes only where every use of it is
-    a call that `call` accepts, and is that danger otherwise.
+    a call that `call` accepts, and is that danger otherwise. `undecided` says of which accepted arguments nobody knows what
+    comes of them later: they are worth a finding for policy.
     """
 
     call: Check | None = None
@@ -54,6 +55,7 @@ class Allowed:
     fillable: bool = False
     new: Check | None = None
     unless_called: Danger | None = None
+    undecided: Check | None = None
 
 
 def text(value: Value) -> bool:

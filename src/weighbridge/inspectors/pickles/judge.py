@@ -189,6 +189,11 @@ class Judge:
         else:
             if self._unused.get(subject):
                 self._unused[subject].pop()
+            if rules.undecided is not None and rules.undecided(event.argument):
+                evidence = f"{shown(subject)}{shown(event.argument)}"
+                self.note(
+                    "unknown-callable", evidence, f"keeps {evidence} for a call that nobody has judged", event.offset
+                )
             self._array(event)
 
     def _array(self, event: Event) -> None:
@@ -220,6 +225,8 @@ class Judge:
             # `append`, `extend` and `add` are looked up in the object, which a state may have given its own.
             if event.kind is EventKind.FILLED and rules.fillable and (rules.state is None or "SETITEM" in event.opcode):
                 return
+            if rules.unless_called is not None:
+                self._weapon(subject.of, rules.unless_called, event.offset)
         if subject is Sort.DICT and isinstance(event.argument, str) and event.kind is EventKind.FILLED:
             message = f"keeps something to be called under {event.argument}, which decides what a loader does next"
             self.note("odd-arguments", event.argument, message, event.offset)

@@ -123,7 +123,7 @@ def _acts(path: str, components: list[str]) -> Iterator[tuple[str, str]]:
     base, lower = components[-1].lower(), path.lower()
     if base in _STARTUP:
         yield "startup-code", "Python or a loader imports a file of this name by itself"
-    elif base in _RUN_BY_NAME:
+    elif base in _RUN_BY_NAME or (base == "entry_points.txt" and _is_metadata(components)):
         yield "runs-by-name", "tools run a file of this name"
     elif _shadows(components):
         yield "shadowing", "the module has the name of a library"
@@ -137,6 +137,11 @@ def _acts(path: str, components: list[str]) -> Iterator[tuple[str, str]]:
         path
     ):
         yield "hidden-file", "the name is hidden"
+
+
+def _is_metadata(components: list[str]) -> bool:
+    """Whether the file lies in the metadata of a Python package: entry points of any folder on the path are plugins."""
+    return len(components) > 1 and components[-2].lower().endswith((".dist-info", ".egg-info"))
 
 
 def _shadows(components: list[str]) -> bool:

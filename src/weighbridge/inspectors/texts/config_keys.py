@@ -232,6 +232,13 @@ def _native(node: Node) -> Iterator[Said]:
             yield Said("native-library", f"{node.key} is {shown(text)}")
 
 
+def _library_file(node: Node) -> Iterator[Said]:
+    """The compiled model of MLC: ordinarily a name, which its own tools build; a file of that name is loaded."""
+    for text in texts(node.value):
+        if re.search(r"(?i)[/\\]|\.(?:so|dll|dylib)(?:\.|\Z)", text):
+            yield Said("native-library", f"{node.key} is {shown(text)}")
+
+
 def _expression(node: Node) -> Iterator[Said]:
     """A regular expression that a response is parsed with (transformers' `response_template`)."""
     for text in texts(node.value):
@@ -388,6 +395,7 @@ _BY_KEY: Final[Mapping[str, Judge]] = {
         ),
         _native,
     ),
+    "model_lib": _library_file,
     **dict.fromkeys(("open_pattern", "close_pattern", "start_anchor_pattern", "tag_pattern"), _expression),
     "megatron_core": _megatron_core,
     **dict.fromkeys(

@@ -33,11 +33,11 @@ MAX_WRITTEN: Final = 256 * 1024
 TEMPLATE_KEY: Final = re.compile(r"(?:\w+_)?chat_template(?:_jinja)?")
 _FREE_TEXT: Final = re.compile(
     r"(?:\w*(?:prompt|template|description|instruction|text|comment|note|example|message|content|title|citation|readme"
-    r"|documentation|license|card)\w*)",
+    r"|documentation|license|card|explanation|hints?)\w*)",
     re.IGNORECASE,
 )
 _CODE = re.compile(
-    r"__import__\s*\(|\b(?:eval|exec|compile)\s*\(|\bos\.(?:system|popen|exec\w+)\s*\(|\bsubprocess\.\w+\s*\("
+    r"__import__\s*\(|\b(?:eval|exec)\s*\(|(?<!torch\.)(?<!re\.)\bcompile\s*\(|\bos\.(?:system|popen|exec\w+)\s*\(|\bsubprocess\.\w+\s*\("
     r"|__(?:globals|subclasses|builtins|mro|bases|code|reduce)__|\bimport_module\s*\(|\bb64decode\s*\("
     r"|\bpickle\.loads?\s*\(|\b(?:curl|wget)\s[^|\n]{1,300}\|\s*(?:sudo\s+)?(?:ba|z|da)?sh\b|\brm\s+-rf\s+[/~]"
     r"|/bin/(?:ba)?sh\b|\bpowershell(?:\.exe)?\s+-|\bimport\s+(?:os|subprocess|socket|pty)\b"

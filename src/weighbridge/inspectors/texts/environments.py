@@ -17,6 +17,7 @@ from typing import Final
 from weighbridge.core.finding import Finding, Severity
 from weighbridge.inspectors.notes import shown
 from weighbridge.inspectors.rule import Rule
+from weighbridge.inspectors.texts import serving_files
 
 _REMEDY: Final = "Leave the file out with --exclude; describe the environment in your own."
 MAX_LINE: Final = 20_000
@@ -83,8 +84,8 @@ _ORDINARY_PATHS: Final = re.compile(
 )
 _INDEX: Final = re.compile(
     r"(?i)(?<![\w-])(?:--(?:extra-)?index-url|--find-links|--trusted-host|--default-index|(?:PIP|UV)_(?:EXTRA_)?(?:INDEX(?:_URL)?|FIND_LINKS|TRUSTED_HOST)"
-    r"|UV_DEFAULT_INDEX|PIP_CONFIG_FILE|HF_ENDPOINT|NPM_CONFIG_REGISTRY|CONDA_CHANNEL_ALIAS|HF_HUB_ENDPOINT)"
-    r"[\"']?\s{0,20}(?::\s|[=\s])\s{0,20}[\"']?([^\s\"',}]+)"
+    r"|(?:(?<=[\s\"'{,])|^)(?:extra_)?index_url|find_links|trusted_host|(?<=[\"'])-[if]|UV_DEFAULT_INDEX|PIP_CONFIG_FILE|HF_ENDPOINT|NPM_CONFIG_REGISTRY|CONDA_CHANNEL_ALIAS|HF_HUB_ENDPOINT)"
+    r"[\"']?\s{0,20}(?::\s|[=\s])\s{0,20}\[?\s{0,20}[\"']?([^\s\"',}]+)"
 )
 _KNOWN_INDEXES: Final = re.compile(
     r"(?i)(?:https://)?(?:download\.pytorch\.org|pypi\.nvidia\.com|data\.pyg\.org|wheels\.vllm\.ai|(?:www\.)?pypi\.org|files\.pythonhosted\.org"
@@ -107,15 +108,17 @@ _LINKED: Final = re.compile(
 )
 
 Reading = Callable[[str, str], Iterator[Finding]]
+YAML_NAMES: Final = ("environment", "conda", "python_env", "bentofile")
+"""How the names of YAML begin that lists packages."""
 
 
 def reading_of(path: str, kind: str) -> Reading | None:
     """How a file of that name and kind is looked at; None when it describes no environment."""
     base = path.rpartition("/")[2].lower()
-    if kind == "yaml" and base.startswith(("environment", "conda", "python_env")):
+    if kind == "yaml" and base.startswith(YAML_NAMES):
         return described
-    if base == "mlproject":
-        return _project
+    if base in _BY_NAME:
+        return _BY_NAME[base]
     if base.startswith(("dockerfile", "containerfile")) or base.endswith((".dockerfile", ".containerfile")):
         return _dockerfile
     return _linked if _LINKED.search(path) else None
@@ -177,6 +180,14 @@ def _project(path: str, text: str) -> Iterator[Finding]:
 
 def _linked(path: str, _text: str) -> Iterator[Finding]:
     yield _BY_ID["environment-link-script"].finding(path, f"conda runs {shown(path.rpartition('/')[2])}")
+
+
+_BY_NAME: Final = {
+    "mlproject": _project,
+    "mlmodel": serving_files.mlflow,
+    "config.pbtxt": serving_files.triton,
+    "modelfile": serving_files.ollama,
+}
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

@@ -7,7 +7,7 @@
 - settings (`.toml`, `.ini`, `.cfg`, `.conf`, `.env`): `key = value` and sections, with the few keys that make packaging
   and test tools run something named;
 - beside the inspectors that account for them: files that describe an environment (`environments`: conda, MLflow projects,
-  Dockerfiles), the manifest of TorchServe's archives (a handler of its own), settings of coding assistants (programs that
+  Dockerfiles), or a model to a server (`serving_files`), the manifest of TorchServe's archives (a handler of its own), settings of coding assistants (programs that
   they start).
 
 Every byte is read. Text that is none of these is not judged here.
@@ -27,7 +27,7 @@ from weighbridge.formats.json_text import Json, JsonProblem, parse
 from weighbridge.formats.kinds import is_legacy_text, is_text
 from weighbridge.inspectors.rule import Rule
 from weighbridge.inspectors.subject import Subject, report_of
-from weighbridge.inspectors.texts import environments
+from weighbridge.inspectors.texts import environments, serving_files
 
 NAME: Final = "plain-texts"
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -224,7 +224,7 @@ def _beside(subject: Subject) -> Report | None:
     base = subject.path.rpartition("/")[2].lower()
     described = environments.reading_of(subject.path, subject.kind.name)
     if described is not None:
-        reading = _chained(described, _environment) if base.startswith(("environment", "conda")) else described
+        reading = _chained(described, _environment) if base.startswith(environments.YAML_NAMES) else described
     elif subject.kind.name != "json":
         return None
     else:
@@ -235,6 +235,9 @@ def _beside(subject: Subject) -> Report | None:
         return None
     text = read_whole(subject, MAX_BYTES).decode("utf-8", "replace")
     findings = list(islice(reading(subject.path, text), MAX_FOUND))
+    if subject.kind.name == "structured-text" and is_text(text.encode(), whole=True):
+        # Text of Triton's own, which nobody else accounts for.
+        return report_of(NAME, subject, findings, subject.size_bytes, kind=subject.kind.name)
     return report_of(NAME, subject, findings, subject.size_bytes) if findings else None
 
 
@@ -391,6 +394,7 @@ def _settings(path: str, text: str) -> Iterator[Finding]:
             line = text.count("\n", 0, match.start()) + 1
             yield _BY_ID[rule].finding(path, f"the settings have {_shown(match.group())}", location=f"line {line}")
     yield from environments.described(path, text)
+    yield from serving_files.called_by_settings(path, text)
 
 
 def _path_file(path: str, text: str) -> Iterator[Finding]:

@@ -101,6 +101,14 @@ RULES: Final[tuple[Rule, ...]] = (
         "Fetch the data set yourself, and leave the file out with --exclude.",
     ),
     _rule(
+        "trust-remote-code",
+        "Settings that let a model bring its own code",
+        Severity.LOW,
+        "Started with this file, trainers and servers (LLaMA-Factory, axolotl, `vllm serve --config`) run the code of the "
+        "model or data set that it names, without asking.",
+        "Write your own settings, and let only code be run that you have reviewed.",
+    ),
+    _rule(
         "alias-bomb",
         "Aliases that multiply without measure",
         Severity.HIGH,
@@ -124,6 +132,9 @@ RULES: Final[tuple[Rule, ...]] = (
 )
 _BY_ID: Final = {rule.id: rule for rule in RULES}
 
+_TRUST: Final = re.compile(
+    rb"(?i)(?<![\w-])[\"']?trust[-_]remote[-_]code[\"']?[ \t]{0,20}:[ \t]{0,20}[\"']?(?:true|yes|on|1)[\"']?[ \t]{0,20}(?:[\r\n#,}]|\Z)"
+)
 # What must be there for a text to be more than values; anything here sends it through the parser.
 _ACTING: Final = re.compile(
     rb"""[!\\*]|&\S|^%|\$\{|_target_|class_path|\btarget\b|\b(?:_partial_|__target__|_call_|callable)\b"""
@@ -170,6 +181,10 @@ class YamlFiles:
 
 def judge(data: bytes, notes: Notes) -> bool:
     """Says what the text could do; whether it was understood."""
+    trusting = _TRUST.search(data)
+    if trusting:
+        line = f"line {data.count(10, 0, trusting.start()) + 1}"
+        notes.say("yaml-trust-remote-code", "the settings say that code of the model may be run", location=line)
     if not _ACTING.search(data):
         return True
     try:
@@ -293,6 +308,8 @@ class _Walk:
         key = (top.key or "") if top is not None and top.mapping and not top.at_key else ""
         if _CODE.search(value) and not any(word in key.lower() for word in _FREE_TEXT):
             self.notes.say("yaml-code", f"{shown(key)} is {shown(value)}", location=line)
+        elif not (top is None or top.mapping) and self._is_layer() and standing_of(value) is Standing.WEAPON:
+            self.notes.say("yaml-code", f"a layer is {shown(value)}", location=line)
         elif key == "download" and len(self.stack) == 1 and re.search(r"\s", value.strip()):
             self.notes.say("yaml-download-script", f"the script is {shown(value)}", location=line)
         if self._is_import():
@@ -305,6 +322,10 @@ class _Walk:
         if "${" in value or not value.strip():
             return
         self._callable(value, f"{top.key}", line)
+
+    def _is_layer(self) -> bool:
+        """Whether the value at hand is part of a layer that YOLO's builders evaluate."""
+        return any(one.key in ("backbone", "head", "neck") for one in self.stack if one.mapping and not one.at_key)
 
     def _is_import(self) -> bool:
         """Whether the value at hand is one of `custom_imports: {imports: ...}`."""

@@ -205,7 +205,7 @@ def _gather(work: _Work) -> tuple[int, int]:
         )
         resumed = sum(_size(artifacts[number], chunk) for number, chunk in work.done)
         missing = sum(one.size_bytes for one in artifacts) - resumed
-        _check_room(work.staging, artifacts, missing)
+        _check_room(work.files, artifacts, missing)
         _all_of(threads, work, [_reader(work, journal, number, run) for number, run in _runs(work)])
     return missing, resumed
 
@@ -374,13 +374,15 @@ def _make_files(files: Path, artifacts: Sequence[Artifact]) -> None:
             os.close(descriptor)
 
 
-def _check_room(staging: Path, artifacts: Sequence[Artifact], missing: int) -> None:
-    with _writing(f"'{staging}'"):
-        free = os.statvfs(staging)
+def _check_room(files: Path, artifacts: Sequence[Artifact], missing: int) -> None:
+    """Chunks that were begun have their room already: what is not yet taken has to be there, not what is not yet proven."""
+    with _writing(f"'{files}'"):
+        free = os.statvfs(files)
+        taken = sum(min((files / one.path).stat().st_blocks * 512, one.size_bytes) for one in artifacts)
     room = free.f_bavail * free.f_frsize
-    if missing > room:
+    if min(missing, sum(one.size_bytes for one in artifacts) - taken) > room:
         raise OutOfSpace(
-            f"'{staging.parent}' has room for {room} bytes, and {missing} of {sum(a.size_bytes for a in artifacts)} are missing",
+            f"'{files.parent.parent}' has room for {room} bytes, and {missing} of {sum(a.size_bytes for a in artifacts)} are missing",
             hint="Make room, or name a folder on a larger volume.",
         )
 

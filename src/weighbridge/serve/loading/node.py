@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from weighbridge import __version__
+from weighbridge.admit.asking import PRODUCTION
 from weighbridge.admit.index import Index, check_channel
 from weighbridge.admit.index_reader import IndexReader
 from weighbridge.admit.index_state import ALTERED, trust_folder
@@ -28,7 +29,7 @@ from weighbridge.core.errors import ConfigError, RolledBack
 from weighbridge.core.folders import data_folder, state_folder
 from weighbridge.core.names import Address, Reference, is_revision
 from weighbridge.core.ports import ObjectStore
-from weighbridge.serve.approved import PRODUCTION, Approved
+from weighbridge.serve.approved import Approved
 from weighbridge.serve.loading.trust import Trust, read_trust
 from weighbridge.serve.loading.wholeness import whole
 from weighbridge.store.opening import open_store

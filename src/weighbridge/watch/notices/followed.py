@@ -10,7 +10,7 @@ from pathlib import Path
 
 from weighbridge.core.errors import ConfigError
 from weighbridge.watch.notices.sinks import Sink, read_sinks
-from weighbridge.wire.files import mark_of
+from weighbridge.wire.marks import mark_of
 
 
 class FollowedSinks:

@@ -223,6 +223,9 @@ def read_sinks(file: Path) -> tuple[Sink, ...]:
     Raises:
         ConfigError: it cannot be read, or says what it must not.
     """
+    if file.exists() and not file.is_file():
+        # A pipe would be waited for, and a daemon with it.
+        raise ConfigError(f"'{file}', which says who is told, is no file", hint=_HINT)
     data = read_small(file, f"'{file}', which says who is told,", limit=MAX_BYTES)
     try:
         text = data.decode("utf-8")

@@ -41,7 +41,21 @@ _LISTS: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         ("imblearn", "category_encoders", "feature_engine", "hmmlearn", "mlxtend", "networkx"), "companions.txt"
     ),
-    **dict.fromkeys(("pyod", "stable_baselines3", "timm"), "neighbours.txt"),
+    **dict.fromkeys(
+        (
+            "pyod",
+            "stable_baselines3",
+            "timm",
+            "river",
+            "skbase",
+            "sktime",
+            "sksurv",
+            "tslearn",
+            "implicit",
+            "interpret",
+        ),
+        "neighbours.txt",
+    ),
 }
 REVIEWED: Final[Mapping[str, Allowed]] = {
     **standard.REVIEWED,

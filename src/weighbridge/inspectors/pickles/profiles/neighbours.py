@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from weighbridge.inspectors.pickles.checks import (
+    NAME_ONLY,
     NO_ARGUMENTS,
     OBJECT,
     Allowed,
     args,
     data_bytes,
     integer,
+    made_by,
     mapping_state,
     slotted_state,
     under,
@@ -26,6 +28,10 @@ _KEEPERS: Final = (
     *under("gymnasium.spaces.box", "Box"),
     *under("gymnasium.spaces.discrete", "Discrete"),
     *under("gymnasium.spaces.multi_binary", "MultiBinary"),
+    *under("gymnasium.spaces.dict", "Dict"),
+    *under("gymnasium.spaces.tuple", "Tuple"),
+    *under("river.preprocessing.scale", "StandardScaler MinMaxScaler MaxAbsScaler"),
+    *under("stable_baselines3.common.vec_env.vec_normalize", "VecNormalize"),
     *under("optuna.distributions", "FloatDistribution IntDistribution CategoricalDistribution"),
     *under("optuna.trial._frozen", "FrozenTrial"),
     *under("catboost.core", "CatBoost CatBoostClassifier CatBoostRegressor CatBoostRanker"),
@@ -36,12 +42,25 @@ _PARSED: Final = (
     *under("rdkit.DataStructs.cDataStructs", "ExplicitBitVect"),
     *under("shapely.io", "from_wkb"),
 )
+_SLOTTED: Final = (
+    *under("Bio.Seq", "Seq"),
+    *under("xarray.core.dataset", "Dataset"),
+    *under("xarray.core.dataarray", "DataArray"),
+    *under("xarray.core.variable", "Variable IndexVariable"),
+    *under("xarray.core.indexes", "PandasIndex"),
+    *under("xarray.core.indexing", "PandasIndexingAdapter"),
+)
 
 REVIEWED: Final[Mapping[str, Allowed]] = {
     **dict.fromkeys(_KEEPERS, OBJECT),
     **dict.fromkeys(_PARSED, Allowed(args(data_bytes), args(mapping_state))),
     "optuna.trial._state.TrialState": Allowed(args(integer)),
-    "Bio.Seq.Seq": Allowed(state=slotted_state, new=NO_ARGUMENTS),
+    **dict.fromkeys(_SLOTTED, Allowed(state=slotted_state, new=NO_ARGUMENTS)),
+    "stable_baselines3.common.type_aliases.TrainFreq": Allowed(
+        args(integer, made_by("stable_baselines3.common.type_aliases.TrainFrequencyUnit"))
+    ),
+    # Given as the schedule of a policy that is only asked for its answers.
+    "stable_baselines3.common.policies.BasePolicy._dummy_schedule": NAME_ONLY,
     # A dictionary that compares lengths when an item is put into it.
     "Bio.SeqRecord._RestrictedDict": Allowed(state=mapping_state, fillable=True, new=NO_ARGUMENTS),
 }
