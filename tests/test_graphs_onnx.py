@@ -213,3 +213,15 @@ def test_a_byte_more_or_less_never_makes_a_bad_model_clean(case: tuple[str, byte
     for data in (case[1][:-1], case[1] + b"\0", case[1] + b"A"):
         report = answer(Onnx(), Bytes("model.onnx", data))
         assert report is None or report.settled_verdict is not Verdict.CLEAN
+
+
+def test_a_forest_of_a_million_nodes_passes() -> None:
+    """Exporters of tree ensembles write each number as a field of its own: nine a node."""
+    count = 1_000_000
+    forest = attribute("nodes_values", b"\x3d\x00\x00\x80\x3f" * count, f(20, 6))
+    forest += attribute("nodes_featureids", b"\x40\x07\x40\x87\x01" * (count // 2), f(20, 7))
+    forest += attribute("nodes_modes", f(9, "BRANCH_LEQ") * (count // 2) + f(9, "LEAF") * (count // 2), f(20, 8))
+    data = onnx_model(node("TreeEnsembleRegressor", forest, domain="ai.onnx.ml"))
+    found = answer(Onnx(), Bytes("model.onnx", data))
+    assert found is not None
+    assert (found.verdict, found.findings, found.coverage.complete) == (Verdict.CLEAN, (), True)

@@ -39,6 +39,43 @@ def test_what_was_written_is_read(said: list[tuple[int, int | bytes]]) -> None:
         assert one.value == value if isinstance(value, int) else data[one.start : one.end] == value
 
 
+FEW = st.integers(1, 3)
+PIECES = st.one_of(
+    st.builds(f, FEW, st.integers(0, (1 << 64) - 1)),
+    st.builds(f, FEW, st.binary(max_size=40)),
+    st.builds(lambda number, value: varint(number << 3 | 5) + value, FEW, st.binary(min_size=4, max_size=4)),
+    st.builds(lambda number, value: varint(number << 3 | 1) + value, FEW, st.binary(min_size=8, max_size=8)),
+    st.binary(max_size=3),
+)
+
+
+@given(st.lists(PIECES, max_size=60), st.integers(1, 4))
+@settings(max_examples=400, deadline=None)
+def test_fields_passed_at_once_are_those_that_are_read_one_by_one(pieces: list[bytes], repeated: int) -> None:
+    data = b"".join(piece * repeated for piece in pieces)
+
+    def ends(runs: frozenset[int]) -> tuple[list[tuple[int, int, int, int]], str]:
+        """Number, wire type and span of what is read, what follows each other alike taken together; and why it ended."""
+        found: list[tuple[int, int, int, int]] = []
+        try:
+            for one in Message.of(Bytes("x", data)).fields(runs=runs):
+                last = found[-1] if found else (0, 0, 0, 0)
+                alike = last[:2] == (one.number, one.wire_type)
+                found[-1:] = [(*last[:3], one.end)] if alike else [last, (one.number, one.wire_type, one.at, one.end)]
+        except ProtobufProblem as error:
+            return found, str(error)
+        return found, ""
+
+    assert ends(frozenset((1, 2))) == ends(frozenset())
+
+
+def test_a_run_costs_its_share_of_the_budget() -> None:
+    data = f(8, 1) * 100_000
+    assert len(list(Message.of(Bytes("x", data), Budget(1_000)).fields(runs=frozenset((8,))))) == 1
+    with pytest.raises(ProtobufLimit):
+        list(Message.of(Bytes("x", data), Budget(500)).fields(runs=frozenset((8,))))
+
+
 @given(st.binary(max_size=200))
 @settings(max_examples=300, deadline=None)
 def test_any_bytes_are_fields_to_the_end_or_a_problem(data: bytes) -> None:

@@ -26,10 +26,10 @@ MAX_INITIALIZERS: Final = 200_000
 SCHEMA: Final = schema_of(
     """
 AttributeProto: 1=name 21=ref_attr_name 13=doc_string 20=type/int 2=f/float 3=i/int 4=s/text 5=t/TensorProto
-  6=g/GraphProto 22=sparse_tensor/SparseTensorProto 14=tp/TypeProto 7=floats/float 8=ints/int 9=strings/text
+  6=g/GraphProto 22=sparse_tensor/SparseTensorProto 14=tp/TypeProto 7=floats/float* 8=ints/int* 9=strings/text*
   10=tensors/TensorProto 11=graphs/GraphProto 23=sparse_tensors/SparseTensorProto 15=type_protos/TypeProto
 ValueInfoProto: 1=name 2=type/TypeProto 3=doc_string 4=metadata_props/StringStringEntryProto
-NodeProto: 1=input 2=output 3=name 4=op_type 7=domain 8=overload 5=attribute/AttributeProto 6=doc_string
+NodeProto: 1=input/text* 2=output/text* 3=name 4=op_type 7=domain 8=overload 5=attribute/AttributeProto 6=doc_string
   9=metadata_props/StringStringEntryProto 10=device_configurations/NodeDeviceConfigurationProto
 IntIntListEntryProto: 1=key/int 2=value/int
 NodeDeviceConfigurationProto: 1=configuration_id 2=sharding_spec/ShardingSpecProto 3=pipeline_stage/int
@@ -48,9 +48,9 @@ TensorAnnotation: 1=tensor_name 2=quant_parameter_tensor_names/StringStringEntry
 GraphProto: 1=node/NodeProto 2=name 5=initializer/TensorProto 15=sparse_initializer/SparseTensorProto 10=doc_string
   11=input/ValueInfoProto 12=output/ValueInfoProto 13=value_info/ValueInfoProto
   14=quantization_annotation/TensorAnnotation 16=metadata_props/StringStringEntryProto
-TensorProto: 1=dims/int 2=data_type/int 3=segment/TensorProtoSegment 4=float_data/float 5=int32_data/int
-  6=string_data/data 7=int64_data/int 8=name 12=doc_string 9=raw_data/data 13=external_data/StringStringEntryProto
-  14=data_location/int 10=double_data/double 11=uint64_data/int 16=metadata_props/StringStringEntryProto
+TensorProto: 1=dims/int 2=data_type/int 3=segment/TensorProtoSegment 4=float_data/float* 5=int32_data/int*
+  6=string_data/data 7=int64_data/int* 8=name 12=doc_string 9=raw_data/data 13=external_data/StringStringEntryProto
+  14=data_location/int 10=double_data/double* 11=uint64_data/int* 16=metadata_props/StringStringEntryProto
 TensorProtoSegment: 1=begin/int 2=end/int
 SparseTensorProto: 1=values/TensorProto 2=indices/TensorProto 3=dims/int
 TensorShapeProto: 1=dim/TensorShapeProtoDimension

@@ -4,6 +4,9 @@ A schema names messages and says of each field number its name and its type. Wal
 end, then its handler (if it has one) makes a value of it, which is kept in the message around it. Without a handler
 nothing is kept, so memory follows what an inspector asks for. Payloads of `DATA` fields are never read.
 
+A type that ends in `*` is of a field that repeats and whose values nobody asks for: numbers of a forest, names of inputs. Those
+that follow each other are passed at once.
+
 Rules beyond the wire format: a field's wire type must fit its type; a field that is not in the schema, or has no type
 that fits, is `stray`: its bytes are not understood.
 """
@@ -26,6 +29,7 @@ BLOB: Final = "blob"
 INT: Final = "int"
 FLOAT: Final = "float"
 DOUBLE: Final = "double"
+PASSED: Final = "*"
 
 MAX_KEPT_BYTES: Final = 16 * 1024
 MAX_STRAYS: Final = 1_000
@@ -115,6 +119,10 @@ class SchemaReader:
     def __init__(self, schema: Mapping[str, Shape], handlers: Mapping[str, Handler]) -> None:
         self._schema = schema
         self._handlers = handlers
+        self._runs = {
+            kind: frozenset(number for number, (_, sort) in shape.items() if sort.endswith(PASSED))
+            for kind, shape in schema.items()
+        }
         self.strays: list[Stray] = []
         self.stray_bytes = 0
         self.data_spans: list[tuple[int, int]] = []
@@ -130,7 +138,7 @@ class SchemaReader:
         handler = self._handlers.get(kind)
         record = Record(kind, message.start, message.end)
         shape = self._schema[kind]
-        for one in message.fields():
+        for one in message.fields(runs=self._runs[kind]):
             known = shape.get(one.number)
             if known is None:
                 self._stray(kind, one)
@@ -142,9 +150,11 @@ class SchemaReader:
         return handler(record) if handler else None
 
     def _value(self, message: Message, one: Field, sort: str, kind: str, *, keep: bool) -> Value:
-        allowed = _WIRE.get(sort, (BYTES,))
+        allowed = _WIRE.get(sort.removesuffix(PASSED), (BYTES,))
         if one.wire_type not in allowed:
             self._stray(kind, one)
+            return None
+        if sort.endswith(PASSED):
             return None
         if sort not in _WIRE:
             return self.read(message.within(one), sort)

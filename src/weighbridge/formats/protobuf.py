@@ -11,6 +11,8 @@ Source: the protocol buffers encoding (protobuf.dev, "Encoding").
 
 from __future__ import annotations
 
+import functools
+import re
 import struct
 from collections.abc import Iterator
 from typing import Final
@@ -29,6 +31,8 @@ WINDOW_BYTES: Final = 64 * 1024
 MAX_FIELDS: Final = 4_000_000
 MAX_DEPTH: Final = 64
 MAX_TEXT_BYTES: Final = 64 * 1024
+RUN_BYTES: Final = 256
+"""So many bytes of a run cost as much of a budget as one field."""
 
 
 class ProtobufProblem(FormatError):
@@ -92,6 +96,12 @@ class Budget:
         if self.fields < 0:
             raise ProtobufLimit("the message has more fields than are read", offset)
 
+    def take_run(self, length: int, offset: int) -> None:
+        """Takes a run of fields that are `length` bytes together. Raises ProtobufLimit."""
+        self.fields -= length // RUN_BYTES
+        if self.fields < 0:
+            raise ProtobufLimit("the message has more fields than are read", offset)
+
     def take_text(self, length: int, offset: int) -> None:
         """Takes `length` bytes of payload. Raises ProtobufLimit."""
         self.text_bytes -= length
@@ -138,8 +148,12 @@ def window(reader: RangeReader | Window) -> Window:
     return reader if isinstance(reader, Window) else Window(reader)
 
 
-def fields(reader: RangeReader | Window, start: int, end: int, budget: Budget) -> Iterator[Field]:
+def fields(
+    reader: RangeReader | Window, start: int, end: int, budget: Budget, *, runs: frozenset[int] = frozenset()
+) -> Iterator[Field]:
     """The fields of the message in bytes `start` to `end`, in order. Use one `Window` for a whole artifact.
+
+    Of a field whose number is in `runs`, those that follow each other may come as one, from the first's tag to the last's end.
 
     Raises:
         ProtobufProblem: the bytes are no message; ProtobufLimit: the budget is used up.
@@ -152,6 +166,9 @@ def fields(reader: RangeReader | Window, start: int, end: int, budget: Budget) -
     while position < end:
         budget.take_field(position)
         field = _field(through, position, end)
+        if field.number in runs:
+            field = _run(through, field, end)
+            budget.take_run(field.end - position, position)
         yield field
         position = field.end
 
@@ -176,6 +193,38 @@ def _field(through: Window, at: int, end: int) -> Field:
         raise ProtobufProblem(f"field {number} reaches beyond its message", at)
     number_bytes = through.bytes_at(position, length)
     return Field(number, wire_type, int.from_bytes(number_bytes, "little"), at, position, position + length)
+
+
+def _run(through: Window, first: Field, end: int) -> Field:
+    """A field, and the fields of the same number and wire type that follow it at once, as one; what is not plain ends it."""
+    tag = first.number << 3 | first.wire_type
+    if tag > 0x7F:
+        return first
+    pattern, position = _run_of(tag), first.end
+    while position < end:
+        data, place = through.view(position, min(_MOST_OF_A_RUN, end - position))
+        limit = min(len(data), place + end - position)
+        match = pattern.match(data, place, limit)
+        if match is None:
+            break
+        position += match.end() - place
+    return Field(first.number, first.wire_type, first.value, first.at, first.start, position)
+
+
+_MOST_OF_A_RUN: Final = 129
+"""The longest field that a run takes in: a tag, a length of one byte, and a short text."""
+
+
+@functools.cache
+def _run_of(tag: int) -> re.Pattern[bytes]:
+    """One and more fields of a tag, after each other; texts of up to 24 bytes."""
+    payload = {
+        VARINT: rb"(?:[\x80-\xff]{0,8}[\x00-\x7f]|[\x80-\xff]{9}[\x00\x01])",
+        FIXED64: rb".{8}",
+        FIXED32: rb".{4}",
+        BYTES: b"(?:" + b"|".join(b"\\x%02x.{%d}" % (length, length) for length in range(25)) + b")",
+    }[tag & 7]
+    return re.compile(b"(?:\\x%02x" % tag + payload + b")++", re.DOTALL)
 
 
 def varint(through: Window, at: int, end: int) -> tuple[int, int]:
@@ -222,9 +271,9 @@ class Message:
         """The whole artifact as one message."""
         return cls(Window(reader), 0, reader.size_bytes, budget=budget)
 
-    def fields(self) -> Iterator[Field]:
-        """Its fields, in order; raises as `protobuf.fields`."""
-        return fields(self.through, self.start, self.end, self.budget)
+    def fields(self, *, runs: frozenset[int] = frozenset()) -> Iterator[Field]:
+        """Its fields, in order; `runs` and what it raises as `protobuf.fields`."""
+        return fields(self.through, self.start, self.end, self.budget, runs=runs)
 
     def within(self, field: Field) -> Message:
         """The message in a length-delimited field.
