@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -1266,6 +1267,31 @@ def test_a_command_lists_nothing_where_nothing_is(line: Callable[..., Ran]) -> N
     assert "no channel yet" in line("channels").err
     line("rollback", "acme/tiny", "--channel", "production", code=3)
     line("channels", "root", code=3)
+
+
+def test_an_exchanged_key_says_what_the_index_still_asks_for(
+    line: Callable[..., Ran], promoted: Promoted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = line("keys", "rotate")
+    line("revoke", f"acme/tiny@{promoted.first}", "--reason", "poisoned", code=2)
+    public, exchange = (shlex.split(one) for one in ran.err.partition("asks for this one: ")[2].split("; "))
+    assert public == ["weighbridge", "keys", "public", ">", "new.pub"]
+    (tmp_path / "new.pub").write_text(line("keys", "public").out)
+    line(*exchange[1:])
+    line("channels", "refresh")
+    again = line("keys", "rotate")
+    assert "rotate-keys --root-key new.pub" in again.err
+
+
+def test_what_was_revoked_is_listed_as_that(line: Callable[..., Ran], promoted: Promoted) -> None:
+    line("revoke", f"acme/tiny@{promoted.first}", "--reason", "poisoned")
+    said = {one["revision"]: one["revoked"] for one in line("ls", "--json").json}
+    assert said == {promoted.first: True, promoted.second: False}
+    where = {cells[1]: cells[-1] for cells in (row.split("\t") for row in line("ls").out.splitlines())}
+    assert (where[promoted.first[:12]], where[promoted.second[:12]]) == ("revoked", "approved @production")
+    line("revoke", f"acme/tiny@{promoted.first}", "--undo", "--reason", "a false alarm")
+    assert not any(one["revoked"] for one in line("ls", "--json").json)
 
 
 def test_a_command_signs_again_and_rebuilds(line: Callable[..., Ran], promoted: Promoted) -> None:

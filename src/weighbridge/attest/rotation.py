@@ -48,6 +48,11 @@ def prepare(path: Path, trust: TrustFolder, *, password: str | None = None) -> S
     return Succession(old.key_id, new.key_id, sign_succession(old, new))
 
 
+def retired_path(path: Path, old_id: str) -> Path:
+    """Where the old private key is kept once the one at `path` was exchanged."""
+    return path.parent / RETIRED_FOLDER / f"{old_id[:16]}.pem"
+
+
 def finish(path: Path, succession: Succession) -> None:
     """Puts the successor in the place of the key in a file; the old private key is kept.
 
@@ -55,10 +60,9 @@ def finish(path: Path, succession: Succession) -> None:
         ConfigError: the folder cannot be written to.
     """
     ahead = path.with_name(path.name + NEXT_SUFFIX)
-    retired = path.parent / RETIRED_FOLDER
+    kept = retired_path(path, succession.old_id)
     try:
-        retired.mkdir(exist_ok=True, mode=0o700)
-        kept = retired / f"{succession.old_id[:16]}.pem"
+        kept.parent.mkdir(exist_ok=True, mode=0o700)
         if not kept.exists():
             os.link(path, kept)
         # The public half first: a kill in between leaves a pair that does not fit, of which both are trusted.

@@ -168,7 +168,29 @@ def rotate_command(home: Home, output: Output, /) -> int:
         else:
             output.line(f"{succession.new_id}\tsigns from now on")
             output.say(f"What {succession.old_id[:16]}… signed stays valid until you revoke it.")
+            if waiting := _of_the_index(yard, succession.old_id):
+                output.say(waiting)
     return 0
+
+
+def _of_the_index(yard: OpenYard, old_id: str) -> str:
+    """What is still to be done where the index of channels asks for the old key; "" where it does not."""
+    from weighbridge.admit.index_keys import read_root
+    from weighbridge.attest.rotation import retired_path
+    from weighbridge.cli.channeling import index_reader
+
+    trusted = index_reader(yard).trusted
+    roles = read_root(trusted.newest_root()).signed.roles if trusted.has_root else {}
+    if not any(old_id in role.keyids for role in roles.values()):
+        return ""
+    retired = retired_path(yard.key_path, old_id)
+    if roles["root"].keyids == [old_id] and retired.is_file():
+        how = f"weighbridge keys public > new.pub; weighbridge channels rotate-keys --root-key new.pub --sign-with '{retired}'"
+    else:
+        how = "weighbridge channels rotate-keys, and the signatures of those who hold its root keys"
+    return (
+        f"The index of channels still asks for the old key, and nothing moves there until it asks for this one: {how}"
+    )
 
 
 def _enter(yard: OpenYard, succession: Succession) -> None:

@@ -27,11 +27,12 @@ STANDING = ("revision.decided", "revision.promoted", *REVOCATION)
 SEVERITIES = ("critical", "high", "medium", "low")
 
 
-def summary(row: CataloguedRevision, yard: OpenYard) -> dict[str, JsonValue]:
-    """A catalogued revision as JSON."""
+def summary(row: CataloguedRevision, yard: OpenYard, revoked: frozenset[str]) -> dict[str, JsonValue]:
+    """A catalogued revision as JSON; `revoked` are those that are, as `org/name@revision`."""
     return {
         "stage": "approved" if row.store == yard.approved().address else "quarantine",
         "channels": list(_channels(row, yard)),
+        "revoked": f"{row.model_name}@{row.revision}" in revoked,
         "model": str(row.model_name),
         "revision": row.revision,
         "store": row.store,
@@ -43,6 +44,12 @@ def summary(row: CataloguedRevision, yard: OpenYard) -> dict[str, JsonValue]:
         "manifest_digest": row.manifest_digest,
         "ingested_at": row.ingested_at,
     }
+
+
+def _revoked(yard: OpenYard) -> frozenset[str]:
+    """The revisions that are revoked, as `org/name@revision`."""
+    last = {event.subject: event.kind for event in yard.ledger().events(kinds=REVOCATION)} if yard.has_ledger else {}
+    return frozenset(subject for subject, kind in last.items() if kind == REVOCATION[0])
 
 
 def _channels(row: CataloguedRevision, yard: OpenYard) -> list[str]:
@@ -74,8 +81,10 @@ def _standing(row: CataloguedRevision, yard: OpenYard) -> list[tuple[str, str]]:
     return found
 
 
-def _where(rows: list[CataloguedRevision], yard: OpenYard) -> str:
-    """How far a revision came, from all its records."""
+def _where(rows: list[CataloguedRevision], yard: OpenYard, revoked: frozenset[str]) -> str:
+    """How far a revision came, from all its records, and whether it was taken back."""
+    if f"{rows[0].model_name}@{rows[0].revision}" in revoked:
+        return "revoked"
     approved = any(row.store == yard.approved().address for row in rows)
     return " ".join(["approved" if approved else "quarantine", *(f"@{one}" for one in _channels(rows[0], yard))])
 
@@ -98,8 +107,9 @@ def ls_command(home: Home, output: Output, /, *, model: str) -> int:
         rows = yard.ledger().catalog().revisions(name) if yard.has_ledger else []
         if name is not None and not rows:
             raise NothingCollected(f"there is no revision of {name} here", hint="`weighbridge ls` lists all models.")
+        revoked = _revoked(yard)
         if output.as_json:
-            output.document([summary(row, yard) for row in rows])
+            output.document([summary(row, yard, revoked) for row in rows])
             return 0
         revisions: dict[tuple[str, str], list[CataloguedRevision]] = {}
         for row in rows:
@@ -116,7 +126,7 @@ def ls_command(home: Home, output: Output, /, *, model: str) -> int:
                     str(records[0].artifact_count),
                     size(records[0].total_bytes),
                     records[-1].ingested_at[:19].replace("T", " "),
-                    _where(records, yard),
+                    _where(records, yard, revoked),
                 )
                 for records in came
             ],
@@ -144,7 +154,7 @@ def show_command(home: Home, output: Output, /, *, reference: str, files: bool) 
         if output.as_json:
             output.document(
                 {
-                    **summary(row, yard),
+                    **summary(row, yard, _revoked(yard)),
                     "manifest": json.loads(revision.manifest.to_bytes()),
                     "inspection": inspection.to_json(),
                     "seal": {"sealed_at": revision.seal.sealed_at, "key_ids": _signed_by(revision)},
