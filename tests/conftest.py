@@ -192,11 +192,11 @@ class Command:
     fresh: bool = False
 
     def environ(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-        """The whole environment of a run; nothing of the tester's own Hub or AWS settings leaks in."""
+        """The whole environment of a run; nothing of the tester's own Hub, AWS settings or terminal leaks in."""
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("WEIGHBRIDGE_", "HF_", "AWS_", "HUGGING", "PYTHONDONTWRITE"))
+            if not name.startswith(("WEIGHBRIDGE_", "HF_", "AWS_", "HUGGING", "PYTHONDONTWRITE", "COLUMNS", "LINES"))
         }
         return {
             **kept,

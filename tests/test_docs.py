@@ -365,7 +365,8 @@ def test_the_events_page_shows_the_events_that_an_ingest_writes(
     shown = examples(DOCS / "reference/events.md")
     hub.repository("acme/tiny").commit({**_tiny(tmp_path / "upstream"), "w.bin": b"\x00" * (2 * MIB)})
     hub.faults.add(Fault(Stall(MIB), path="w.bin", times=1))
-    impatient = {"WEIGHBRIDGE_TRANSFER_READ_TIMEOUT_SECONDS": "0.5"}
+    # Longer than the second between two words of progress.
+    impatient = {"WEIGHBRIDGE_TRANSFER_READ_TIMEOUT_SECONDS": "2"}
     written = {event["event"]: event for event in on_hub("ingest", "hf://acme/tiny", "--json", env=impatient).events}
     failed = on_hub("ingest", "hf://acme/none", "--json", code=1).event("error")
     written["error"] = failed

@@ -55,7 +55,7 @@ def test_a_stored_revision_is_scanned_like_any_source(stored: Command) -> None:
     assert {finding["path"] for finding in found["findings"]} == {"data.pkl"}
     assert len(found["revision"]) == 40
     stored("scan", "acme/tiny")
-    assert "no folder" in stored("scan", "./acme/tiny", code=1).err
+    assert "no file or folder" in stored("scan", "./acme/tiny", code=1).err
 
 
 def test_nothing_new_leaves_no_trace(stored: Command) -> None:

