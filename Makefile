@@ -18,7 +18,7 @@ run: setup       ## bring two models across, end to end, and show the result
 	$(BIN)/python -m examples.crossing
 
 test: setup      ## run the whole suite
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -q
+	$(BIN)/python -m pytest -n 3 --dist loadgroup -q  # of two processors: tests wait a quarter of their time
 
 check: setup     ## ruff, mypy, import-linter, generated docs
 	$(BIN)/ruff check .
