@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.cases import each
-from tests.support.inspecting import examined, rules_of, verdict_of
+from tests.support.inspecting import Described, check_nothing_is_said, examined, rules_of, verdict_of
 from weighbridge.core.finding import Verdict
 from weighbridge.inspectors.texts.environments import RULES
 
@@ -16,14 +14,6 @@ CONDA = "name: x\nchannels:\n  - conda-forge\n  - nodefaults\ndependencies:\n  -
 PROJECT = "name: x\nconda_env: conda.yaml\nentry_points:\n  main:\n    parameters:\n      alpha: {type: float, default: 0.1}\n    command: "
 DOCKER = "# syntax=docker/dockerfile:1\nFROM python:3.11-slim\nWORKDIR /app\nCOPY . .\n"
 ELSEWHERE = "https://packages.host.example/simple"
-
-
-class Described(NamedTuple):
-    """A file, and the rule that it breaks ("" for an honest one)."""
-
-    path: str
-    text: str
-    rule: str = ""
 
 
 HONEST = [
@@ -94,8 +84,7 @@ HOSTILE = [
 
 @each("described", HONEST, ids=lambda one: one.path)
 def test_ordinary_environments_say_nothing(described: Described) -> None:
-    assert rules_of(described.path, described.text.encode()) == set()
-    assert verdict_of(described.path, described.text.encode()) is Verdict.CLEAN
+    check_nothing_is_said(described)
 
 
 @each("text", DOCKERFILES)

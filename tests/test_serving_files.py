@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.cases import each
-from tests.support.inspecting import rules_of, verdict_of
+from tests.support.inspecting import Described, check_nothing_is_said, rules_of, verdict_of
 from weighbridge.core.finding import Verdict
 from weighbridge.inspectors.texts.serving_files import RULES
-
-
-class Described(NamedTuple):
-    """A file, and the rule that it breaks ("" for an honest one)."""
-
-    path: str
-    text: str
-    rule: str = ""
-
 
 MLFLOW = (
     "artifact_path: model\nflavors:\n  python_function:\n    env:\n      conda: conda.yaml\n      virtualenv: python_env.yaml\n"
@@ -89,8 +78,7 @@ HOSTILE = [
 
 @each("described", HONEST, ids=lambda one: one.path)
 def test_ordinary_files_say_nothing(described: Described) -> None:
-    assert rules_of(described.path, described.text.encode()) == set()
-    assert verdict_of(described.path, described.text.encode()) is Verdict.CLEAN
+    check_nothing_is_said(described)
 
 
 @each("described", HOSTILE, ids=lambda one: f"{one.path} {one.rule}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from weighbridge.core.finding import Inspection, Report, Verdict
 from weighbridge.core.ports import RangeReader
@@ -61,3 +62,17 @@ def rules_of(path: str, data: bytes) -> set[str]:
 def verdict_of(path: str, data: bytes) -> Verdict:
     """The verdict on one artifact."""
     return examined(path, data).verdict
+
+
+class Described(NamedTuple):
+    """A text file, and the rule that it breaks ("" for an honest one)."""
+
+    path: str
+    text: str
+    rule: str = ""
+
+
+def check_nothing_is_said(described: Described) -> None:
+    """Fails unless the file breaks no rule and is clean."""
+    assert rules_of(described.path, described.text.encode()) == set()
+    assert verdict_of(described.path, described.text.encode()) is Verdict.CLEAN

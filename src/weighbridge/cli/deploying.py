@@ -103,9 +103,10 @@ def planned(yard: OpenYard, wanted: Wanted) -> Planned:
         ConfigError: no target, or a choice is missing, malformed or of another target.
         NothingCollected, Revoked, TrustError, StoreError: the model cannot be deployed. Denied: not in this way.
     """
-    from weighbridge.core.names import Reference
+    from weighbridge.admit.asking import PRODUCTION
+    from weighbridge.core.names import Reference, is_revision
     from weighbridge.deploy.choosing import has, options_of, read_choices, render
-    from weighbridge.deploy.deployable import check_prefix, open_deployable
+    from weighbridge.deploy.deployable import check_prefix, deployable_of
     from weighbridge.deploy.plan import Target
     from weighbridge.serve.loading.node import Node
 
@@ -116,7 +117,8 @@ def planned(yard: OpenYard, wanted: Wanted) -> Planned:
     reference = Reference.parse(wanted.model)
     approved = approved_of(yard)
     sealed = Node(approved).resolve(wanted.model)
-    deployable = open_deployable(reference, approved.index(), approved.store, yard.trusted)
+    channel = "" if is_revision(reference.selector) else reference.selector or PRODUCTION
+    deployable = deployable_of(sealed, channel, approved.store)
     with tempfile.TemporaryDirectory(prefix="weighbridge-") as folder:
         if has(target, "trust") and "trust" not in chosen:
             options = options_of(target, {**chosen, "trust": _trust_file(yard, Path(folder))})

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from weighbridge.admit.asking import PRODUCTION
 from weighbridge.admit.index import Index
 from weighbridge.core.errors import FormatError, IntegrityError
 from weighbridge.core.layout import model_prefix
@@ -17,7 +18,6 @@ from weighbridge.vault.recorded import check_recorded
 from weighbridge.vault.records import SealedRevision, open_revision
 
 CONFIG: Final = "config.json"
-DEFAULT_CHANNEL: Final = "production"
 WEIGHT_SUFFIXES: Final = (".safetensors", ".gguf", ".bin", ".pt", ".pth", ".onnx", ".h5", ".msgpack")
 
 
@@ -74,8 +74,17 @@ def open_deployable(reference: Reference, index: Index, store: ObjectStore, veri
         TrustError, IntegrityError, StoreError: it is not as it was sealed, or cannot be read.
     """
     channel, revision = _named(reference, index)
-    sealed = open_revision(store, reference.model_name, revision, verifier)
-    files = {artifact.path: artifact.size_bytes for artifact in sealed.manifest.artifacts}
+    return deployable_of(open_revision(store, reference.model_name, revision, verifier), channel, store)
+
+
+def deployable_of(sealed: SealedRevision, channel: str, store: ObjectStore) -> Deployable:
+    """An approved revision that was opened already, by the channel that led to it, "" for none.
+
+    Raises:
+        IntegrityError, StoreError: its configuration is not as it was sealed, or cannot be read.
+    """
+    manifest = sealed.manifest
+    files = {artifact.path: artifact.size_bytes for artifact in manifest.artifacts}
     architecture = None
     if CONFIG in files:
         try:
@@ -83,7 +92,7 @@ def open_deployable(reference: Reference, index: Index, store: ObjectStore, veri
         except FormatError:
             architecture = None
     return Deployable(
-        reference.model_name, channel, revision, sealed.seal.manifest_digest, store.address, files, architecture
+        manifest.model_name, channel, manifest.revision, sealed.seal.manifest_digest, store.address, files, architecture
     )
 
 
@@ -108,5 +117,5 @@ def _named(reference: Reference, index: Index) -> tuple[str, str]:
     if is_revision(reference.selector):
         index.check(reference.model_name, reference.selector)
         return "", reference.selector
-    channel = reference.selector or DEFAULT_CHANNEL
+    channel = reference.selector or PRODUCTION
     return channel, index.pointed(reference.model_name, channel).revision

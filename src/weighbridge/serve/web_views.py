@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Final
 
+from weighbridge.admit.asking import PRODUCTION
 from weighbridge.admit.people import Role
 from weighbridge.core.errors import ConfigError, NothingCollected, WeighbridgeError
 from weighbridge.core.names import ModelName, is_revision
@@ -228,7 +229,7 @@ class Views:
                 "all": len(waiting),
             },
             "beyond": max(0, len(found) - QUEUE_A_PAGE * 10),
-            "known_channels": sorted({"production", *(one for pointed in channels.values() for one in pointed)}),
+            "known_channels": sorted({PRODUCTION, *(one for pointed in channels.values() for one in pointed)}),
             **self._asked_for(visitor),
             **self._rights(visitor),
             **pager(number, len(chosen), QUEUE_A_PAGE, {"show": shown_states}),

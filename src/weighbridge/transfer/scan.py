@@ -170,10 +170,9 @@ def _in_threads(do: Callable[[Sequence[Entry]], None], groups: Sequence[Sequence
         thread.start()
     try:
         work()
-    except BaseException:
-        ended.set()
-        raise
     finally:
+        # However this one ended, the others finish the group that they are at and take no other.
+        ended.set()
         for thread in threads:
             thread.join()
     if failed:

@@ -46,9 +46,10 @@ def summary(row: CataloguedRevision, yard: OpenYard, revoked: frozenset[str]) ->
     }
 
 
-def _revoked(yard: OpenYard) -> frozenset[str]:
-    """The revisions that are revoked, as `org/name@revision`."""
-    last = {event.subject: event.kind for event in yard.ledger().events(kinds=REVOCATION)} if yard.has_ledger else {}
+def _revoked(yard: OpenYard, subject: str = "") -> frozenset[str]:
+    """The revisions that are revoked, as `org/name@revision`; with `subject`, that one if it is."""
+    events = yard.ledger().events(subject=subject, kinds=REVOCATION) if yard.has_ledger else ()
+    last = {event.subject: event.kind for event in events}
     return frozenset(subject for subject, kind in last.items() if kind == REVOCATION[0])
 
 
@@ -154,7 +155,7 @@ def show_command(home: Home, output: Output, /, *, reference: str, files: bool) 
         if output.as_json:
             output.document(
                 {
-                    **summary(row, yard, _revoked(yard)),
+                    **summary(row, yard, _revoked(yard, f"{row.model_name}@{row.revision}")),
                     "manifest": json.loads(revision.manifest.to_bytes()),
                     "inspection": inspection.to_json(),
                     "seal": {"sealed_at": revision.seal.sealed_at, "key_ids": _signed_by(revision)},

@@ -169,13 +169,10 @@ _TOOLS: Final = re.compile(
     r"|\.(?:claude|gemini|codex|qwen|cursor|windsurf|kiro)/(?:[^/]+/)?[\w.-]+\.json|\.?mcp(?:_config)?\.json|package\.json|composer\.json)\Z"
 )
 """Settings that are read without asking when somebody works in the folder."""
-_CONTAINER_KEY: Final = re.compile(
-    r"(?:initialize|onCreate|updateContent|postCreate|postStart|postAttach)Command|(?:pre|post)-(?:install|update|autoload)-\w+"
-)
+_CONTAINER_COMMAND: Final = r"(?:initialize|onCreate|updateContent|postCreate|postStart|postAttach)Command"
+_CONTAINER_KEY: Final = re.compile(_CONTAINER_COMMAND + r"|(?:pre|post)-(?:install|update|autoload)-\w+")
 _PACKAGE_KEY: Final = re.compile(r"(?:pre|post)?install|(?:pre|post)?prepare|dependencies:postinstall")
-_STARTED_TEXT: Final = re.compile(
-    r'"(?:command|(?:initialize|onCreate|updateContent|postCreate|postStart|postAttach)Command)"\s{0,20}:\s{0,20}[^\n]{0,200}'
-)
+_STARTED_TEXT: Final = re.compile(r'"(?:command|' + _CONTAINER_COMMAND + r')"\s{0,20}:\s{0,20}[^\n]{0,200}')
 _CSS_ESCAPE: Final = re.compile(r"\\([0-9A-Fa-f]{1,6})[ \t\n]?")
 _CSS_COMMENT: Final = re.compile(r"/\*[^*]*\*+(?:[^/*][^*]*\*+)*/")
 _STYLE_SCRIPT: Final = re.compile(
